@@ -1,1 +1,21 @@
-//! placeholder
+//! The runtime of Micro: services found by name, called over Go Micro's protocol and our own.
+
+pub mod call;
+pub mod client;
+pub mod codec;
+#[doc(hidden)]
+pub mod codegen;
+pub mod context;
+pub mod error;
+pub mod metadata;
+pub mod method;
+pub mod selector;
+pub mod server;
+pub mod tasks;
+pub mod wrapper;
+
+pub use call::{Receiver, Reply, Request, Sender};
+pub use client::Client;
+pub use context::Context;
+pub use error::{Error, Result};
+pub use metadata::Metadata;

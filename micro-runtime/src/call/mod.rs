@@ -1,0 +1,169 @@
+//! A call between the typed code at its ends and the protocols in between.
+//!
+//! A client's stub encodes the message and hands a [`Request`] to an [`Invoke`]; a server's protocol
+//! hands a `Request` to a [`Dispatch`], which generated code implements. Wrappers see the same
+//! `Request` and [`Reply`] on both sides.
+
+mod options;
+mod payload;
+mod stream;
+
+pub use options::{Backoff, CallOptions, Retry, RetryDecision};
+pub use payload::{Frame, Payload};
+pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::codec::Codec;
+use crate::context::{Context, Peer};
+use crate::error::Result;
+use crate::metadata::{Metadata, Text};
+use crate::method::{MethodRef, ServiceDescriptor};
+
+/// A boxed future: what object-safe async seams return.
+pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// A call on its way, encoded.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Request {
+    /// Metadata, deadline, peer. A wrapper changes it in place.
+    pub cx: Context,
+    /// The name of the service called: `go.micro.srv.greeter`.
+    pub service: Text,
+    /// The method called.
+    pub method: MethodRef,
+    /// What encoded the body and decodes the reply; it names the content type.
+    pub codec: Arc<dyn Codec>,
+    /// The message, or on a server the stream of messages.
+    pub body: Body,
+    /// What the caller asked for; all default on a server.
+    pub options: CallOptions,
+    /// The message itself where another encoding may still be needed: see `protocol::mucp`'s legacy nodes.
+    pub(crate) source: Option<Arc<dyn Payload>>,
+}
+
+impl Request {
+    /// A request for `method` of `service` whose `body` is what `codec` has written.
+    pub fn new(cx: Context, service: impl Into<Text>, method: impl Into<MethodRef>, codec: Arc<dyn Codec>, body: Body) -> Self {
+        Self {
+            cx,
+            service: service.into(),
+            method: method.into(),
+            codec,
+            body,
+            options: CallOptions::default(),
+            source: None,
+        }
+    }
+}
+
+/// What a request or a reply holds.
+#[derive(Debug, Default)]
+pub enum Body {
+    /// Nothing: the opening of a client's stream; the reply of a server's stream handler.
+    #[default]
+    Empty,
+    /// One encoded message: a unary call either way, or the request of a server stream.
+    One(Bytes),
+    /// Messages as they come: on a server the stream that the handler works on, on a client the
+    /// reply of a stream's opening.
+    Stream(RawStream),
+}
+
+impl Body {
+    /// The one message; empty for any other body.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::One(bytes) => bytes,
+            Self::Empty | Self::Stream(_) => Bytes::new(),
+        }
+    }
+
+    /// The bytes of the one message; empty for any other body.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::One(bytes) => bytes,
+            Self::Empty | Self::Stream(_) => &[],
+        }
+    }
+}
+
+/// What came back: raw in wrappers and protocols, typed from a client's `.full()`.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Reply<M = Body> {
+    /// The message, or the stream.
+    pub message: M,
+    /// Metadata that came before the message.
+    pub metadata: Metadata,
+    /// Metadata that came after it; of a stream see [`Receiver::trailers`].
+    pub trailers: Metadata,
+    /// Who answered.
+    pub peer: Option<Arc<Peer>>,
+}
+
+impl<M> Reply<M> {
+    /// A reply of `message` alone.
+    pub fn new(message: M) -> Self {
+        Self { message, metadata: Metadata::new(), trailers: Metadata::new(), peer: None }
+    }
+
+    /// The reply with its message turned into another.
+    pub fn try_map<N>(self, turn: impl FnOnce(M) -> Result<N>) -> Result<Reply<N>> {
+        let Self { message, metadata, trailers, peer } = self;
+        Ok(Reply { message: turn(message)?, metadata, trailers, peer })
+    }
+}
+
+/// Sends a request somewhere and gives what comes back.
+///
+/// A client is one; so is a server, in process ([`Local`]). Dropping the future gives the call up:
+/// the handler's future is dropped at the other end.
+pub trait Invoke: Send + Sync + 'static {
+    /// Sends `request`. Of a stream the reply comes when it is open, with [`Body::Stream`].
+    fn invoke(&self, request: Request) -> BoxFuture<Result<Reply>>;
+}
+
+/// A service's handlers behind one object-safe door; generated code implements it.
+pub trait Dispatch: Send + Sync + 'static {
+    /// What is served.
+    fn descriptor(&self) -> &'static ServiceDescriptor;
+
+    /// Runs method number `index`.
+    ///
+    /// The body of a unary request is [`Body::One`], else [`Body::Stream`]; the reply's is
+    /// [`Body::One`] or, when a stream has ended well, [`Body::Empty`]. An `index` out of range is
+    /// answered with an error.
+    fn call(&self, index: u16, request: Request) -> BoxFuture<Result<Reply>>;
+}
+
+/// A service in this process, called without a network: what `SayClient::local` stands on.
+///
+/// Messages pass through the codec, so errors, metadata and deadline are as in production.
+#[derive(Clone)]
+pub struct Local(Arc<dyn Dispatch>);
+
+impl Local {
+    /// A way to call `service` in process.
+    pub fn new(service: impl Dispatch) -> Self {
+        Self(Arc::new(service))
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Local").field(&self.0.descriptor().full_name).finish()
+    }
+}
+
+impl Invoke for Local {
+    fn invoke(&self, request: Request) -> BoxFuture<Result<Reply>> {
+        crate::server::invoke_local(self.0.clone(), request)
+    }
+}

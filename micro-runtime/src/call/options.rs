@@ -1,0 +1,104 @@
+//! What a caller may ask for on one call.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Request;
+use crate::error::Error;
+use crate::metadata::Text;
+use crate::selector::SelectOptions;
+use crate::wrapper::Wrapper;
+
+/// Options of one call; `None` means the client's setting.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CallOptions {
+    /// The whole call with all its tries; of a stream, its opening. Go Micro's `RequestTimeout`, 30 s.
+    pub timeout: Option<Duration>,
+    /// One try. Go Micro's `ConnectionTimeout`, 5 s.
+    pub attempt_timeout: Option<Duration>,
+    /// Connecting. 5 s.
+    pub dial_timeout: Option<Duration>,
+    /// A stream's whole life, told to the server. Go Micro's `StreamTimeout`; none.
+    pub stream_timeout: Option<Duration>,
+    /// How long a stream may be without a message from the peer; none.
+    pub idle_timeout: Option<Duration>,
+    /// Tries after the first. 5.
+    pub retries: Option<u32>,
+    /// Which failures are tried again.
+    pub retry: Option<Retry>,
+    /// How long to wait before each try.
+    pub backoff: Option<Backoff>,
+    /// Declares that running the call twice does no harm.
+    pub idempotent: bool,
+    /// Nodes given by hand, in place of the registry's: `host:port`.
+    pub addresses: Vec<Text>,
+    /// Close the connection after the call; Go Micro's `ConnClose`.
+    pub close_connection: bool,
+    /// How a node is chosen.
+    pub select: SelectOptions,
+    /// How long a caching wrapper may answer from its cache; Go Micro's `WithCache`.
+    pub cache: Option<Duration>,
+    /// Wrappers of this call alone, inside the client's own.
+    pub wrappers: Vec<Arc<dyn Wrapper>>,
+}
+
+/// What a [`Retry`] policy says of a failed try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryDecision {
+    /// Give the error to the caller.
+    Stop,
+    /// Try another node.
+    Again,
+}
+
+/// Which failures are tried again.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Retry {
+    /// Where the request certainly was not processed; idempotent methods also on 408 and on
+    /// transport failures.
+    #[default]
+    Safe,
+    /// As go-micro v4: whatever the method, on code 408. A call may then run twice.
+    GoMicro,
+    /// Never.
+    Never,
+    /// By a function of the request, the number of the try (from 0) and its error.
+    Custom(Arc<dyn Fn(&Request, u32, &Error) -> RetryDecision + Send + Sync>),
+}
+
+impl fmt::Debug for Retry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Safe => "Safe",
+            Self::GoMicro => "GoMicro",
+            Self::Never => "Never",
+            Self::Custom(_) => "Custom",
+        })
+    }
+}
+
+/// How long to wait before a try.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Backoff {
+    /// None before the first retry, then a random time up to 100 ms · 2ⁿ, at most 2 s.
+    #[default]
+    Jitter,
+    /// As go-micro v4: 0, 100 ms, 600 ms, 1.9 s, 4.3 s, … to 2 min, without jitter.
+    GoMicro,
+    /// By a function of the number of the try, from 1.
+    Custom(Arc<dyn Fn(u32) -> Duration + Send + Sync>),
+}
+
+impl fmt::Debug for Backoff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Jitter => "Jitter",
+            Self::GoMicro => "GoMicro",
+            Self::Custom(_) => "Custom",
+        })
+    }
+}

@@ -1,0 +1,179 @@
+//! Streams: raw ones between protocols and generated code, typed ones in users' hands.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::Payload;
+use crate::codec::{self, Codec};
+use crate::error::{Error, Result};
+use crate::metadata::Metadata;
+
+/// The two directions of a stream as a protocol offers them, encoded.
+///
+/// Dropping both gives the stream up: the other end sees it as cancelled.
+pub struct RawStream {
+    /// Towards the peer.
+    pub send: Box<dyn RawSend>,
+    /// From the peer.
+    pub receive: Box<dyn RawReceive>,
+}
+
+impl fmt::Debug for RawStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RawStream")
+    }
+}
+
+/// Takes messages for the peer.
+pub trait RawSend: Send {
+    /// Waits until the next [`send`](RawSend::send) has room.
+    ///
+    /// # Errors
+    /// When the stream is over: the peer's error, or that the connection is gone.
+    fn poll_ready(&mut self, task: &mut Context<'_>) -> Poll<Result<()>>;
+
+    /// Takes one message; call it only after `poll_ready` has said so.
+    fn send(&mut self, message: Bytes) -> Result<()>;
+
+    /// Says that no message follows and waits until that is on its way.
+    ///
+    /// A client's half-close. On a server it does nothing: the stream ends with the handler.
+    fn poll_finish(&mut self, task: &mut Context<'_>) -> Poll<Result<()>>;
+}
+
+/// Gives messages of the peer.
+pub trait RawReceive: Send {
+    /// The next message; `None` when the peer has ended the stream well. Stays so.
+    fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes>>>;
+
+    /// What the peer sent at the end, once it has.
+    fn trailers(&self) -> Metadata {
+        Metadata::new()
+    }
+}
+
+/// How a stream was ended.
+#[derive(Clone, Debug)]
+pub enum StreamEnd {
+    /// Well, with trailers.
+    Done(Metadata),
+    /// With an error.
+    Failed(Error),
+}
+
+/// The sending half of a stream of `M`.
+///
+/// Not `Clone`: one task waits for room at a time. On a client, dropping it without
+/// [`finish`](Sender::finish) while the receiver lives also ends the input.
+pub struct Sender<M> {
+    raw: Box<dyn RawSend>,
+    codec: Arc<dyn Codec>,
+    message: PhantomData<fn(M)>,
+}
+
+impl<M: Payload> Sender<M> {
+    /// A sender that writes with `codec` into `raw`.
+    pub fn new(raw: Box<dyn RawSend>, codec: Arc<dyn Codec>) -> Self {
+        Self { raw, codec, message: PhantomData }
+    }
+
+    /// Waits for room and sends `message`.
+    ///
+    /// Cancel safe: a dropped future has sent all or nothing.
+    ///
+    /// # Errors
+    /// The peer's error when it has ended the stream; 500 when the connection is gone; 400 when the
+    /// message does not encode.
+    pub async fn send(&mut self, message: M) -> Result<()> {
+        let bytes = codec::encode(&*self.codec, &message)?;
+        poll_fn(|task| self.raw.poll_ready(task)).await?;
+        self.raw.send(bytes)
+    }
+
+    /// Ends the input: the handler sees the end of the stream, its replies still come.
+    ///
+    /// # Errors
+    /// 500 when the connection is gone.
+    pub async fn finish(mut self) -> Result<()> {
+        poll_fn(|task| self.raw.poll_finish(task)).await
+    }
+
+    /// The raw stream under it.
+    pub fn into_raw(self) -> Box<dyn RawSend> {
+        self.raw
+    }
+}
+
+impl<M> fmt::Debug for Sender<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("codec", &self.codec).finish_non_exhaustive()
+    }
+}
+
+/// The receiving half of a stream of `M`; also a `futures` [`Stream`].
+pub struct Receiver<M> {
+    raw: Box<dyn RawReceive>,
+    codec: Arc<dyn Codec>,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<M: Payload + Default> Receiver<M> {
+    /// A receiver that reads with `codec` from `raw`.
+    pub fn new(raw: Box<dyn RawReceive>, codec: Arc<dyn Codec>) -> Self {
+        Self { raw, codec, message: PhantomData }
+    }
+
+    /// The next message; `None` when the peer has ended the stream well.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    /// The peer's error; 500 when the connection is gone or a message does not decode; 408 when the
+    /// stream was idle for longer than its idle timeout.
+    pub async fn next(&mut self) -> Option<Result<M>> {
+        poll_fn(|task| self.poll_message(task)).await
+    }
+
+    /// Like [`next`](Receiver::next), in the shape that `?` likes: `while let Some(m) = r.message().await? {`.
+    ///
+    /// # Errors
+    /// As [`next`](Receiver::next).
+    pub async fn message(&mut self) -> Result<Option<M>> {
+        self.next().await.transpose()
+    }
+
+    /// What the peer sent after the last message; empty before the end.
+    pub fn trailers(&self) -> Metadata {
+        self.raw.trailers()
+    }
+
+    /// The raw stream under it.
+    pub fn into_raw(self) -> Box<dyn RawReceive> {
+        self.raw
+    }
+
+    fn poll_message(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<M>>> {
+        Poll::Ready(ready!(self.raw.poll_next(task)).map(|next| next.and_then(|body| codec::decode(&*self.codec, body))))
+    }
+}
+
+impl<M: Payload + Default> Stream for Receiver<M> {
+    type Item = Result<M>;
+
+    fn poll_next(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Result<M>>> {
+        self.get_mut().poll_message(task)
+    }
+}
+
+impl<M> fmt::Debug for Receiver<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("codec", &self.codec).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,509 @@
+//! The builder that a generated method returns: options chain, `.await` sends.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll, ready};
+use std::time::Duration;
+
+use super::Defaults;
+use crate::call::{Backoff, Body, BoxFuture, CallOptions, Invoke, Payload, RawStream, Receiver, Reply, Request, Retry, Sender};
+use crate::codec::{self, Codec};
+use crate::context::Context;
+use crate::error::{Error, Result, id};
+use crate::metadata::{Metadata, Text, is_hop};
+use crate::method::MethodRef;
+use crate::selector::{Filter, Strategy};
+use crate::wrapper::Wrapper;
+
+/// Where a typed client's calls go: a name resolved once, or a service in this process.
+#[derive(Clone)]
+pub struct Target {
+    service: Text,
+    invoke: Arc<dyn Invoke>,
+    defaults: Arc<Defaults>,
+}
+
+impl Target {
+    /// Calls to `service` through `invoke`, with the defaults of a new client.
+    pub fn new(service: impl Into<Text>, invoke: Arc<dyn Invoke>) -> Self {
+        Self::with_defaults(service, invoke, Arc::default())
+    }
+
+    pub(super) fn with_defaults(service: impl Into<Text>, invoke: Arc<dyn Invoke>, defaults: Arc<Defaults>) -> Self {
+        Self { service: service.into(), invoke, defaults }
+    }
+
+    /// The name called.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// A unary call.
+    pub fn unary<Q, R>(&self, method: impl Into<MethodRef>, request: Q) -> Call<Unary<Q, R>> {
+        self.call(method, Unary { request, reply: PhantomData })
+    }
+
+    /// A call whose replies stream.
+    pub fn server_stream<Q, R>(&self, method: impl Into<MethodRef>, request: Q) -> Call<ServerStream<Q, R>> {
+        self.call(method, ServerStream { request, reply: PhantomData })
+    }
+
+    /// A call whose requests stream.
+    pub fn client_stream<Q, R>(&self, method: impl Into<MethodRef>) -> Call<ClientStream<Q, R>> {
+        self.call(method, ClientStream(PhantomData))
+    }
+
+    /// A call both of whose sides stream.
+    pub fn bidi<Q, R>(&self, method: impl Into<MethodRef>) -> Call<Bidi<Q, R>> {
+        self.call(method, Bidi(PhantomData))
+    }
+
+    fn call<K>(&self, method: impl Into<MethodRef>, kind: K) -> Call<K> {
+        Call {
+            target: self.clone(),
+            method: method.into(),
+            kind,
+            // Taken now, not when it is awaited: the future may be moved to another task.
+            parent: Context::current(),
+            watch_parent: false,
+            metadata: Metadata::new(),
+            content_type: None,
+            options: CallOptions::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+/// Marks a unary call.
+#[derive(Debug)]
+pub struct Unary<Q, R> {
+    request: Q,
+    reply: PhantomData<fn() -> R>,
+}
+
+/// Marks a call whose replies stream.
+#[derive(Debug)]
+pub struct ServerStream<Q, R> {
+    request: Q,
+    reply: PhantomData<fn() -> R>,
+}
+
+/// Marks a call whose requests stream.
+#[derive(Debug)]
+pub struct ClientStream<Q, R>(PhantomData<fn(Q) -> R>);
+
+/// Marks a call both of whose sides stream.
+#[derive(Debug)]
+pub struct Bidi<Q, R>(PhantomData<fn(Q) -> R>);
+
+/// A call that has not been sent: set options, then `.await`.
+///
+/// Dropping the future of a sent call gives it up, also at the other end.
+#[must_use = "a call does nothing unless awaited"]
+pub struct Call<K> {
+    target: Target,
+    method: MethodRef,
+    kind: K,
+    parent: Option<Context>,
+    watch_parent: bool,
+    metadata: Metadata,
+    content_type: Option<Text>,
+    options: CallOptions,
+}
+
+impl<K> Call<K> {
+    /// The whole call with all its tries, at most the parent's deadline; of a stream, its opening.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.options.timeout = Some(timeout);
+        self
+    }
+
+    /// One try; Go Micro's `ConnectionTimeout`.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.options.attempt_timeout = Some(timeout);
+        self
+    }
+
+    /// Connecting, within a try.
+    pub fn dial_timeout(mut self, timeout: Duration) -> Self {
+        self.options.dial_timeout = Some(timeout);
+        self
+    }
+
+    /// A stream's whole life, told to the server.
+    pub fn stream_timeout(mut self, timeout: Duration) -> Self {
+        self.options.stream_timeout = Some(timeout);
+        self
+    }
+
+    /// How long a stream may be without a message from the peer.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.options.idle_timeout = Some(timeout);
+        self
+    }
+
+    /// Tries after the first.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.options.retries = Some(retries);
+        self
+    }
+
+    /// Which failures are tried again.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.options.retry = Some(retry);
+        self
+    }
+
+    /// How long to wait before each try.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.options.backoff = Some(backoff);
+        self
+    }
+
+    /// Declares that running this call twice does no harm, so that it may be tried again.
+    pub fn idempotent(mut self) -> Self {
+        self.options.idempotent = true;
+        self
+    }
+
+    /// Calls this node, `host:port`, in place of the registry's. Several calls name several.
+    pub fn address(mut self, address: impl Into<Text>) -> Self {
+        self.options.addresses.push(address.into());
+        self
+    }
+
+    /// Sends `key: value` along; a value that the parent passes on gives way.
+    pub fn metadata(mut self, key: impl Into<Text>, value: impl Into<Text>) -> Self {
+        self.metadata.set(key, value);
+        self
+    }
+
+    /// Sends `Authorization: Bearer <token>` along; Go Micro's `WithServiceToken` form.
+    pub fn token(self, token: impl AsRef<str>) -> Self {
+        self.metadata("Authorization", format!("Bearer {}", token.as_ref()))
+    }
+
+    /// Encodes in this content type.
+    pub fn content_type(mut self, content_type: impl Into<Text>) -> Self {
+        self.content_type = Some(content_type.into());
+        self
+    }
+
+    /// Closes the connection after the call; Go Micro's `WithConnClose`.
+    pub fn close_connection(mut self) -> Self {
+        self.options.close_connection = true;
+        self
+    }
+
+    /// Calls only nodes that `filter` lets pass, beside the client's filters.
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.options.select.filters.push(filter.into());
+        self
+    }
+
+    /// Chooses the node by `strategy`.
+    pub fn strategy(mut self, strategy: impl Into<Strategy>) -> Self {
+        self.options.select.strategy = Some(strategy.into());
+        self
+    }
+
+    /// Lets a caching wrapper answer from its cache for so long.
+    pub fn cache(mut self, time: Duration) -> Self {
+        self.options.cache = Some(time);
+        self
+    }
+
+    /// Puts a wrapper around this call, inside the client's own.
+    pub fn wrap(mut self, wrapper: impl Wrapper) -> Self {
+        self.options.wrappers.push(Arc::new(wrapper));
+        self
+    }
+
+    /// Makes `cx` the call's parent: its deadline, cancellation and user metadata pass on.
+    ///
+    /// Not needed in a handler, whose context is the parent by itself; it is for spawned tasks.
+    pub fn within(mut self, cx: &Context) -> Self {
+        self.parent = Some(cx.clone());
+        self.watch_parent = true;
+        self
+    }
+
+    /// Takes no parent: the call outlives the handler that makes it.
+    pub fn detached(mut self) -> Self {
+        self.parent = None;
+        self.watch_parent = false;
+        self
+    }
+
+    /// Also gives what came beside the message: metadata, trailers, the peer.
+    pub fn full(self) -> Full<K> {
+        Full(self)
+    }
+
+    /// The call without its kind, and that.
+    fn split(self) -> (Call<()>, K) {
+        let Self { target, method, kind, parent, watch_parent, metadata, content_type, options } = self;
+        (Call { target, method, kind: (), parent, watch_parent, metadata, content_type, options }, kind)
+    }
+
+    /// The request that is sent, where it goes, and the parent whose end must be watched.
+    fn request(self, body: Body, codec: Arc<dyn Codec>, source: Option<Arc<dyn Payload>>) -> (Request, Target, Option<Context>) {
+        let Self { target, method, parent, watch_parent, metadata, options, .. } = self;
+        let cx = outgoing(parent.as_ref(), metadata, &target.defaults);
+        let request = Request { cx, service: target.service.clone(), method, codec, body, options, source };
+        (request, target, parent.filter(|_| watch_parent))
+    }
+
+    fn codec(&self) -> Result<Arc<dyn Codec>> {
+        self.target.defaults.codec(self.content_type.as_deref())
+    }
+}
+
+/// The context of a call with `parent`: its user metadata, under the call's own, and its deadline.
+fn outgoing(parent: Option<&Context>, own: Metadata, defaults: &Defaults) -> Context {
+    let Some(parent) = parent else { return Context::new(own) };
+    let passes = |key: &str| !is_hop(key) || defaults.forward.iter().any(|name| name.eq_ignore_ascii_case(key));
+    let inherited = parent.metadata();
+    let metadata = if inherited.iter().any(|(key, _)| passes(key)) {
+        let mut metadata = Metadata::with_capacity(inherited.len() + own.len());
+        for (key, value) in inherited.iter_text() {
+            if passes(key) {
+                metadata.set(key.clone(), value.clone());
+            }
+        }
+        metadata.merge(&own);
+        metadata
+    } else {
+        own
+    };
+    Context::build(metadata, parent.deadline(), None)
+}
+
+impl<K> fmt::Debug for Call<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("target", &self.target).field("endpoint", &self.method.endpoint).finish_non_exhaustive()
+    }
+}
+
+/// A call whose answer comes with its metadata, trailers and peer; see [`Call::full`].
+#[derive(Debug)]
+#[must_use = "a call does nothing unless awaited"]
+pub struct Full<K>(Call<K>);
+
+/// A sent call.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Pending<M> {
+    state: State,
+    codec: Option<Arc<dyn Codec>>,
+    read: fn(Reply, Arc<dyn Codec>) -> Result<Reply<M>>,
+}
+
+enum State {
+    Sent(BoxFuture<Result<Reply>>),
+    Failed(Option<Error>),
+}
+
+impl<M> fmt::Debug for Pending<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pending")
+    }
+}
+
+impl<M> Future for Pending<M> {
+    type Output = Result<Reply<M>>;
+
+    fn poll(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let reply = match &mut this.state {
+            State::Sent(sent) => ready!(sent.as_mut().poll(task)),
+            State::Failed(error) => Err(error.take().unwrap_or_else(polled_again)),
+        };
+        this.state = State::Failed(None);
+        Poll::Ready(reply.and_then(|reply| match this.codec.take() {
+            Some(codec) => (this.read)(reply, codec),
+            None => Err(polled_again()),
+        }))
+    }
+}
+
+fn polled_again() -> Error {
+    Error::internal(id::CLIENT, "the call was polled after it had ended")
+}
+
+/// A sent call that gives the message alone.
+#[must_use = "futures do nothing unless awaited"]
+#[derive(Debug)]
+pub struct PendingMessage<M>(Pending<M>);
+
+impl<M> Future for PendingMessage<M> {
+    type Output = Result<M>;
+
+    fn poll(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.get_mut().0).poll(task).map_ok(|reply| reply.message)
+    }
+}
+
+/// Encodes, sends, and says how the reply is read.
+fn send<K, Q: Payload, M>(
+    call: Call<K>,
+    message: impl FnOnce(K) -> Option<Q>,
+    read: fn(Reply, Arc<dyn Codec>) -> Result<Reply<M>>,
+) -> Pending<M> {
+    let fail = |error| Pending { state: State::Failed(Some(error)), codec: None, read };
+    let (call, kind) = call.split();
+    let codec = match call.codec() {
+        Ok(codec) => codec,
+        Err(error) => return fail(error),
+    };
+    let mut source: Option<Arc<dyn Payload>> = None;
+    let body = match message(kind) {
+        None => Body::Empty,
+        Some(message) => match codec::encode(&*codec, &message) {
+            Err(error) => return fail(error),
+            Ok(bytes) => {
+                // JSON is the one encoding that a legacy node wants in another dialect.
+                if codec.content_type() == "application/json" {
+                    source = Some(Arc::new(message));
+                }
+                Body::One(bytes)
+            }
+        },
+    };
+    let (request, target, watched) = call.request(body, codec.clone(), source);
+    let sent = target.invoke.invoke(request);
+    let sent = match watched {
+        None => sent,
+        Some(parent) => Box::pin(async move {
+            tokio::select! {
+                biased;
+                reply = sent => reply,
+                () = parent.cancelled() => Err(Error::timeout(id::CLIENT, "the call that this one belongs to was given up")),
+            }
+        }),
+    };
+    Pending { state: State::Sent(sent), codec: Some(codec), read }
+}
+
+fn read_message<R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<R>> {
+    reply.try_map(|body| codec::decode(&*codec, body.into_bytes()))
+}
+
+fn read_raw(body: Body) -> Result<RawStream> {
+    match body {
+        Body::Stream(raw) => Ok(raw),
+        Body::Empty | Body::One(_) => Err(Error::internal(id::CLIENT, "a stream was asked for and a single message came")),
+    }
+}
+
+fn read_receiver<R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<Receiver<R>>> {
+    reply.try_map(|body| Ok(Receiver::new(read_raw(body)?.receive, codec)))
+}
+
+fn read_upload<Q: Payload, R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<Upload<Q, R>>> {
+    let Reply { message, metadata, trailers, peer } = reply;
+    let raw = read_raw(message)?;
+    let mut opening = Reply::new(());
+    opening.metadata = metadata.clone();
+    opening.peer = peer.clone();
+    let message = Upload { send: Sender::new(raw.send, codec.clone()), receive: Receiver::new(raw.receive, codec), opening };
+    Ok(Reply { message, metadata, trailers, peer })
+}
+
+type Both<Q, R> = (Sender<Q>, Receiver<R>);
+
+fn read_both<Q: Payload, R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<Both<Q, R>>> {
+    reply.try_map(|body| {
+        let raw = read_raw(body)?;
+        Ok((Sender::new(raw.send, codec.clone()), Receiver::new(raw.receive, codec)))
+    })
+}
+
+macro_rules! into_future {
+    ($kind:ident<$q:ident, $r:ident> => $output:ty, $message:expr, $read:expr) => {
+        impl<$q: Payload, $r: Payload + Default> IntoFuture for Full<$kind<$q, $r>> {
+            type Output = Result<Reply<$output>>;
+            type IntoFuture = Pending<$output>;
+
+            fn into_future(self) -> Self::IntoFuture {
+                send(self.0, $message, $read)
+            }
+        }
+
+        impl<$q: Payload, $r: Payload + Default> IntoFuture for Call<$kind<$q, $r>> {
+            type Output = Result<$output>;
+            type IntoFuture = PendingMessage<$output>;
+
+            fn into_future(self) -> Self::IntoFuture {
+                PendingMessage(self.full().into_future())
+            }
+        }
+    };
+}
+
+into_future!(Unary<Q, R> => R, |kind| Some(kind.request), read_message);
+into_future!(ServerStream<Q, R> => Receiver<R>, |kind| Some(kind.request), read_receiver);
+into_future!(ClientStream<Q, R> => Upload<Q, R>, |_| None::<Q>, read_upload);
+into_future!(Bidi<Q, R> => Both<Q, R>, |_| None::<Q>, read_both);
+
+/// An open call whose requests stream: send them, then finish for the one reply.
+#[derive(Debug)]
+pub struct Upload<Q, R> {
+    send: Sender<Q>,
+    receive: Receiver<R>,
+    opening: Reply<()>,
+}
+
+impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
+    /// Waits for room and sends `message`. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub async fn send(&mut self, message: Q) -> Result<()> {
+        self.send.send(message).await
+    }
+
+    /// Ends the input and waits for the reply.
+    ///
+    /// # Errors
+    /// The handler's error; 500 when the connection is gone or the stream ends without a reply.
+    pub async fn finish(self) -> Result<R> {
+        Ok(self.finish_full().await?.message)
+    }
+
+    /// Like [`finish`](Upload::finish), with metadata, trailers and the peer.
+    ///
+    /// # Errors
+    /// As [`finish`](Upload::finish).
+    pub async fn finish_full(self) -> Result<Reply<R>> {
+        let Self { send, mut receive, opening } = self;
+        // A handler may answer before the input ends; its answer or error then says more than ours.
+        let finished = send.finish().await;
+        let message = match receive.message().await? {
+            Some(message) => message,
+            None => {
+                finished?;
+                return Err(Error::internal(id::CLIENT_TRANSPORT, "the stream ended without a reply"));
+            }
+        };
+        let Reply { metadata, peer, .. } = opening;
+        // The status of a stream comes after its message.
+        if let Some(extra) = receive.next().await {
+            extra?;
+            return Err(Error::internal(id::CLIENT_TRANSPORT, "more than one reply came to a client stream"));
+        }
+        Ok(Reply { message, metadata, trailers: receive.trailers(), peer })
+    }
+
+    /// The two halves, for a handler that answers before the input ends.
+    pub fn split(self) -> (Sender<Q>, Receiver<R>) {
+        (self.send, self.receive)
+    }
+}

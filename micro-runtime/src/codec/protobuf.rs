@@ -1,0 +1,35 @@
+//! Protobuf's own encoding.
+
+use bytes::{Bytes, BytesMut};
+
+use super::Codec;
+use crate::call::Payload;
+use crate::error::Result;
+
+/// `application/protobuf` and the content types that carry the same bytes in another envelope.
+#[derive(Clone, Copy, Debug)]
+pub struct Protobuf {
+    content_type: &'static str,
+}
+
+impl Protobuf {
+    /// Protobuf under the name `content_type`.
+    pub const fn new(content_type: &'static str) -> Self {
+        Self { content_type }
+    }
+}
+
+impl Codec for Protobuf {
+    fn content_type(&self) -> &str {
+        self.content_type
+    }
+
+    fn encode(&self, message: &dyn Payload, out: &mut BytesMut) -> Result<()> {
+        message.encode_proto(out);
+        Ok(())
+    }
+
+    fn decode(&self, body: Bytes, message: &mut dyn Payload) -> Result<()> {
+        message.merge_proto(body)
+    }
+}

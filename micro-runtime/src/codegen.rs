@@ -1,0 +1,135 @@
+//! The one door for generated code. Not for hand-written code: it may change with any version.
+
+use std::future::Future;
+use std::sync::Arc;
+
+pub use std::future::Future as StdFuture;
+
+pub use ::bytes;
+pub use ::prost;
+pub use ::prost_types;
+
+pub use crate::call::{BoxFuture, Dispatch, Local, Payload, Receiver, Reply, Request, Sender};
+pub use crate::client::{Bidi, Call, Client, ClientStream, ServerStream, Target, Unary, Upload};
+pub use crate::codec::json::Form;
+pub use crate::context::Context;
+pub use crate::error::{Error, Result};
+pub use crate::method::{EndpointDescriptor, Idempotency, Kind, Method, ServiceDescriptor, ValueDescriptor};
+
+use crate::call::Body;
+use crate::codec;
+use crate::error::id;
+
+/// Generated code names this constant's module by version, so that it does not compile against a
+/// runtime of another version.
+pub mod generated_for_micro_runtime_0_1 {
+    /// Named by generated code.
+    pub const CHECK: () = ();
+}
+
+/// Serves a unary method: decodes, runs the handler with its context as the current one, encodes.
+pub fn unary<Q, R, F, H>(request: Request, handler: F) -> BoxFuture<Result<Reply>>
+where
+    Q: Payload + Default,
+    R: Payload,
+    F: FnOnce(Context, Q) -> H + Send + 'static,
+    H: Future<Output = Result<R>> + Send,
+{
+    Box::pin(async move {
+        let Request { cx, codec, body, .. } = request;
+        let message = codec::decode::<Q>(&*codec, body.into_bytes())?;
+        let answer = cx.clone().scope(handler(cx.clone(), message)).await?;
+        reply(&cx, Body::One(encode_reply(&*codec, &answer)?))
+    })
+}
+
+/// Serves a method whose replies stream: the handler starts after the first message.
+pub fn server_stream<Q, R, F, H>(request: Request, handler: F) -> BoxFuture<Result<Reply>>
+where
+    Q: Payload + Default,
+    R: Payload,
+    F: FnOnce(Context, Q, Sender<R>) -> H + Send + 'static,
+    H: Future<Output = Result<()>> + Send,
+{
+    Box::pin(async move {
+        let Request { cx, codec, body, .. } = request;
+        let raw = stream(body)?;
+        let mut input = Receiver::<Q>::new(raw.receive, codec.clone());
+        let message = input.message().await?.ok_or_else(|| Error::bad_request(id::SERVER, "the stream ended before its request"))?;
+        cx.clone().scope(handler(cx.clone(), message, Sender::new(raw.send, codec))).await?;
+        reply(&cx, Body::Empty)
+    })
+}
+
+/// Serves a method whose requests stream.
+pub fn client_stream<Q, R, F, H>(request: Request, handler: F) -> BoxFuture<Result<Reply>>
+where
+    Q: Payload + Default,
+    R: Payload,
+    F: FnOnce(Context, Receiver<Q>) -> H + Send + 'static,
+    H: Future<Output = Result<R>> + Send,
+{
+    Box::pin(async move {
+        let Request { cx, codec, body, .. } = request;
+        let raw = stream(body)?;
+        let answer = cx.clone().scope(handler(cx.clone(), Receiver::new(raw.receive, codec.clone()))).await?;
+        Sender::new(raw.send, codec).send(answer).await?;
+        reply(&cx, Body::Empty)
+    })
+}
+
+/// Serves a method both of whose sides stream.
+pub fn bidi<Q, R, F, H>(request: Request, handler: F) -> BoxFuture<Result<Reply>>
+where
+    Q: Payload + Default,
+    R: Payload,
+    F: FnOnce(Context, Receiver<Q>, Sender<R>) -> H + Send + 'static,
+    H: Future<Output = Result<()>> + Send,
+{
+    Box::pin(async move {
+        let Request { cx, codec, body, .. } = request;
+        let raw = stream(body)?;
+        let (input, out) = (Receiver::new(raw.receive, codec.clone()), Sender::new(raw.send, codec));
+        cx.clone().scope(handler(cx.clone(), input, out)).await?;
+        reply(&cx, Body::Empty)
+    })
+}
+
+/// Answers an index that the service does not have.
+pub fn no_such_method(descriptor: &'static ServiceDescriptor, index: u16) -> BoxFuture<Result<Reply>> {
+    Box::pin(async move {
+        Err(Error::not_implemented(id::SERVER, format!("{} has no method number {index}", descriptor.full_name)))
+    })
+}
+
+/// Puts a local service behind a client.
+pub fn local(service: impl Dispatch) -> Target {
+    let name = service.descriptor().full_name;
+    Target::new(name, Arc::new(Local::new(service)))
+}
+
+/// Reads protobuf into a prost message, as Go Micro words its failure.
+pub fn merge_proto<M: prost::Message>(message: &mut M, body: bytes::Bytes) -> Result<()> {
+    // The space is U+00A0 in some builds of protobuf-go and plain in others; tools match on the rest.
+    message.merge(body).map_err(|error| Error::plain("proto: cannot parse invalid wire-format data").with_source(error))
+}
+
+fn stream(body: Body) -> Result<crate::call::RawStream> {
+    match body {
+        Body::Stream(raw) => Ok(raw),
+        Body::Empty | Body::One(_) => Err(Error::bad_request(id::SERVER, "the method streams, and the request does not")),
+    }
+}
+
+fn encode_reply(codec: &dyn codec::Codec, message: &dyn Payload) -> Result<bytes::Bytes> {
+    codec::encode(codec, message)
+        .map_err(|error| Error::plain(format!("Unable to encode body: {}", error.detail())).with_source(error))
+}
+
+fn reply(cx: &Context, message: Body) -> Result<Reply> {
+    let parts = cx.take_reply_parts();
+    let mut reply = Reply::new(message);
+    reply.metadata = parts.metadata;
+    reply.trailers = parts.trailers;
+    Ok(reply)
+}

@@ -1,0 +1,560 @@
+//! The one error type, and Go Micro's form of it on the wire.
+//!
+//! An [`Error`] has what Go Micro's `errors.Error` has (id, code, detail, status) and beside it what
+//! a caller can use here: the gRPC code a peer sent, details, metadata, a source and the attempts
+//! that were made. A protocol drops what it cannot carry.
+//!
+//! ```
+//! use micro_runtime::Error;
+//!
+//! let error = Error::not_found("greeter.fail", "no such thing");
+//! assert_eq!(error.code(), 404);
+//! assert_eq!(
+//!     error.to_wire(),
+//!     r#"{"id":"greeter.fail","code":404,"detail":"no such thing","status":"Not Found"}"#
+//! );
+//! assert_eq!(Error::from_wire(&error.to_wire()), error);
+//! ```
+
+use std::borrow::Cow;
+use std::fmt::{self, Display, Write as _};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::metadata::Metadata;
+
+/// What every fallible function of this crate returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Ids of the errors that this crate makes itself: Go Micro's where it has one.
+pub mod id {
+    /// Made by the client: timeouts, selection, dialling.
+    pub const CLIENT: &str = "go.micro.client";
+    /// Encoding or decoding failed in the client.
+    pub const CLIENT_CODEC: &str = "go.micro.client.codec";
+    /// Sending or receiving failed in the client.
+    pub const CLIENT_TRANSPORT: &str = "go.micro.client.transport";
+    /// Made by the server: panics, limits, an expired deadline.
+    pub const SERVER: &str = "go.micro.server";
+}
+
+/// An error of a call: one pointer wide, readable by Go Micro.
+///
+/// `code` is an HTTP status code as in Go Micro; 0 where the peer sent plain text. Two errors are
+/// equal when id, code, detail and status are.
+pub struct Error(Box<Inner>);
+
+struct Inner {
+    id: Cow<'static, str>,
+    code: i32,
+    detail: Cow<'static, str>,
+    /// `None` means the standard text of `code`.
+    status: Option<String>,
+    /// The peer's words, where they were not Go Micro's JSON form.
+    plain: bool,
+    /// Whether the request certainly did not reach a handler.
+    unprocessed: bool,
+    grpc_code: Option<i32>,
+    details: Vec<Detail>,
+    metadata: Metadata,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    attempts: Vec<Attempt>,
+}
+
+/// A typed detail of an error, as in `google.protobuf.Any`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Detail {
+    /// The type URL, `type.googleapis.com/package.Message`.
+    pub type_url: String,
+    /// The message in protobuf's encoding.
+    pub value: Bytes,
+}
+
+/// One try at a call: where it went and how it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The node's id, or its address where it was given by hand.
+    pub node: String,
+    /// The address dialled.
+    pub address: String,
+    /// How long the try took.
+    pub took: Duration,
+    /// What went wrong, in the words of that try's error.
+    pub error: String,
+}
+
+impl Attempt {
+    /// A try that failed with `error` on `node` at `address` after `took`.
+    pub fn new(node: impl Into<String>, address: impl Into<String>, took: Duration, error: &Error) -> Self {
+        Self { node: node.into(), address: address.into(), took, error: error.to_string() }
+    }
+}
+
+impl Error {
+    /// An error with a free `code`; Go Micro's `errors.New`.
+    ///
+    /// `id` names who made it (`greeter.hello`); `detail` is for a person; `code` is an HTTP status.
+    pub fn new(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>, code: i32) -> Self {
+        Self(Box::new(Inner {
+            id: id.into(),
+            code,
+            detail: detail.into(),
+            status: None,
+            plain: false,
+            unprocessed: false,
+            grpc_code: None,
+            details: Vec::new(),
+            metadata: Metadata::new(),
+            source: None,
+            attempts: Vec::new(),
+        }))
+    }
+
+    /// An error of words alone, as a Go handler's `errors.New("…")` arrives: code 0, no id.
+    pub fn plain(detail: impl Into<Cow<'static, str>>) -> Self {
+        let mut error = Self::new("", detail, 0);
+        error.0.plain = true;
+        error
+    }
+
+    /// 400: the request is wrong; sending it again will not help.
+    pub fn bad_request(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 400)
+    }
+
+    /// 401: the caller is not known.
+    pub fn unauthorized(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 401)
+    }
+
+    /// 403: the caller is known and may not.
+    pub fn forbidden(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 403)
+    }
+
+    /// 404: what the request names does not exist.
+    pub fn not_found(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 404)
+    }
+
+    /// 405: the method exists and does not do this.
+    pub fn method_not_allowed(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 405)
+    }
+
+    /// 408: no answer in time. Go Micro's default policy retries this code.
+    pub fn timeout(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 408)
+    }
+
+    /// 409: the state of things forbids the request.
+    pub fn conflict(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 409)
+    }
+
+    /// 429: a limit was reached; try again later.
+    pub fn too_many_requests(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 429)
+    }
+
+    /// 500: something went wrong inside.
+    pub fn internal(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 500)
+    }
+
+    /// 501: the method is not there.
+    pub fn not_implemented(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 501)
+    }
+
+    /// 503: not now; another node may answer.
+    pub fn unavailable(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(id, detail, 503)
+    }
+
+    /// Who made the error; empty where a peer sent plain text.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The HTTP status code; 0 where a peer sent plain text.
+    pub fn code(&self) -> i32 {
+        self.0.code
+    }
+
+    /// What happened, for a person.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    /// The text of the code: the peer's, or the standard one; empty where the code has none.
+    pub fn status(&self) -> &str {
+        match &self.0.status {
+            Some(status) => status,
+            None => status_text(self.0.code),
+        }
+    }
+
+    /// The gRPC status code, where a gRPC or braid peer sent one.
+    pub fn grpc_code(&self) -> Option<i32> {
+        self.0.grpc_code
+    }
+
+    /// Typed details that came with the error.
+    pub fn details(&self) -> &[Detail] {
+        &self.0.details
+    }
+
+    /// Metadata that came with the error.
+    pub fn metadata(&self) -> &Metadata {
+        &self.0.metadata
+    }
+
+    /// The tries that were made before the call was given up, oldest first.
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.0.attempts
+    }
+
+    /// Whether the request certainly reached no handler, so that sending it again is safe.
+    pub fn is_unprocessed(&self) -> bool {
+        self.0.unprocessed
+    }
+
+    /// Whether this is a 408.
+    pub fn is_timeout(&self) -> bool {
+        self.0.code == 408
+    }
+
+    /// The error with `source` as its cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.0.source = Some(source.into());
+        self
+    }
+
+    /// The error with a status text of its own in place of the code's.
+    #[must_use]
+    pub fn with_status(mut self, status: impl Into<String>) -> Self {
+        let status = status.into();
+        self.0.status = (status != status_text(self.0.code)).then_some(status);
+        self
+    }
+
+    /// The error with a gRPC status code, kept exactly on protocols that carry one.
+    #[must_use]
+    pub fn with_grpc_code(mut self, code: i32) -> Self {
+        self.0.grpc_code = Some(code);
+        self
+    }
+
+    /// The error with one more typed detail.
+    #[must_use]
+    pub fn with_detail(mut self, detail: Detail) -> Self {
+        self.0.details.push(detail);
+        self
+    }
+
+    /// The error with metadata for the caller.
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: Metadata) -> Self {
+        self.0.metadata = metadata;
+        self
+    }
+
+    /// The error with the tries that led to it.
+    #[must_use]
+    pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {
+        self.0.attempts = attempts;
+        self
+    }
+
+    /// The error, marked as of a request that certainly reached no handler.
+    #[must_use]
+    pub fn unprocessed(mut self) -> Self {
+        self.0.unprocessed = true;
+        self
+    }
+
+    /// The text that Go Micro's peers read: JSON, or the plain words of a [plain](Error::plain) error.
+    ///
+    /// Fields with a zero value are left out and `<`, `>`, `&`, U+2028 and U+2029 are escaped, as
+    /// Go's `encoding/json` does.
+    pub fn to_wire(&self) -> String {
+        if self.0.plain {
+            return self.0.detail.clone().into_owned();
+        }
+        self.to_json()
+    }
+
+    /// The JSON form, also of a plain error: what `errors.Parse` gives in Go, printed.
+    pub fn to_json(&self) -> String {
+        let mut out = String::with_capacity(64 + self.0.detail.len());
+        out.push('{');
+        let mut text = |name: &str, value: &str, out: &mut String| {
+            if !value.is_empty() {
+                if out.len() > 1 {
+                    out.push(',');
+                }
+                let _ = write!(out, "\"{name}\":");
+                write_go_json_string(value, out);
+            }
+        };
+        text("id", &self.0.id, &mut out);
+        if self.0.code != 0 {
+            if out.len() > 1 {
+                out.push(',');
+            }
+            let _ = write!(out, "\"code\":{}", self.0.code);
+        }
+        text("detail", &self.0.detail, &mut out);
+        text("status", self.status(), &mut out);
+        out.push('}');
+        out
+    }
+
+    /// Reads what [`to_wire`](Error::to_wire) writes. Text that is not of that shape becomes the
+    /// detail of a plain error, as Go's `errors.Parse` does.
+    pub fn from_wire(text: &str) -> Self {
+        wire::parse(text).unwrap_or_else(|| Self::plain(text.to_owned()))
+    }
+}
+
+impl Display for Error {
+    /// For a person: `greeter.fail: no such thing (404 Not Found)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.0.id.is_empty() {
+            write!(f, "{}: ", self.0.id)?;
+        }
+        f.write_str(&self.0.detail)?;
+        match (self.0.code, self.status()) {
+            (0, _) => Ok(()),
+            (code, "") => write!(f, " ({code})"),
+            (code, status) => write!(f, " ({code} {status})"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // `fn main() -> Result<()>` prints this form, so it reads as a sentence and names the cause.
+        write!(f, "{self}")?;
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            write!(f, "\n  caused by: {cause}")?;
+            source = cause.source();
+        }
+        for attempt in &self.0.attempts {
+            write!(f, "\n  tried {} at {} for {:?}: {}", attempt.node, attempt.address, attempt.took, attempt.error)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as _)
+    }
+}
+
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id(), self.code(), self.detail(), self.status())
+            == (other.id(), other.code(), other.detail(), other.status())
+    }
+}
+
+impl Clone for Error {
+    /// Everything but the source, which has no copy: its words stay in the detail.
+    fn clone(&self) -> Self {
+        let Inner { id, code, detail, status, plain, unprocessed, grpc_code, details, metadata, source: _, attempts } =
+            &*self.0;
+        Self(Box::new(Inner {
+            id: id.clone(),
+            code: *code,
+            detail: detail.clone(),
+            status: status.clone(),
+            plain: *plain,
+            unprocessed: *unprocessed,
+            grpc_code: *grpc_code,
+            details: details.clone(),
+            metadata: metadata.clone(),
+            source: None,
+            attempts: attempts.clone(),
+        }))
+    }
+}
+
+macro_rules! from_source {
+    ($($type:ty),*) => {$(
+        impl From<$type> for Error {
+            /// 500 with the words and the source of the cause.
+            fn from(source: $type) -> Self {
+                Self::internal(id::SERVER, source.to_string()).with_source(source)
+            }
+        }
+    )*};
+}
+from_source!(std::io::Error, fmt::Error, std::num::ParseIntError, std::num::ParseFloatError, std::str::Utf8Error, std::string::FromUtf8Error);
+
+/// Go's `http.StatusText`: empty where the code has none.
+pub fn status_text(code: i32) -> &'static str {
+    match code {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        102 => "Processing",
+        103 => "Early Hints",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        203 => "Non-Authoritative Information",
+        204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        207 => "Multi-Status",
+        208 => "Already Reported",
+        226 => "IM Used",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        305 => "Use Proxy",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Request Entity Too Large",
+        414 => "Request URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Requested Range Not Satisfiable",
+        417 => "Expectation Failed",
+        418 => "I'm a teapot",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Entity",
+        423 => "Locked",
+        424 => "Failed Dependency",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        506 => "Variant Also Negotiates",
+        507 => "Insufficient Storage",
+        508 => "Loop Detected",
+        510 => "Not Extended",
+        511 => "Network Authentication Required",
+        _ => "",
+    }
+}
+
+/// Writes `value` as Go's `encoding/json` writes a string, quotes included.
+pub(crate) fn write_go_json_string(value: &str, out: &mut String) {
+    out.push('"');
+    for c in value.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
+                let _ = write!(out, "\\u{:04x}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+mod wire {
+    use serde::Deserialize;
+
+    use super::Error;
+
+    /// The four fields of Go Micro's `errors.Error`; others are ignored, as in Go.
+    #[derive(Deserialize)]
+    struct Form {
+        #[serde(default)]
+        id: String,
+        #[serde(default)]
+        code: i32,
+        #[serde(default)]
+        detail: String,
+        #[serde(default)]
+        status: String,
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Error> {
+        if !text.trim_start().starts_with('{') {
+            return None;
+        }
+        let form: Form = serde_json::from_str(text).ok()?;
+        let mut error = Error::new(form.id, form.detail, form.code);
+        // A peer that leaves the status out means the code's own.
+        if !form.status.is_empty() {
+            error = error.with_status(form.status);
+        }
+        Some(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_what_go_writes() {
+        let error = Error::not_found("greeter.fail", "a\n<b> \"c\" & \u{2028} é");
+        assert_eq!(
+            error.to_wire(),
+            "{\"id\":\"greeter.fail\",\"code\":404,\"detail\":\"a\\n\\u003cb\\u003e \\\"c\\\" \\u0026 \\u2028 é\",\"status\":\"Not Found\"}"
+        );
+        assert_eq!(Error::new("", "x", 418).to_wire(), "{\"code\":418,\"detail\":\"x\",\"status\":\"I'm a teapot\"}");
+        assert_eq!(Error::plain("boom").to_wire(), "boom");
+        assert_eq!(Error::plain("boom").to_json(), "{\"detail\":\"boom\"}");
+    }
+
+    #[test]
+    fn reads_plain_text_as_detail_with_code_zero() {
+        for text in ["boom", "", "{not json", "[1]", "\"x\"", "{\"code\":\"x\"}"] {
+            let error = Error::from_wire(text);
+            assert_eq!((error.id(), error.code(), error.detail(), error.status()), ("", 0, text, ""));
+            assert_eq!(error.to_wire(), text);
+        }
+    }
+
+    #[test]
+    fn keeps_a_status_that_is_not_the_codes() {
+        let error = Error::from_wire(r#"{"id":"a","code":404,"detail":"d","status":"Gone fishing"}"#);
+        assert_eq!(error.status(), "Gone fishing");
+        assert_eq!(Error::from_wire(&error.to_wire()), error);
+    }
+
+    #[test]
+    fn is_one_pointer_wide() {
+        assert_eq!(size_of::<Error>(), size_of::<usize>());
+        assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
+    }
+}

@@ -1,0 +1,178 @@
+//! Every spawn, the random source and wall time, owned in one place and handed in everywhere.
+//!
+//! A service's tasks end with it: dropping the last [`Tasks`] handle's owner, or
+//! [`abort_all`](Tasks::abort_all), stops what was spawned. With a seed, and on tokio's paused
+//! clock, what a service does can be replayed.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+/// Spawns tasks and gives randomness and wall time; a handle that is cheap to clone.
+#[derive(Clone)]
+pub struct Tasks(Arc<Inner>);
+
+struct Inner {
+    random: Mutex<fastrand::Rng>,
+    /// Wall time at `started`; later times follow tokio's clock, so that a paused clock pauses both.
+    epoch: SystemTime,
+    started: Instant,
+    running: AtomicUsize,
+    idle: Notify,
+    stop: watch::Sender<bool>,
+}
+
+impl Default for Tasks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tasks {
+    /// Tasks with a random seed of the operating system and its wall time.
+    pub fn new() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for a seed and the time")]
+        Self::with(fastrand::Rng::new(), SystemTime::now())
+    }
+
+    /// Tasks whose random numbers follow from `seed` and whose wall time begins at `epoch`.
+    pub fn seeded(seed: u64, epoch: SystemTime) -> Self {
+        Self::with(fastrand::Rng::with_seed(seed), epoch)
+    }
+
+    fn with(random: fastrand::Rng, epoch: SystemTime) -> Self {
+        Self(Arc::new(Inner {
+            random: Mutex::new(random),
+            epoch,
+            started: Instant::now(),
+            running: AtomicUsize::new(0),
+            idle: Notify::new(),
+            stop: watch::Sender::new(false),
+        }))
+    }
+
+    /// Runs `future` as a task of its own, until it ends or all tasks are aborted.
+    pub fn spawn<F: Future<Output = ()> + Send + 'static>(&self, future: F) -> AbortHandle {
+        let running = Running::new(self.0.clone());
+        let mut stop = self.0.stop.subscribe();
+        #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
+        let task = tokio::spawn(async move {
+            let _running = running;
+            tokio::select! {
+                biased;
+                () = future => {}
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        });
+        task.abort_handle()
+    }
+
+    /// How many tasks run.
+    pub fn running(&self) -> usize {
+        self.0.running.load(Ordering::Acquire)
+    }
+
+    /// Waits until no task runs. Cancel safe.
+    pub async fn idle(&self) {
+        loop {
+            let mut idle = std::pin::pin!(self.0.idle.notified());
+            idle.as_mut().enable();
+            if self.running() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Stops all tasks at their next await, and those spawned from now on at once.
+    pub fn abort_all(&self) {
+        self.0.stop.send_replace(true);
+    }
+
+    /// A random number below `bound`; 0 for 0.
+    pub fn below(&self, bound: usize) -> usize {
+        if bound == 0 { 0 } else { self.random().usize(..bound) }
+    }
+
+    /// A random time up to `limit`.
+    pub fn up_to(&self, limit: Duration) -> Duration {
+        limit.mul_f64(self.random().f64())
+    }
+
+    /// A random number.
+    pub fn number(&self) -> u64 {
+        self.random().u64(..)
+    }
+
+    /// A random id in the form of a UUID, version 4 (RFC 9562 section 5.4): what Go Micro uses.
+    pub fn uuid(&self) -> String {
+        let bits = self.random().u128(..);
+        let bits = bits & !(0xf << 76) | (0x4 << 76);
+        let bits = bits & !(0x3 << 62) | (0x2 << 62);
+        let hex = format!("{bits:032x}");
+        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    }
+
+    /// The wall time.
+    pub fn now(&self) -> SystemTime {
+        self.0.epoch + self.0.started.elapsed()
+    }
+
+    fn random(&self) -> std::sync::MutexGuard<'_, fastrand::Rng> {
+        self.0.random.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tasks").field("running", &self.running()).finish_non_exhaustive()
+    }
+}
+
+/// Counts a task as long as it lives, however it ends.
+struct Running(Arc<Inner>);
+
+impl Running {
+    fn new(inner: Arc<Inner>) -> Self {
+        inner.running.fetch_add(1, Ordering::AcqRel);
+        Self(inner)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.running.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.idle.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn abort_all_stops_tasks_and_idle_sees_it() {
+        let tasks = Tasks::new();
+        tasks.spawn(std::future::pending());
+        assert_eq!(tasks.running(), 1);
+        tasks.abort_all();
+        tasks.idle().await;
+        assert_eq!(tasks.running(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_same_seed_gives_the_same_ids() {
+        let ids = || Tasks::seeded(7, SystemTime::UNIX_EPOCH).uuid();
+        assert_eq!(ids(), ids());
+        let id = ids();
+        assert_eq!((id.len(), &id[14..15]), (36, "4"), "{id}");
+        assert!("89ab".contains(&id[19..20]), "{id}");
+    }
+}
