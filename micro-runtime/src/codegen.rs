@@ -14,7 +14,9 @@ pub use crate::client::{Bidi, Call, Client, ClientStream, ServerStream, Target, 
 pub use crate::codec::json::Form;
 pub use crate::context::Context;
 pub use crate::error::{Error, Result};
-pub use crate::method::{EndpointDescriptor, Idempotency, Kind, Method, ServiceDescriptor, ValueDescriptor};
+pub use crate::method::{
+    EndpointDescriptor, Idempotency, Kind, Method, ServiceDescriptor, ValueDescriptor,
+};
 
 use crate::call::Body;
 use crate::codec;
@@ -36,7 +38,9 @@ where
     H: Future<Output = Result<R>> + Send,
 {
     Box::pin(async move {
-        let Request { cx, codec, body, .. } = request;
+        let Request {
+            cx, codec, body, ..
+        } = request;
         let message = codec::decode::<Q>(&*codec, body.into_bytes())?;
         let answer = cx.clone().scope(handler(cx.clone(), message)).await?;
         reply(&cx, Body::One(encode_reply(&*codec, &answer)?))
@@ -52,11 +56,18 @@ where
     H: Future<Output = Result<()>> + Send,
 {
     Box::pin(async move {
-        let Request { cx, codec, body, .. } = request;
+        let Request {
+            cx, codec, body, ..
+        } = request;
         let raw = stream(body)?;
         let mut input = Receiver::<Q>::new(raw.receive, codec.clone());
-        let message = input.message().await?.ok_or_else(|| Error::bad_request(id::SERVER, "the stream ended before its request"))?;
-        cx.clone().scope(handler(cx.clone(), message, Sender::new(raw.send, codec))).await?;
+        let message = input
+            .message()
+            .await?
+            .ok_or_else(|| Error::bad_request(id::SERVER, "the stream ended before its request"))?;
+        cx.clone()
+            .scope(handler(cx.clone(), message, Sender::new(raw.send, codec)))
+            .await?;
         reply(&cx, Body::Empty)
     })
 }
@@ -70,9 +81,17 @@ where
     H: Future<Output = Result<R>> + Send,
 {
     Box::pin(async move {
-        let Request { cx, codec, body, .. } = request;
+        let Request {
+            cx, codec, body, ..
+        } = request;
         let raw = stream(body)?;
-        let answer = cx.clone().scope(handler(cx.clone(), Receiver::new(raw.receive, codec.clone()))).await?;
+        let answer = cx
+            .clone()
+            .scope(handler(
+                cx.clone(),
+                Receiver::new(raw.receive, codec.clone()),
+            ))
+            .await?;
         Sender::new(raw.send, codec).send(answer).await?;
         reply(&cx, Body::Empty)
     })
@@ -87,18 +106,29 @@ where
     H: Future<Output = Result<()>> + Send,
 {
     Box::pin(async move {
-        let Request { cx, codec, body, .. } = request;
+        let Request {
+            cx, codec, body, ..
+        } = request;
         let raw = stream(body)?;
-        let (input, out) = (Receiver::new(raw.receive, codec.clone()), Sender::new(raw.send, codec));
+        let (input, out) = (
+            Receiver::new(raw.receive, codec.clone()),
+            Sender::new(raw.send, codec),
+        );
         cx.clone().scope(handler(cx.clone(), input, out)).await?;
         reply(&cx, Body::Empty)
     })
 }
 
 /// Answers an index that the service does not have.
-pub fn no_such_method(descriptor: &'static ServiceDescriptor, index: u16) -> BoxFuture<Result<Reply>> {
+pub fn no_such_method(
+    descriptor: &'static ServiceDescriptor,
+    index: u16,
+) -> BoxFuture<Result<Reply>> {
     Box::pin(async move {
-        Err(Error::not_implemented(id::SERVER, format!("{} has no method number {index}", descriptor.full_name)))
+        Err(Error::not_implemented(
+            id::SERVER,
+            format!("{} has no method number {index}", descriptor.full_name),
+        ))
     })
 }
 
@@ -111,19 +141,25 @@ pub fn local(service: impl Dispatch) -> Target {
 /// Reads protobuf into a prost message, as Go Micro words its failure.
 pub fn merge_proto<M: prost::Message>(message: &mut M, body: bytes::Bytes) -> Result<()> {
     // The space is U+00A0 in some builds of protobuf-go and plain in others; tools match on the rest.
-    message.merge(body).map_err(|error| Error::plain("proto: cannot parse invalid wire-format data").with_source(error))
+    message.merge(body).map_err(|error| {
+        Error::plain("proto: cannot parse invalid wire-format data").with_source(error)
+    })
 }
 
 fn stream(body: Body) -> Result<crate::call::RawStream> {
     match body {
         Body::Stream(raw) => Ok(raw),
-        Body::Empty | Body::One(_) => Err(Error::bad_request(id::SERVER, "the method streams, and the request does not")),
+        Body::Empty | Body::One(_) => Err(Error::bad_request(
+            id::SERVER,
+            "the method streams, and the request does not",
+        )),
     }
 }
 
 fn encode_reply(codec: &dyn codec::Codec, message: &dyn Payload) -> Result<bytes::Bytes> {
-    codec::encode(codec, message)
-        .map_err(|error| Error::plain(format!("Unable to encode body: {}", error.detail())).with_source(error))
+    codec::encode(codec, message).map_err(|error| {
+        Error::plain(format!("Unable to encode body: {}", error.detail())).with_source(error)
+    })
 }
 
 fn reply(cx: &Context, message: Body) -> Result<Reply> {

@@ -69,7 +69,12 @@ pub struct Peer {
 impl Peer {
     /// A peer at `address`, reached from `local` over `protocol`.
     pub fn new(address: impl Into<Text>, local: impl Into<Text>, protocol: &'static str) -> Self {
-        Self { address: address.into(), local: local.into(), protocol, ..Self::default() }
+        Self {
+            address: address.into(),
+            local: local.into(),
+            protocol,
+            ..Self::default()
+        }
     }
 }
 
@@ -107,17 +112,24 @@ impl Context {
 
     /// The metadata: of a served call what came in, of a call being made what goes out.
     pub fn metadata(&self) -> &Metadata {
-        self.changed.as_ref().and_then(|changed| changed.metadata.as_ref()).unwrap_or(&self.call.metadata)
+        self.changed
+            .as_ref()
+            .and_then(|changed| changed.metadata.as_ref())
+            .unwrap_or(&self.call.metadata)
     }
 
     /// When the caller stops waiting.
     pub fn deadline(&self) -> Option<Instant> {
-        self.changed.as_ref().and_then(|changed| changed.deadline).or(self.call.deadline)
+        self.changed
+            .as_ref()
+            .and_then(|changed| changed.deadline)
+            .or(self.call.deadline)
     }
 
     /// How long the caller still waits; zero when the deadline has passed, `None` without one.
     pub fn remaining(&self) -> Option<Duration> {
-        self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        self.deadline()
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Who called, or who is called.
@@ -128,7 +140,10 @@ impl Context {
     /// The extension of type `T` that a wrapper has put here.
     pub fn extension<T: Any + Send + Sync>(&self) -> Option<&T> {
         let changed = self.changed.as_ref()?;
-        let (_, value) = changed.extensions.iter().find(|(kind, _)| *kind == TypeId::of::<T>())?;
+        let (_, value) = changed
+            .extensions
+            .iter()
+            .find(|(kind, _)| *kind == TypeId::of::<T>())?;
         value.downcast_ref()
     }
 
@@ -173,12 +188,18 @@ impl Context {
 
     /// Sets the metadata that goes back with the reply, where the protocol carries any (mucp does not).
     pub fn reply_metadata(&self) -> ReplyMetadata<'_> {
-        ReplyMetadata { parts: self.reply(), trailers: false }
+        ReplyMetadata {
+            parts: self.reply(),
+            trailers: false,
+        }
     }
 
     /// Sets the metadata that goes back at the end, where the protocol carries any (mucp does not).
     pub fn reply_trailers(&self) -> ReplyMetadata<'_> {
-        ReplyMetadata { parts: self.reply(), trailers: true }
+        ReplyMetadata {
+            parts: self.reply(),
+            trailers: true,
+        }
     }
 
     /// Takes what the handler wants to send back beside its message.
@@ -188,7 +209,10 @@ impl Context {
 
     /// Whether the call was given up: its caller is gone, or its deadline has passed.
     pub fn is_cancelled(&self) -> bool {
-        self.call.cancelled.load(Ordering::Acquire) || self.deadline().is_some_and(|deadline| deadline <= Instant::now())
+        self.call.cancelled.load(Ordering::Acquire)
+            || self
+                .deadline()
+                .is_some_and(|deadline| deadline <= Instant::now())
     }
 
     /// Waits until the call is given up; never ends for a call that is answered in time.
@@ -239,7 +263,10 @@ impl Context {
     }
 
     fn reply(&self) -> MutexGuard<'_, ReplyParts> {
-        self.call.reply.lock().unwrap_or_else(PoisonError::into_inner)
+        self.call
+            .reply
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -264,7 +291,12 @@ impl ReplyMetadata<'_> {
     /// Sets `key` to `value`.
     pub fn set(&mut self, key: impl Into<Text>, value: impl Into<Text>) -> &mut Self {
         let parts = &mut *self.parts;
-        if self.trailers { &mut parts.trailers } else { &mut parts.metadata }.set(key, value);
+        if self.trailers {
+            &mut parts.trailers
+        } else {
+            &mut parts.metadata
+        }
+        .set(key, value);
         self
     }
 }
@@ -310,7 +342,9 @@ mod tests {
         outer
             .scope(async {
                 assert_eq!(key().as_deref(), Some("outer"));
-                inner.scope(async { assert_eq!(key().as_deref(), Some("inner")) }).await;
+                inner
+                    .scope(async { assert_eq!(key().as_deref(), Some("inner")) })
+                    .await;
                 tokio::task::yield_now().await;
                 assert_eq!(key().as_deref(), Some("outer"));
             })
@@ -323,7 +357,8 @@ mod tests {
         let cx = Context::default();
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let future = pin!(cx.scope(async { panic!("on purpose") }));
-            let _: std::task::Poll<()> = future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+            let _: std::task::Poll<()> =
+                future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
         }));
         assert!(caught.is_err());
         assert!(Context::current().is_none());
@@ -332,8 +367,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn cancelled_ends_at_cancel_and_at_the_deadline() {
         let cx = Context::default();
-        let waiting = { let cx = cx.clone(); async move { cx.cancelled().await } };
-        let (_, ()) = tokio::join!(waiting, async { tokio::task::yield_now().await; cx.cancel() });
+        let waiting = {
+            let cx = cx.clone();
+            async move { cx.cancelled().await }
+        };
+        let (_, ()) = tokio::join!(waiting, async {
+            tokio::task::yield_now().await;
+            cx.cancel()
+        });
         assert!(cx.is_cancelled());
 
         let cx = Context::default().with_deadline(Instant::now() + Duration::from_secs(3));
@@ -347,7 +388,13 @@ mod tests {
     fn changes_to_a_shared_context_leave_the_other_alone() {
         let first = Context::new([("a", "1")].into_iter().collect());
         let second = first.clone().with_pair("b", "2").with_extension(7_u32);
-        assert_eq!((first.metadata().len(), first.extension::<u32>()), (1, None));
-        assert_eq!((second.metadata().get("b"), second.extension::<u32>()), (Some("2"), Some(&7)));
+        assert_eq!(
+            (first.metadata().len(), first.extension::<u32>()),
+            (1, None)
+        );
+        assert_eq!(
+            (second.metadata().get("b"), second.extension::<u32>()),
+            (Some("2"), Some(&7))
+        );
     }
 }

@@ -87,8 +87,18 @@ pub struct Attempt {
 
 impl Attempt {
     /// A try that failed with `error` on `node` at `address` after `took`.
-    pub fn new(node: impl Into<String>, address: impl Into<String>, took: Duration, error: &Error) -> Self {
-        Self { node: node.into(), address: address.into(), took, error: error.to_string() }
+    pub fn new(
+        node: impl Into<String>,
+        address: impl Into<String>,
+        took: Duration,
+        error: &Error,
+    ) -> Self {
+        Self {
+            node: node.into(),
+            address: address.into(),
+            took,
+            error: error.to_string(),
+        }
     }
 }
 
@@ -96,7 +106,11 @@ impl Error {
     /// An error with a free `code`; Go Micro's `errors.New`.
     ///
     /// `id` names who made it (`greeter.hello`); `detail` is for a person; `code` is an HTTP status.
-    pub fn new(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>, code: i32) -> Self {
+    pub fn new(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+        code: i32,
+    ) -> Self {
         Self(Box::new(Inner {
             id: id.into(),
             code,
@@ -120,27 +134,42 @@ impl Error {
     }
 
     /// 400: the request is wrong; sending it again will not help.
-    pub fn bad_request(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn bad_request(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(id, detail, 400)
     }
 
     /// 401: the caller is not known.
-    pub fn unauthorized(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn unauthorized(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(id, detail, 401)
     }
 
     /// 403: the caller is known and may not.
-    pub fn forbidden(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn forbidden(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(id, detail, 403)
     }
 
     /// 404: what the request names does not exist.
-    pub fn not_found(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn not_found(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(id, detail, 404)
     }
 
     /// 405: the method exists and does not do this.
-    pub fn method_not_allowed(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn method_not_allowed(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(id, detail, 405)
     }
 
@@ -150,27 +179,42 @@ impl Error {
     }
 
     /// 409: the state of things forbids the request.
-    pub fn conflict(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn conflict(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(id, detail, 409)
     }
 
     /// 429: a limit was reached; try again later.
-    pub fn too_many_requests(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn too_many_requests(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(id, detail, 429)
     }
 
     /// 500: something went wrong inside.
-    pub fn internal(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn internal(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(id, detail, 500)
     }
 
     /// 501: the method is not there.
-    pub fn not_implemented(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn not_implemented(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(id, detail, 501)
     }
 
     /// 503: not now; another node may answer.
-    pub fn unavailable(id: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn unavailable(
+        id: impl Into<Cow<'static, str>>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self::new(id, detail, 503)
     }
 
@@ -229,7 +273,10 @@ impl Error {
 
     /// The error with `source` as its cause.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
         self.0.source = Some(source.into());
         self
     }
@@ -292,7 +339,7 @@ impl Error {
     pub fn to_json(&self) -> String {
         let mut out = String::with_capacity(64 + self.0.detail.len());
         out.push('{');
-        let mut text = |name: &str, value: &str, out: &mut String| {
+        let text = |name: &str, value: &str, out: &mut String| {
             if !value.is_empty() {
                 if out.len() > 1 {
                     out.push(',');
@@ -346,7 +393,11 @@ impl fmt::Debug for Error {
             source = cause.source();
         }
         for attempt in &self.0.attempts {
-            write!(f, "\n  tried {} at {} for {:?}: {}", attempt.node, attempt.address, attempt.took, attempt.error)?;
+            write!(
+                f,
+                "\n  tried {} at {} for {:?}: {}",
+                attempt.node, attempt.address, attempt.took, attempt.error
+            )?;
         }
         Ok(())
     }
@@ -368,8 +419,19 @@ impl PartialEq for Error {
 impl Clone for Error {
     /// Everything but the source, which has no copy: its words stay in the detail.
     fn clone(&self) -> Self {
-        let Inner { id, code, detail, status, plain, unprocessed, grpc_code, details, metadata, source: _, attempts } =
-            &*self.0;
+        let Inner {
+            id,
+            code,
+            detail,
+            status,
+            plain,
+            unprocessed,
+            grpc_code,
+            details,
+            metadata,
+            source: _,
+            attempts,
+        } = &*self.0;
         Self(Box::new(Inner {
             id: id.clone(),
             code: *code,
@@ -396,7 +458,14 @@ macro_rules! from_source {
         }
     )*};
 }
-from_source!(std::io::Error, fmt::Error, std::num::ParseIntError, std::num::ParseFloatError, std::str::Utf8Error, std::string::FromUtf8Error);
+from_source!(
+    std::io::Error,
+    fmt::Error,
+    std::num::ParseIntError,
+    std::num::ParseFloatError,
+    std::str::Utf8Error,
+    std::string::FromUtf8Error
+);
 
 /// Go's `http.StatusText`: empty where the code has none.
 pub fn status_text(code: i32) -> &'static str {
@@ -531,7 +600,10 @@ mod tests {
             error.to_wire(),
             "{\"id\":\"greeter.fail\",\"code\":404,\"detail\":\"a\\n\\u003cb\\u003e \\\"c\\\" \\u0026 \\u2028 é\",\"status\":\"Not Found\"}"
         );
-        assert_eq!(Error::new("", "x", 418).to_wire(), "{\"code\":418,\"detail\":\"x\",\"status\":\"I'm a teapot\"}");
+        assert_eq!(
+            Error::new("", "x", 418).to_wire(),
+            "{\"code\":418,\"detail\":\"x\",\"status\":\"I'm a teapot\"}"
+        );
         assert_eq!(Error::plain("boom").to_wire(), "boom");
         assert_eq!(Error::plain("boom").to_json(), "{\"detail\":\"boom\"}");
     }
@@ -540,14 +612,18 @@ mod tests {
     fn reads_plain_text_as_detail_with_code_zero() {
         for text in ["boom", "", "{not json", "[1]", "\"x\"", "{\"code\":\"x\"}"] {
             let error = Error::from_wire(text);
-            assert_eq!((error.id(), error.code(), error.detail(), error.status()), ("", 0, text, ""));
+            assert_eq!(
+                (error.id(), error.code(), error.detail(), error.status()),
+                ("", 0, text, "")
+            );
             assert_eq!(error.to_wire(), text);
         }
     }
 
     #[test]
     fn keeps_a_status_that_is_not_the_codes() {
-        let error = Error::from_wire(r#"{"id":"a","code":404,"detail":"d","status":"Gone fishing"}"#);
+        let error =
+            Error::from_wire(r#"{"id":"a","code":404,"detail":"d","status":"Gone fishing"}"#);
         assert_eq!(error.status(), "Gone fishing");
         assert_eq!(Error::from_wire(&error.to_wire()), error);
     }

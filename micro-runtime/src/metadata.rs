@@ -125,7 +125,9 @@ impl Metadata {
 
     /// An empty map with room for `capacity` pairs.
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { pairs: Vec::with_capacity(capacity) }
+        Self {
+            pairs: Vec::with_capacity(capacity),
+        }
     }
 
     /// The value of `key`, whatever its case.
@@ -167,7 +169,9 @@ impl Metadata {
 
     /// The pairs, in the order of insertion.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + '_ {
-        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.pairs
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// The pairs as shared text.
@@ -202,13 +206,20 @@ impl Metadata {
     }
 
     fn position(&self, key: &str) -> Option<usize> {
-        self.pairs.iter().position(|(known, _)| known.0.eq_ignore_ascii_case(key.as_bytes()))
+        self.pairs
+            .iter()
+            .position(|(known, _)| known.0.eq_ignore_ascii_case(key.as_bytes()))
     }
 }
 
 impl fmt::Debug for Metadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter().map(|(key, value)| (key, if is_secret(key) { "…" } else { value }))).finish()
+        f.debug_map()
+            .entries(
+                self.iter()
+                    .map(|(key, value)| (key, if is_secret(key) { "…" } else { value })),
+            )
+            .finish()
     }
 }
 
@@ -224,7 +235,14 @@ impl<K: Into<Text>, V: Into<Text>> FromIterator<(K, V)> for Metadata {
 
 /// Whether a key's value must not be logged.
 pub fn is_secret(key: &str) -> bool {
-    ["authorization", "cookie", "set-cookie", "proxy-authorization"].iter().any(|secret| key.eq_ignore_ascii_case(secret))
+    [
+        "authorization",
+        "cookie",
+        "set-cookie",
+        "proxy-authorization",
+    ]
+    .iter()
+    .any(|secret| key.eq_ignore_ascii_case(secret))
 }
 
 /// Whether a key speaks of one hop, so that a handler's own calls do not pass it on.
@@ -233,11 +251,30 @@ pub fn is_secret(key: &str) -> bool {
 /// them: see `Client::forward`.
 pub fn is_hop(key: &str) -> bool {
     const EXACT: [&str; 18] = [
-        "accept", "accept-encoding", "connection", "cookie", "authorization", "host", ":authority", "keep-alive", "local",
-        "remote", "te", "timeout", "trailer", "transfer-encoding", "upgrade", "user-agent", "x-content-type", "expect",
+        "accept",
+        "accept-encoding",
+        "connection",
+        "cookie",
+        "authorization",
+        "host",
+        ":authority",
+        "keep-alive",
+        "local",
+        "remote",
+        "te",
+        "timeout",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "x-content-type",
+        "expect",
     ];
     const PASSED: [&str; 3] = ["micro-trace-id", "micro-span-id", "micro-namespace"];
-    let begins = |prefix: &str| key.len() >= prefix.len() && key.as_bytes()[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes());
+    let begins = |prefix: &str| {
+        key.len() >= prefix.len()
+            && key.as_bytes()[..prefix.len()].eq_ignore_ascii_case(prefix.as_bytes())
+    };
     if EXACT.iter().any(|name| key.eq_ignore_ascii_case(name)) {
         return true;
     }
@@ -255,14 +292,19 @@ mod tests {
     fn keys_ignore_case_and_keep_their_order() {
         let mut metadata: Metadata = [("b", "1"), ("A", "2")].into_iter().collect();
         metadata.set("B", "3");
-        assert_eq!(metadata.iter().collect::<Vec<_>>(), [("B", "3"), ("A", "2")]);
+        assert_eq!(
+            metadata.iter().collect::<Vec<_>>(),
+            [("B", "3"), ("A", "2")]
+        );
         assert_eq!(metadata.remove("a").as_deref(), Some("2"));
         assert_eq!(metadata.get("a"), None);
     }
 
     #[test]
     fn secrets_do_not_show_in_debug() {
-        let metadata: Metadata = [("authorization", "Bearer s3cret"), ("x", "y")].into_iter().collect();
+        let metadata: Metadata = [("authorization", "Bearer s3cret"), ("x", "y")]
+            .into_iter()
+            .collect();
         let shown = format!("{metadata:?}");
         assert!(!shown.contains("s3cret"), "{shown}");
         assert!(shown.contains('y'));
@@ -270,10 +312,28 @@ mod tests {
 
     #[test]
     fn hop_headers_are_told_from_user_metadata() {
-        for hop in ["Micro-Id", "x-micro-endpoint", "Content-Type", "content-length", "Timeout", "grpc-timeout", "Remote", "TE", "Micro-Stream"] {
+        for hop in [
+            "Micro-Id",
+            "x-micro-endpoint",
+            "Content-Type",
+            "content-length",
+            "Timeout",
+            "grpc-timeout",
+            "Remote",
+            "TE",
+            "Micro-Stream",
+        ] {
             assert!(is_hop(hop), "{hop}");
         }
-        for user in ["Micro-Trace-Id", "micro-span-id", "Micro-Namespace", "Foo", "X-Custom", "Tenant", "Microphone"] {
+        for user in [
+            "Micro-Trace-Id",
+            "micro-span-id",
+            "Micro-Namespace",
+            "Foo",
+            "X-Custom",
+            "Tenant",
+            "Microphone",
+        ] {
             assert!(!is_hop(user), "{user}");
         }
     }

@@ -103,12 +103,16 @@ impl Method {
 
     /// The method's own name: `Hello`.
     pub fn name(&self) -> &str {
-        self.endpoint.rsplit_once('.').map_or(&*self.endpoint, |(_, name)| name)
+        self.endpoint
+            .rsplit_once('.')
+            .map_or(&*self.endpoint, |(_, name)| name)
     }
 
     /// The name of its service without package: `Say`.
     pub fn service(&self) -> &str {
-        self.endpoint.rsplit_once('.').map_or("", |(service, _)| service)
+        self.endpoint
+            .rsplit_once('.')
+            .map_or("", |(service, _)| service)
     }
 }
 
@@ -168,7 +172,13 @@ impl ServiceDescriptor {
         endpoints: &'static [EndpointDescriptor],
         file_descriptor_set: &'static [u8],
     ) -> Self {
-        Self { name, full_name, methods, endpoints, file_descriptor_set }
+        Self {
+            name,
+            full_name,
+            methods,
+            endpoints,
+            file_descriptor_set,
+        }
     }
 }
 
@@ -194,7 +204,12 @@ impl EndpointDescriptor {
         response: ValueDescriptor,
         metadata: &'static [(&'static str, &'static str)],
     ) -> Self {
-        Self { name, request, response, metadata }
+        Self {
+            name,
+            request,
+            response,
+            metadata,
+        }
     }
 }
 
@@ -212,7 +227,11 @@ pub struct ValueDescriptor {
 
 impl ValueDescriptor {
     /// A node as generated code declares it.
-    pub const fn new(name: &'static str, kind: &'static str, values: &'static [ValueDescriptor]) -> Self {
+    pub const fn new(
+        name: &'static str,
+        kind: &'static str,
+        values: &'static [ValueDescriptor],
+    ) -> Self {
         Self { name, kind, values }
     }
 }
@@ -224,7 +243,10 @@ mod tests {
     #[test]
     fn a_dynamic_method_finds_its_path() {
         let method = Method::dynamic("Greeter.Hello", Kind::Unary);
-        assert_eq!((method.service(), method.name(), &*method.path), ("Greeter", "Hello", "/Greeter/Hello"));
+        assert_eq!(
+            (method.service(), method.name(), &*method.path),
+            ("Greeter", "Hello", "/Greeter/Hello")
+        );
         assert_eq!(Method::dynamic("/a.B/C", Kind::Unary).path, "/a.B/C");
         assert_eq!(Method::dynamic("Hello", Kind::Unary).name(), "Hello");
     }

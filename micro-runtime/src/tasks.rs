@@ -37,7 +37,10 @@ impl Default for Tasks {
 impl Tasks {
     /// Tasks with a random seed of the operating system and its wall time.
     pub fn new() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine for a seed and the time")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that asks the machine for a seed and the time"
+        )]
         Self::with(fastrand::Rng::new(), SystemTime::now())
     }
 
@@ -97,7 +100,11 @@ impl Tasks {
 
     /// A random number below `bound`; 0 for 0.
     pub fn below(&self, bound: usize) -> usize {
-        if bound == 0 { 0 } else { self.random().usize(..bound) }
+        if bound == 0 {
+            0
+        } else {
+            self.random().usize(..bound)
+        }
     }
 
     /// A random time up to `limit`.
@@ -116,7 +123,14 @@ impl Tasks {
         let bits = bits & !(0xf << 76) | (0x4 << 76);
         let bits = bits & !(0x3 << 62) | (0x2 << 62);
         let hex = format!("{bits:032x}");
-        format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+        format!(
+            "{}-{}-{}-{}-{}",
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..]
+        )
     }
 
     /// The wall time.
@@ -131,7 +145,9 @@ impl Tasks {
 
 impl fmt::Debug for Tasks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tasks").field("running", &self.running()).finish_non_exhaustive()
+        f.debug_struct("Tasks")
+            .field("running", &self.running())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The shape of generated code, written by hand: what `protoc-gen-micro` must produce.
 #![deny(warnings)]
-#![allow(missing_docs)]
+#![allow(missing_docs, unreachable_pub)]
 
 mod greeter {
     #[derive(Clone, PartialEq, ::micro_runtime::codegen::prost::Message)]
@@ -33,45 +33,48 @@ mod greeter {
         }
     }
 
+    /// The methods of `Say`.
+    pub static SAY_METHODS: [::micro_runtime::codegen::Method; 4] = [
+        ::micro_runtime::codegen::Method::new(
+            "go.micro.srv.greeter",
+            "Say.Hello",
+            "/go.micro.srv.greeter.Say/Hello",
+            ::micro_runtime::codegen::Kind::Unary,
+            ::micro_runtime::codegen::Idempotency::Unknown,
+            0,
+        ),
+        ::micro_runtime::codegen::Method::new(
+            "go.micro.srv.greeter",
+            "Say.Count",
+            "/go.micro.srv.greeter.Say/Count",
+            ::micro_runtime::codegen::Kind::ServerStream,
+            ::micro_runtime::codegen::Idempotency::Unknown,
+            1,
+        ),
+        ::micro_runtime::codegen::Method::new(
+            "go.micro.srv.greeter",
+            "Say.Collect",
+            "/go.micro.srv.greeter.Say/Collect",
+            ::micro_runtime::codegen::Kind::ClientStream,
+            ::micro_runtime::codegen::Idempotency::Unknown,
+            2,
+        ),
+        ::micro_runtime::codegen::Method::new(
+            "go.micro.srv.greeter",
+            "Say.Sum",
+            "/go.micro.srv.greeter.Say/Sum",
+            ::micro_runtime::codegen::Kind::Bidi,
+            ::micro_runtime::codegen::Idempotency::Unknown,
+            3,
+        ),
+    ];
+
     /// What `Say` consists of.
     pub static SAY_DESCRIPTOR: ::micro_runtime::codegen::ServiceDescriptor =
         ::micro_runtime::codegen::ServiceDescriptor::new(
             "Say",
             "go.micro.srv.greeter.Say",
-            &[
-                ::micro_runtime::codegen::Method::new(
-                    "go.micro.srv.greeter",
-                    "Say.Hello",
-                    "/go.micro.srv.greeter.Say/Hello",
-                    ::micro_runtime::codegen::Kind::Unary,
-                    ::micro_runtime::codegen::Idempotency::Unknown,
-                    0,
-                ),
-                ::micro_runtime::codegen::Method::new(
-                    "go.micro.srv.greeter",
-                    "Say.Count",
-                    "/go.micro.srv.greeter.Say/Count",
-                    ::micro_runtime::codegen::Kind::ServerStream,
-                    ::micro_runtime::codegen::Idempotency::Unknown,
-                    1,
-                ),
-                ::micro_runtime::codegen::Method::new(
-                    "go.micro.srv.greeter",
-                    "Say.Collect",
-                    "/go.micro.srv.greeter.Say/Collect",
-                    ::micro_runtime::codegen::Kind::ClientStream,
-                    ::micro_runtime::codegen::Idempotency::Unknown,
-                    2,
-                ),
-                ::micro_runtime::codegen::Method::new(
-                    "go.micro.srv.greeter",
-                    "Say.Sum",
-                    "/go.micro.srv.greeter.Say/Sum",
-                    ::micro_runtime::codegen::Kind::Bidi,
-                    ::micro_runtime::codegen::Idempotency::Unknown,
-                    3,
-                ),
-            ],
+            &SAY_METHODS,
             &[],
             &[],
         );
@@ -82,24 +85,28 @@ mod greeter {
             &self,
             cx: &::micro_runtime::codegen::Context,
             request: Request,
-        ) -> impl ::core::future::Future<Output = ::micro_runtime::codegen::Result<Request>> + ::core::marker::Send;
+        ) -> impl ::core::future::Future<Output = ::micro_runtime::codegen::Result<Request>>
+        + ::core::marker::Send;
         fn count(
             &self,
             cx: &::micro_runtime::codegen::Context,
             request: Request,
             out: ::micro_runtime::codegen::Sender<Request>,
-        ) -> impl ::core::future::Future<Output = ::micro_runtime::codegen::Result<()>> + ::core::marker::Send;
+        ) -> impl ::core::future::Future<Output = ::micro_runtime::codegen::Result<()>>
+        + ::core::marker::Send;
         fn collect(
             &self,
             cx: &::micro_runtime::codegen::Context,
             input: ::micro_runtime::codegen::Receiver<Request>,
-        ) -> impl ::core::future::Future<Output = ::micro_runtime::codegen::Result<Request>> + ::core::marker::Send;
+        ) -> impl ::core::future::Future<Output = ::micro_runtime::codegen::Result<Request>>
+        + ::core::marker::Send;
         fn sum(
             &self,
             cx: &::micro_runtime::codegen::Context,
             input: ::micro_runtime::codegen::Receiver<Request>,
             out: ::micro_runtime::codegen::Sender<Request>,
-        ) -> impl ::core::future::Future<Output = ::micro_runtime::codegen::Result<()>> + ::core::marker::Send;
+        ) -> impl ::core::future::Future<Output = ::micro_runtime::codegen::Result<()>>
+        + ::core::marker::Send;
     }
 
     /// Serves a [`Say`].
@@ -134,12 +141,15 @@ mod greeter {
                 0 => ::micro_runtime::codegen::unary(request, move |cx, request| async move {
                     service.hello(&cx, request).await
                 }),
-                1 => ::micro_runtime::codegen::server_stream(request, move |cx, request, out| async move {
-                    service.count(&cx, request, out).await
-                }),
-                2 => ::micro_runtime::codegen::client_stream(request, move |cx, input| async move {
-                    service.collect(&cx, input).await
-                }),
+                1 => ::micro_runtime::codegen::server_stream(
+                    request,
+                    move |cx, request, out| async move { service.count(&cx, request, out).await },
+                ),
+                2 => {
+                    ::micro_runtime::codegen::client_stream(request, move |cx, input| async move {
+                        service.collect(&cx, input).await
+                    })
+                }
                 3 => ::micro_runtime::codegen::bidi(request, move |cx, input, out| async move {
                     service.sum(&cx, input, out).await
                 }),
@@ -159,24 +169,28 @@ mod greeter {
         pub fn hello(
             &self,
             request: Request,
-        ) -> ::micro_runtime::codegen::Call<::micro_runtime::codegen::Unary<Request, Request>> {
-            self.0.unary(&SAY_DESCRIPTOR.methods[0], request)
+        ) -> ::micro_runtime::codegen::Call<::micro_runtime::codegen::Unary<Request, Request>>
+        {
+            self.0.unary(&SAY_METHODS[0], request)
         }
         pub fn count(
             &self,
             request: Request,
-        ) -> ::micro_runtime::codegen::Call<::micro_runtime::codegen::ServerStream<Request, Request>> {
-            self.0.server_stream(&SAY_DESCRIPTOR.methods[1], request)
+        ) -> ::micro_runtime::codegen::Call<::micro_runtime::codegen::ServerStream<Request, Request>>
+        {
+            self.0.server_stream(&SAY_METHODS[1], request)
         }
         pub fn collect(
             &self,
-        ) -> ::micro_runtime::codegen::Call<::micro_runtime::codegen::ClientStream<Request, Request>> {
-            self.0.client_stream(&SAY_DESCRIPTOR.methods[2])
+        ) -> ::micro_runtime::codegen::Call<::micro_runtime::codegen::ClientStream<Request, Request>>
+        {
+            self.0.client_stream(&SAY_METHODS[2])
         }
         pub fn sum(
             &self,
-        ) -> ::micro_runtime::codegen::Call<::micro_runtime::codegen::Bidi<Request, Request>> {
-            self.0.bidi(&SAY_DESCRIPTOR.methods[3])
+        ) -> ::micro_runtime::codegen::Call<::micro_runtime::codegen::Bidi<Request, Request>>
+        {
+            self.0.bidi(&SAY_METHODS[3])
         }
     }
 }
@@ -193,12 +207,17 @@ impl Say for Greeter {
         }
         let tenant = cx.metadata().get("tenant").unwrap_or("nobody");
         cx.reply_metadata().set("seen", "yes");
-        Ok(Request { name: format!("Hello {} of {tenant}", request.name) })
+        Ok(Request {
+            name: format!("Hello {} of {tenant}", request.name),
+        })
     }
 
     async fn count(&self, _cx: &Context, request: Request, mut out: Sender<Request>) -> Result<()> {
         for c in request.name.chars() {
-            out.send(Request { name: c.to_string() }).await?;
+            out.send(Request {
+                name: c.to_string(),
+            })
+            .await?;
         }
         Err(Error::conflict("say.count", "no more letters"))
     }
@@ -211,7 +230,12 @@ impl Say for Greeter {
         Ok(Request { name })
     }
 
-    async fn sum(&self, _cx: &Context, mut input: Receiver<Request>, mut out: Sender<Request>) -> Result<()> {
+    async fn sum(
+        &self,
+        _cx: &Context,
+        mut input: Receiver<Request>,
+        mut out: Sender<Request>,
+    ) -> Result<()> {
         while let Some(next) = input.message().await? {
             out.send(next).await?;
         }
@@ -223,7 +247,11 @@ impl Say for Greeter {
 async fn a_local_service_answers_all_four_kinds() -> Result<()> {
     let say = SayClient::local(Greeter);
     let named = |name: &str| Request { name: name.into() };
-    let reply = say.hello(named("John")).metadata("Tenant", "blue").full().await?;
+    let reply = say
+        .hello(named("John"))
+        .metadata("Tenant", "blue")
+        .full()
+        .await?;
     assert_eq!(reply.message.name, "Hello John of blue");
     assert_eq!(reply.metadata.get("seen"), Some("yes"));
 
@@ -251,6 +279,14 @@ async fn a_local_service_answers_all_four_kinds() -> Result<()> {
 #[tokio::test]
 async fn a_panic_is_answered() {
     let say = SayClient::local(Greeter);
-    let error = say.hello(Request { name: "panic".into() }).await.unwrap_err();
-    assert_eq!((error.id(), error.code(), error.detail()), ("go.micro.server", 500, "panic recovered: on purpose"));
+    let error = say
+        .hello(Request {
+            name: "panic".into(),
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (error.id(), error.code(), error.detail()),
+        ("go.micro.server", 500, "panic recovered: on purpose")
+    );
 }

@@ -50,7 +50,13 @@ pub struct Request {
 
 impl Request {
     /// A request for `method` of `service` whose `body` is what `codec` has written.
-    pub fn new(cx: Context, service: impl Into<Text>, method: impl Into<MethodRef>, codec: Arc<dyn Codec>, body: Body) -> Self {
+    pub fn new(
+        cx: Context,
+        service: impl Into<Text>,
+        method: impl Into<MethodRef>,
+        codec: Arc<dyn Codec>,
+        body: Body,
+    ) -> Self {
         Self {
             cx,
             service: service.into(),
@@ -111,13 +117,28 @@ pub struct Reply<M = Body> {
 impl<M> Reply<M> {
     /// A reply of `message` alone.
     pub fn new(message: M) -> Self {
-        Self { message, metadata: Metadata::new(), trailers: Metadata::new(), peer: None }
+        Self {
+            message,
+            metadata: Metadata::new(),
+            trailers: Metadata::new(),
+            peer: None,
+        }
     }
 
     /// The reply with its message turned into another.
     pub fn try_map<N>(self, turn: impl FnOnce(M) -> Result<N>) -> Result<Reply<N>> {
-        let Self { message, metadata, trailers, peer } = self;
-        Ok(Reply { message: turn(message)?, metadata, trailers, peer })
+        let Self {
+            message,
+            metadata,
+            trailers,
+            peer,
+        } = self;
+        Ok(Reply {
+            message: turn(message)?,
+            metadata,
+            trailers,
+            peer,
+        })
     }
 }
 
@@ -158,7 +179,9 @@ impl Local {
 
 impl fmt::Debug for Local {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Local").field(&self.0.descriptor().full_name).finish()
+        f.debug_tuple("Local")
+            .field(&self.0.descriptor().full_name)
+            .finish()
     }
 }
 

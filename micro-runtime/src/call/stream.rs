@@ -81,7 +81,11 @@ pub struct Sender<M> {
 impl<M: Payload> Sender<M> {
     /// A sender that writes with `codec` into `raw`.
     pub fn new(raw: Box<dyn RawSend>, codec: Arc<dyn Codec>) -> Self {
-        Self { raw, codec, message: PhantomData }
+        Self {
+            raw,
+            codec,
+            message: PhantomData,
+        }
     }
 
     /// Waits for room and sends `message`.
@@ -113,7 +117,9 @@ impl<M: Payload> Sender<M> {
 
 impl<M> fmt::Debug for Sender<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").field("codec", &self.codec).finish_non_exhaustive()
+        f.debug_struct("Sender")
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,7 +133,11 @@ pub struct Receiver<M> {
 impl<M: Payload + Default> Receiver<M> {
     /// A receiver that reads with `codec` from `raw`.
     pub fn new(raw: Box<dyn RawReceive>, codec: Arc<dyn Codec>) -> Self {
-        Self { raw, codec, message: PhantomData }
+        Self {
+            raw,
+            codec,
+            message: PhantomData,
+        }
     }
 
     /// The next message; `None` when the peer has ended the stream well.
@@ -160,7 +170,10 @@ impl<M: Payload + Default> Receiver<M> {
     }
 
     fn poll_message(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<M>>> {
-        Poll::Ready(ready!(self.raw.poll_next(task)).map(|next| next.and_then(|body| codec::decode(&*self.codec, body))))
+        Poll::Ready(
+            ready!(self.raw.poll_next(task))
+                .map(|next| next.and_then(|body| codec::decode(&*self.codec, body))),
+        )
     }
 }
 
@@ -174,6 +187,8 @@ impl<M: Payload + Default> Stream for Receiver<M> {
 
 impl<M> fmt::Debug for Receiver<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").field("codec", &self.codec).finish_non_exhaustive()
+        f.debug_struct("Receiver")
+            .field("codec", &self.codec)
+            .finish_non_exhaustive()
     }
 }

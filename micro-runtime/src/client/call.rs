@@ -9,7 +9,10 @@ use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
 use super::Defaults;
-use crate::call::{Backoff, Body, BoxFuture, CallOptions, Invoke, Payload, RawStream, Receiver, Reply, Request, Retry, Sender};
+use crate::call::{
+    Backoff, Body, BoxFuture, CallOptions, Invoke, Payload, RawStream, Receiver, Reply, Request,
+    Retry, Sender,
+};
 use crate::codec::{self, Codec};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
@@ -32,8 +35,16 @@ impl Target {
         Self::with_defaults(service, invoke, Arc::default())
     }
 
-    pub(super) fn with_defaults(service: impl Into<Text>, invoke: Arc<dyn Invoke>, defaults: Arc<Defaults>) -> Self {
-        Self { service: service.into(), invoke, defaults }
+    pub(super) fn with_defaults(
+        service: impl Into<Text>,
+        invoke: Arc<dyn Invoke>,
+        defaults: Arc<Defaults>,
+    ) -> Self {
+        Self {
+            service: service.into(),
+            invoke,
+            defaults,
+        }
     }
 
     /// The name called.
@@ -43,12 +54,28 @@ impl Target {
 
     /// A unary call.
     pub fn unary<Q, R>(&self, method: impl Into<MethodRef>, request: Q) -> Call<Unary<Q, R>> {
-        self.call(method, Unary { request, reply: PhantomData })
+        self.call(
+            method,
+            Unary {
+                request,
+                reply: PhantomData,
+            },
+        )
     }
 
     /// A call whose replies stream.
-    pub fn server_stream<Q, R>(&self, method: impl Into<MethodRef>, request: Q) -> Call<ServerStream<Q, R>> {
-        self.call(method, ServerStream { request, reply: PhantomData })
+    pub fn server_stream<Q, R>(
+        &self,
+        method: impl Into<MethodRef>,
+        request: Q,
+    ) -> Call<ServerStream<Q, R>> {
+        self.call(
+            method,
+            ServerStream {
+                request,
+                reply: PhantomData,
+            },
+        )
     }
 
     /// A call whose requests stream.
@@ -78,7 +105,9 @@ impl Target {
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target").field("service", &self.service).finish_non_exhaustive()
+        f.debug_struct("Target")
+            .field("service", &self.service)
+            .finish_non_exhaustive()
     }
 }
 
@@ -250,15 +279,57 @@ impl<K> Call<K> {
 
     /// The call without its kind, and that.
     fn split(self) -> (Call<()>, K) {
-        let Self { target, method, kind, parent, watch_parent, metadata, content_type, options } = self;
-        (Call { target, method, kind: (), parent, watch_parent, metadata, content_type, options }, kind)
+        let Self {
+            target,
+            method,
+            kind,
+            parent,
+            watch_parent,
+            metadata,
+            content_type,
+            options,
+        } = self;
+        (
+            Call {
+                target,
+                method,
+                kind: (),
+                parent,
+                watch_parent,
+                metadata,
+                content_type,
+                options,
+            },
+            kind,
+        )
     }
 
     /// The request that is sent, where it goes, and the parent whose end must be watched.
-    fn request(self, body: Body, codec: Arc<dyn Codec>, source: Option<Arc<dyn Payload>>) -> (Request, Target, Option<Context>) {
-        let Self { target, method, parent, watch_parent, metadata, options, .. } = self;
+    fn request(
+        self,
+        body: Body,
+        codec: Arc<dyn Codec>,
+        source: Option<Arc<dyn Payload>>,
+    ) -> (Request, Target, Option<Context>) {
+        let Self {
+            target,
+            method,
+            parent,
+            watch_parent,
+            metadata,
+            options,
+            ..
+        } = self;
         let cx = outgoing(parent.as_ref(), metadata, &target.defaults);
-        let request = Request { cx, service: target.service.clone(), method, codec, body, options, source };
+        let request = Request {
+            cx,
+            service: target.service.clone(),
+            method,
+            codec,
+            body,
+            options,
+            source,
+        };
         (request, target, parent.filter(|_| watch_parent))
     }
 
@@ -269,8 +340,16 @@ impl<K> Call<K> {
 
 /// The context of a call with `parent`: its user metadata, under the call's own, and its deadline.
 fn outgoing(parent: Option<&Context>, own: Metadata, defaults: &Defaults) -> Context {
-    let Some(parent) = parent else { return Context::new(own) };
-    let passes = |key: &str| !is_hop(key) || defaults.forward.iter().any(|name| name.eq_ignore_ascii_case(key));
+    let Some(parent) = parent else {
+        return Context::new(own);
+    };
+    let passes = |key: &str| {
+        !is_hop(key)
+            || defaults
+                .forward
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case(key))
+    };
     let inherited = parent.metadata();
     let metadata = if inherited.iter().any(|(key, _)| passes(key)) {
         let mut metadata = Metadata::with_capacity(inherited.len() + own.len());
@@ -289,7 +368,10 @@ fn outgoing(parent: Option<&Context>, own: Metadata, defaults: &Defaults) -> Con
 
 impl<K> fmt::Debug for Call<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Call").field("target", &self.target).field("endpoint", &self.method.endpoint).finish_non_exhaustive()
+        f.debug_struct("Call")
+            .field("target", &self.target)
+            .field("endpoint", &self.method.endpoint)
+            .finish_non_exhaustive()
     }
 }
 
@@ -347,7 +429,9 @@ impl<M> Future for PendingMessage<M> {
     type Output = Result<M>;
 
     fn poll(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.get_mut().0).poll(task).map_ok(|reply| reply.message)
+        Pin::new(&mut self.get_mut().0)
+            .poll(task)
+            .map_ok(|reply| reply.message)
     }
 }
 
@@ -357,7 +441,11 @@ fn send<K, Q: Payload, M>(
     message: impl FnOnce(K) -> Option<Q>,
     read: fn(Reply, Arc<dyn Codec>) -> Result<Reply<M>>,
 ) -> Pending<M> {
-    let fail = |error| Pending { state: State::Failed(Some(error)), codec: None, read };
+    let fail = |error| Pending {
+        state: State::Failed(Some(error)),
+        codec: None,
+        read,
+    };
     let (call, kind) = call.split();
     let codec = match call.codec() {
         Ok(codec) => codec,
@@ -389,7 +477,11 @@ fn send<K, Q: Payload, M>(
             }
         }),
     };
-    Pending { state: State::Sent(sent), codec: Some(codec), read }
+    Pending {
+        state: State::Sent(sent),
+        codec: Some(codec),
+        read,
+    }
 }
 
 fn read_message<R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<R>> {
@@ -399,30 +491,59 @@ fn read_message<R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Re
 fn read_raw(body: Body) -> Result<RawStream> {
     match body {
         Body::Stream(raw) => Ok(raw),
-        Body::Empty | Body::One(_) => Err(Error::internal(id::CLIENT, "a stream was asked for and a single message came")),
+        Body::Empty | Body::One(_) => Err(Error::internal(
+            id::CLIENT,
+            "a stream was asked for and a single message came",
+        )),
     }
 }
 
-fn read_receiver<R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<Receiver<R>>> {
+fn read_receiver<R: Payload + Default>(
+    reply: Reply,
+    codec: Arc<dyn Codec>,
+) -> Result<Reply<Receiver<R>>> {
     reply.try_map(|body| Ok(Receiver::new(read_raw(body)?.receive, codec)))
 }
 
-fn read_upload<Q: Payload, R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<Upload<Q, R>>> {
-    let Reply { message, metadata, trailers, peer } = reply;
+fn read_upload<Q: Payload, R: Payload + Default>(
+    reply: Reply,
+    codec: Arc<dyn Codec>,
+) -> Result<Reply<Upload<Q, R>>> {
+    let Reply {
+        message,
+        metadata,
+        trailers,
+        peer,
+    } = reply;
     let raw = read_raw(message)?;
     let mut opening = Reply::new(());
     opening.metadata = metadata.clone();
     opening.peer = peer.clone();
-    let message = Upload { send: Sender::new(raw.send, codec.clone()), receive: Receiver::new(raw.receive, codec), opening };
-    Ok(Reply { message, metadata, trailers, peer })
+    let message = Upload {
+        send: Sender::new(raw.send, codec.clone()),
+        receive: Receiver::new(raw.receive, codec),
+        opening,
+    };
+    Ok(Reply {
+        message,
+        metadata,
+        trailers,
+        peer,
+    })
 }
 
 type Both<Q, R> = (Sender<Q>, Receiver<R>);
 
-fn read_both<Q: Payload, R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<Both<Q, R>>> {
+fn read_both<Q: Payload, R: Payload + Default>(
+    reply: Reply,
+    codec: Arc<dyn Codec>,
+) -> Result<Reply<Both<Q, R>>> {
     reply.try_map(|body| {
         let raw = read_raw(body)?;
-        Ok((Sender::new(raw.send, codec.clone()), Receiver::new(raw.receive, codec)))
+        Ok((
+            Sender::new(raw.send, codec.clone()),
+            Receiver::new(raw.receive, codec),
+        ))
     })
 }
 
@@ -483,23 +604,38 @@ impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
     /// # Errors
     /// As [`finish`](Upload::finish).
     pub async fn finish_full(self) -> Result<Reply<R>> {
-        let Self { send, mut receive, opening } = self;
+        let Self {
+            send,
+            mut receive,
+            opening,
+        } = self;
         // A handler may answer before the input ends; its answer or error then says more than ours.
         let finished = send.finish().await;
         let message = match receive.message().await? {
             Some(message) => message,
             None => {
                 finished?;
-                return Err(Error::internal(id::CLIENT_TRANSPORT, "the stream ended without a reply"));
+                return Err(Error::internal(
+                    id::CLIENT_TRANSPORT,
+                    "the stream ended without a reply",
+                ));
             }
         };
         let Reply { metadata, peer, .. } = opening;
         // The status of a stream comes after its message.
         if let Some(extra) = receive.next().await {
             extra?;
-            return Err(Error::internal(id::CLIENT_TRANSPORT, "more than one reply came to a client stream"));
+            return Err(Error::internal(
+                id::CLIENT_TRANSPORT,
+                "more than one reply came to a client stream",
+            ));
         }
-        Ok(Reply { message, metadata, trailers: receive.trailers(), peer })
+        Ok(Reply {
+            message,
+            metadata,
+            trailers: receive.trailers(),
+            peer,
+        })
     }
 
     /// The two halves, for a handler that answers before the input ends.

@@ -2,7 +2,9 @@
 
 mod call;
 
-pub use call::{Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload};
+pub use call::{
+    Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
+};
 
 use std::sync::Arc;
 
@@ -23,7 +25,11 @@ impl Default for Defaults {
     fn default() -> Self {
         let codecs = Codecs::default();
         let codec: Arc<dyn Codec> = Arc::new(crate::codec::Protobuf::new("application/protobuf"));
-        Self { codecs, codec, forward: Vec::new() }
+        Self {
+            codecs,
+            codec,
+            forward: Vec::new(),
+        }
     }
 }
 

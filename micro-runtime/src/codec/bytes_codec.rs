@@ -22,10 +22,17 @@ impl Codec for BytesCodec {
     }
 
     fn decode(&self, body: Bytes, message: &mut dyn Payload) -> Result<()> {
-        if message.set_frame(&body) { Ok(()) } else { Err(refuse()) }
+        if message.set_frame(&body) {
+            Ok(())
+        } else {
+            Err(refuse())
+        }
     }
 }
 
 fn refuse() -> Error {
-    Error::internal(id::CLIENT_CODEC, "application/octet-stream carries only a Frame: use another content type")
+    Error::internal(
+        id::CLIENT_CODEC,
+        "application/octet-stream carries only a Frame: use another content type",
+    )
 }

@@ -102,14 +102,17 @@ impl Codecs {
     /// Adds a codec; one of the same content type gives way.
     #[must_use]
     pub fn with(mut self, codec: impl Codec) -> Self {
-        self.known.retain(|known| known.content_type() != codec.content_type());
+        self.known
+            .retain(|known| known.content_type() != codec.content_type());
         self.known.push(Arc::new(codec));
         self
     }
 
     /// The codec of exactly this content type.
     pub fn get(&self, content_type: &str) -> Option<&Arc<dyn Codec>> {
-        self.known.iter().find(|codec| codec.content_type() == content_type)
+        self.known
+            .iter()
+            .find(|codec| codec.content_type() == content_type)
     }
 
     /// The codec of this content type.
@@ -117,6 +120,11 @@ impl Codecs {
     /// # Errors
     /// 500 `unsupported Content-Type: …` as Go Micro's client says it, with the known ones.
     pub fn require(&self, content_type: &str) -> Result<&Arc<dyn Codec>> {
-        self.get(content_type).ok_or_else(|| Error::internal(id::CLIENT, format!("unsupported Content-Type: {content_type}")))
+        self.get(content_type).ok_or_else(|| {
+            Error::internal(
+                id::CLIENT,
+                format!("unsupported Content-Type: {content_type}"),
+            )
+        })
     }
 }

@@ -57,12 +57,24 @@ enum End {
 impl Next {
     /// The way through `wrappers`, the first outermost, to `end`.
     pub fn to_invoke(wrappers: Arc<[Arc<dyn Wrapper>]>, end: Arc<dyn Invoke>) -> Self {
-        Self { wrappers, at: 0, end: End::Invoke(end) }
+        Self {
+            wrappers,
+            at: 0,
+            end: End::Invoke(end),
+        }
     }
 
     /// The way through `wrappers`, the first outermost, to method `index` of `end`.
-    pub fn to_dispatch(wrappers: Arc<[Arc<dyn Wrapper>]>, end: Arc<dyn Dispatch>, index: u16) -> Self {
-        Self { wrappers, at: 0, end: End::Dispatch(end, index) }
+    pub fn to_dispatch(
+        wrappers: Arc<[Arc<dyn Wrapper>]>,
+        end: Arc<dyn Dispatch>,
+        index: u16,
+    ) -> Self {
+        Self {
+            wrappers,
+            at: 0,
+            end: End::Dispatch(end, index),
+        }
     }
 
     /// Goes on with `request`.
@@ -85,7 +97,9 @@ impl Next {
 
 impl fmt::Debug for Next {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Next").field("wrappers_left", &(self.wrappers.len() - self.at)).finish_non_exhaustive()
+        f.debug_struct("Next")
+            .field("wrappers_left", &(self.wrappers.len() - self.at))
+            .finish_non_exhaustive()
     }
 }
 
