@@ -1,0 +1,3 @@
+//! Descriptors in, Rust out: one file a kind of item.
+
+pub mod json;
