@@ -364,20 +364,30 @@ fn parse(path: &str) -> TokenStream {
         .expect("a path of identifiers, or one that the options have checked")
 }
 
-/// What stands for well-known types: prost's own choice.
 fn well_known(path: &str) -> Option<&'static str> {
-    Some(match path {
-        ".google.protobuf" => "::micro_runtime::codegen::prost_types",
-        ".google.protobuf.BoolValue" => "bool",
-        ".google.protobuf.BytesValue" => "::micro_runtime::codegen::prost::alloc::vec::Vec<u8>",
-        ".google.protobuf.DoubleValue" => "f64",
-        ".google.protobuf.Empty" => "()",
-        ".google.protobuf.FloatValue" => "f32",
-        ".google.protobuf.Int32Value" => "i32",
-        ".google.protobuf.Int64Value" => "i64",
-        ".google.protobuf.StringValue" => "::micro_runtime::codegen::prost::alloc::string::String",
-        ".google.protobuf.UInt32Value" => "u32",
-        ".google.protobuf.UInt64Value" => "u64",
-        _ => return None,
-    })
+    WELL_KNOWN
+        .iter()
+        .find(|(proto, _)| *proto == path)
+        .map(|(_, rust)| *rust)
 }
+
+/// What stands for well-known types: prost's own choice.
+pub(crate) const WELL_KNOWN: [(&str, &str); 11] = [
+    (".google.protobuf", "::micro_runtime::codegen::prost_types"),
+    (".google.protobuf.BoolValue", "bool"),
+    (
+        ".google.protobuf.BytesValue",
+        "::micro_runtime::codegen::prost::alloc::vec::Vec<u8>",
+    ),
+    (".google.protobuf.DoubleValue", "f64"),
+    (".google.protobuf.Empty", "()"),
+    (".google.protobuf.FloatValue", "f32"),
+    (".google.protobuf.Int32Value", "i32"),
+    (".google.protobuf.Int64Value", "i64"),
+    (
+        ".google.protobuf.StringValue",
+        "::micro_runtime::codegen::prost::alloc::string::String",
+    ),
+    (".google.protobuf.UInt32Value", "u32"),
+    (".google.protobuf.UInt64Value", "u64"),
+];

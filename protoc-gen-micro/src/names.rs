@@ -39,25 +39,33 @@ pub fn ident(name: &str) -> Ident {
     }
 }
 
-/// A name as protoc-gen-go spells it: `say_it` becomes `SayIt`.
+/// A name below its package as protoc-gen-go spells it: `say_it` becomes `SayIt`, `Outer.Inner`
+/// `Outer_Inner`.
 pub fn go(name: &str) -> String {
     let mut out = String::with_capacity(name.len());
     let mut chars = name.chars().peekable();
-    if chars.next_if_eq(&'_').is_some() {
-        // A leading underscore cannot be exported in Go.
-        out.push('X');
-    }
-    let mut up = true;
+    // Whether a name begins here, and whether a letter here begins a word.
+    let (mut first, mut up) = (true, true);
     while let Some(c) = chars.next() {
         let next_is_lower = chars.peek().is_some_and(char::is_ascii_lowercase);
-        if c == '_' && next_is_lower {
-            up = true;
-        } else if c.is_ascii_digit() {
-            out.push(c);
-            up = true;
-        } else {
-            out.push(if up { c.to_ascii_uppercase() } else { c });
-            up = false;
+        let begins = std::mem::take(&mut first);
+        match c {
+            '.' if next_is_lower => up = true,
+            '.' => {
+                out.push('_');
+                (first, up) = (true, true);
+            }
+            // A leading underscore cannot be exported in Go.
+            '_' if begins => out.push('X'),
+            '_' if next_is_lower => up = true,
+            '0'..='9' => {
+                out.push(c);
+                up = true;
+            }
+            _ => {
+                out.push(if up { c.to_ascii_uppercase() } else { c });
+                up = false;
+            }
         }
     }
     out
@@ -108,5 +116,8 @@ mod tests {
         assert_eq!(go("_hidden"), "XHidden");
         assert_eq!(go("Foo_Bar"), "Foo_Bar");
         assert_eq!(go("v1beta"), "V1Beta");
+        assert_eq!(go("Outer.Inner"), "Outer_Inner");
+        assert_eq!(go("Outer.inner"), "OuterInner");
+        assert_eq!(go("HTTPRule"), "HTTPRule");
     }
 }
