@@ -5,11 +5,13 @@
 //! cancelled when it is dropped before its end.
 
 mod limits;
+mod listener;
 mod local;
 mod router;
 mod serving;
 
 pub use limits::Limits;
+pub use listener::Server;
 pub(crate) use local::invoke_local;
 pub use router::{Core, CoreOptions, Draining, Route};
 pub use serving::Serving;
