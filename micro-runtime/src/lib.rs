@@ -9,9 +9,11 @@ pub mod context;
 pub mod error;
 pub mod metadata;
 pub mod method;
+pub mod protocol;
 pub mod selector;
 pub mod server;
 pub mod tasks;
+pub mod transport;
 pub mod wrapper;
 
 pub use call::{Receiver, Reply, Request, Sender};
