@@ -32,7 +32,9 @@ pub(crate) fn pool(descriptor_set: &[u8]) -> Result<DescriptorPool> {
                 .map(|path| source::place_in(file, path))
                 .max_by_key(|place| place.position.is_some());
             let message = "editions are not supported yet: write `syntax = \"proto3\";` or `syntax = \"proto2\";`";
-            return Err(place.map_or_else(|| Error::new(message), |place| Error::at(place, message)));
+            return Err(
+                place.map_or_else(|| Error::new(message), |place| Error::at(place, message))
+            );
         }
     }
     DescriptorPool::decode(descriptor_set).map_err(|error| broken(&error))
@@ -74,9 +76,15 @@ pub(crate) fn used(file: &FileDescriptor) -> BTreeSet<(String, String)> {
         }
         open.extend(message.child_messages());
     }
-    for method in file.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+    for method in file
+        .services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>())
+    {
         for ty in [method.input(), method.output()] {
-            used.insert((ty.parent_file().name().to_owned(), ty.full_name().to_owned()));
+            used.insert((
+                ty.parent_file().name().to_owned(),
+                ty.full_name().to_owned(),
+            ));
         }
     }
     used
@@ -146,6 +154,9 @@ mod tests {
     #[test]
     fn what_is_no_descriptor_set_is_said_to_be_none() {
         let error = pool(b"syntax").unwrap_err().to_string();
-        assert!(error.starts_with("this is not a descriptor set: "), "{error}");
+        assert!(
+            error.starts_with("this is not a descriptor set: "),
+            "{error}"
+        );
     }
 }

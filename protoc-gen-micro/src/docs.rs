@@ -18,7 +18,9 @@ pub(crate) fn lines(location: &Location) -> Vec<String> {
 
 /// Where the text stands while its lines are read.
 enum Block {
-    Text { after_blank: bool },
+    Text {
+        after_blank: bool,
+    },
     /// Between fences: the fence that closes it.
     Fence(String),
     /// Lines set in by four, between fences of ours.
@@ -31,9 +33,13 @@ fn render(comment: &str) -> Vec<String> {
     let spaced = lines
         .iter()
         .all(|line| line.is_empty() || line.starts_with(' '));
-    let lines = lines
-        .iter()
-        .map(|line| if spaced { line.get(1..).unwrap_or("") } else { line });
+    let lines = lines.iter().map(|line| {
+        if spaced {
+            line.get(1..).unwrap_or("")
+        } else {
+            line
+        }
+    });
     let mut out = Vec::new();
     let mut block = Block::Text { after_blank: true };
     let mut blanks = 0;
@@ -41,7 +47,10 @@ fn render(comment: &str) -> Vec<String> {
         let indent = line.len() - line.trim_start().len();
         let text = line.trim_start();
         if let Block::Fence(fence) = &block {
-            let closes = text.trim_end().trim_start_matches(fence.as_bytes()[0] as char).is_empty()
+            let closes = text
+                .trim_end()
+                .trim_start_matches(fence.as_bytes()[0] as char)
+                .is_empty()
                 && text.starts_with(fence.as_str());
             out.push(line.to_owned());
             if closes {
@@ -265,9 +274,22 @@ mod tests {
     fn indented_code_becomes_text() {
         assert_eq!(
             lines(" Use:\n\n     let x = 1;\n\n       y()\n\n Then.\n"),
-            ["Use:", "", "```text", "let x = 1;", "", "  y()", "```", "", "Then."]
+            [
+                "Use:",
+                "",
+                "```text",
+                "let x = 1;",
+                "",
+                "  y()",
+                "```",
+                "",
+                "Then."
+            ]
         );
-        assert_eq!(lines("     first();\n\n after"), ["```text", "first();", "```", "", "after"]);
+        assert_eq!(
+            lines("     first();\n\n after"),
+            ["```text", "first();", "```", "", "after"]
+        );
         // A paragraph goes on: no code.
         assert_eq!(lines(" a\n      b"), ["a", "   b"]);
         assert_eq!(lines(" -      code?"), ["- code?"]);
@@ -284,7 +306,10 @@ mod tests {
 
     #[test]
     fn brackets_html_and_addresses_are_made_safe() {
-        assert_eq!(lines(" see [x] and [y][z]"), ["see \\[x\\] and \\[y\\]\\[z\\]"]);
+        assert_eq!(
+            lines(" see [x] and [y][z]"),
+            ["see \\[x\\] and \\[y\\]\\[z\\]"]
+        );
         assert_eq!(lines(" \\[x\\]"), ["\\[x\\]"]);
         assert_eq!(lines(" Vec<String> `a` ` b"), ["Vec\\<String> `a` \\` b"]);
         assert_eq!(

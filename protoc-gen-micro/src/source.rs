@@ -14,7 +14,10 @@ pub(crate) fn place(file: &FileDescriptor, path: &[i32]) -> Place {
 /// The place of the item at `path` in `file`.
 pub(crate) fn place_in(file: &FileDescriptorProto, path: &[i32]) -> Place {
     let position = location(file, path).and_then(|location| match location.span[..] {
-        [line, column, ..] => Some((u32::try_from(line).ok()? + 1, u32::try_from(column).ok()? + 1)),
+        [line, column, ..] => Some((
+            u32::try_from(line).ok()? + 1,
+            u32::try_from(column).ok()? + 1,
+        )),
         _ => None,
     });
     Place {

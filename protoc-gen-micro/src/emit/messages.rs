@@ -169,7 +169,10 @@ impl Marks<'_> {
         for (index, field) in (0..).zip(&message.field) {
             // prost-build marks all deprecated fields but maps.
             let map = message.nested_type.iter().any(|nested| {
-                nested.options.as_ref().is_some_and(|options| options.map_entry())
+                nested
+                    .options
+                    .as_ref()
+                    .is_some_and(|options| options.map_entry())
                     && field.type_name().rsplit('.').next() == Some(nested.name())
             });
             let options = field.options.as_ref();
