@@ -9,6 +9,7 @@ pub mod context;
 pub mod error;
 pub mod metadata;
 pub mod method;
+pub mod registry;
 pub mod selector;
 pub mod server;
 pub mod tasks;
