@@ -10,6 +10,7 @@ pub mod error;
 pub mod metadata;
 pub mod method;
 pub mod protocol;
+pub mod registry;
 pub mod selector;
 pub mod server;
 pub mod tasks;

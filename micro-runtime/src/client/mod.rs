@@ -9,7 +9,9 @@ mod channels;
 mod options;
 mod stream;
 
-pub use call::{Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload};
+pub use call::{
+    Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
+};
 pub use options::{CallDefaults, ClientOptions};
 
 use std::fmt;
@@ -41,7 +43,11 @@ impl Default for Defaults {
     fn default() -> Self {
         let codecs = Codecs::client();
         let codec: Arc<dyn Codec> = Arc::new(crate::codec::Protobuf::new("application/protobuf"));
-        Self { codecs, codec, forward: Vec::new() }
+        Self {
+            codecs,
+            codec,
+            forward: Vec::new(),
+        }
     }
 }
 
@@ -84,10 +90,14 @@ impl Client {
     /// 400 where TLS is on and trusts nobody, or the default content type has no codec.
     pub fn new(options: ClientOptions) -> Result<Self> {
         let codec = options.codecs.require(&options.content_type)?.clone();
-        let directory = Directory::new(options.registry.clone(), options.tasks.clone());
+        let directory = Directory::new(options.registry.clone(), &options.tasks);
         let channels = Channels::new(&options)?;
         Ok(Self(Arc::new(Shared {
-            defaults: Arc::new(Defaults { codecs: options.codecs, codec, forward: options.forward }),
+            defaults: Arc::new(Defaults {
+                codecs: options.codecs,
+                codec,
+                forward: options.forward,
+            }),
             wrappers: options.wrappers,
             attempts: Arc::new(Attempts {
                 directory,
@@ -104,7 +114,11 @@ impl Client {
     pub fn target(&self, name: impl Into<Text>) -> Target {
         let name = name.into();
         let invoke = ToService {
-            view: self.0.attempts.directory.view(self.0.attempts.proxy.as_deref().unwrap_or(&name)),
+            view: self
+                .0
+                .attempts
+                .directory
+                .view(self.0.attempts.proxy.as_deref().unwrap_or(&name)),
             attempts: self.0.attempts.clone(),
             wrappers: self.0.wrappers.clone().into(),
         };
@@ -113,14 +127,22 @@ impl Client {
 
     /// A unary call without generated code: `endpoint` is `Say.Hello`, `message` any [`Payload`] or a
     /// [`Frame`] that is encoded already. The reply is a [`Frame`].
-    pub fn request<Q: Payload>(&self, service: impl Into<Text>, endpoint: &str, message: Q) -> Call<Unary<Q, Frame>> {
-        self.target(service).unary(Method::dynamic(endpoint, Kind::Unary), message)
+    pub fn request<Q: Payload>(
+        &self,
+        service: impl Into<Text>,
+        endpoint: &str,
+        message: Q,
+    ) -> Call<Unary<Q, Frame>> {
+        self.target(service)
+            .unary(Method::dynamic(endpoint, Kind::Unary), message)
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("defaults", &self.0.defaults).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("defaults", &self.0.defaults)
+            .finish_non_exhaustive()
     }
 }
 
