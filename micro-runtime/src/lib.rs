@@ -11,6 +11,7 @@ mod macros;
 pub mod metadata;
 pub mod method;
 pub mod protocol;
+pub mod registry;
 pub mod selector;
 pub mod server;
 pub mod tasks;

@@ -37,7 +37,10 @@ impl Attempts {
         let started = Instant::now();
         // The sooner of ours and the parent's. A stream's call timeout bounds its opening alone.
         let own = started + self.settings.timeout(options);
-        let deadline = request.cx.deadline().map_or(own, |parents| parents.min(own));
+        let deadline = request
+            .cx
+            .deadline()
+            .map_or(own, |parents| parents.min(own));
         if deadline <= started {
             return Err(Error::timeout(id::CLIENT, "context deadline exceeded").unprocessed());
         }
@@ -51,23 +54,36 @@ impl Attempts {
         let mut history: Vec<Attempt> = Vec::new();
         let mut number = 0;
         loop {
-            let nodes = self.nodes(view, &request.options, deadline).await?;
-            let entry = self.select(&nodes, &request.options, &tried, &history)?;
+            let entry = self.choose(view, &request.options, &tried, deadline).await;
+            let entry = entry.map_err(|error| error.with_attempts(history.clone()))?;
             let tried_at = Instant::now();
             let error = match self.once(&entry, &request, deadline).await {
                 Ok(reply) => {
-                    entry.restore(self.directory.now());
-                    return Ok(if streams { self.bound(reply, &request) } else { reply });
+                    entry.restore(self.now());
+                    return Ok(if streams {
+                        self.bound(reply, &request)
+                    } else {
+                        reply
+                    });
                 }
                 Err(error) => error,
             };
-            self.learn(view, &entry, &error);
+            self.learn(&entry, &error);
             if number >= retries || self.decide(&request, number, &error) == RetryDecision::Stop {
-                return Err(if history.is_empty() { error } else { note(history, &entry, tried_at, error) });
+                return Err(if history.is_empty() {
+                    error
+                } else {
+                    note(history, &entry, tried_at, error)
+                });
             }
             number += 1;
             debug!(node = entry.id(), attempt = number, %error, "trying again");
-            history.push(Attempt::new(entry.id(), entry.address(), tried_at.elapsed(), &error));
+            history.push(Attempt::new(
+                entry.id(),
+                entry.address(),
+                tried_at.elapsed(),
+                &error,
+            ));
             tried.push(entry);
             let pause = self.pause(&request.options, number);
             if Instant::now() + pause >= deadline {
@@ -82,32 +98,58 @@ impl Attempts {
     /// One try, no longer than the attempt's limit or what is left of the call.
     async fn once(&self, entry: &NodeEntry, request: &Request, deadline: Instant) -> Result<Reply> {
         let options = &request.options;
-        let limit = options.attempt_timeout.unwrap_or(self.settings.attempt_timeout);
+        let limit = options
+            .attempt_timeout
+            .unwrap_or(self.settings.attempt_timeout);
         let until = deadline.min(Instant::now() + limit);
         let limits = AttemptLimits {
-            deadline: if request.method.kind.is_stream() { request.cx.deadline() } else { Some(until) },
+            deadline: if request.method.kind.is_stream() {
+                request.cx.deadline()
+            } else {
+                Some(until)
+            },
             dial_timeout: options.dial_timeout.unwrap_or(self.settings.dial_timeout),
         };
         let channel = self.channels.to(entry)?;
         match timeout_at(until, channel.call(request, limits)).await {
             Ok(answer) => answer,
             Err(_) if until == deadline => Err(call_timeout(None)),
-            Err(_) => Err(Error::timeout(id::CLIENT, format!("no answer from {} at {} within {limit:?}", entry.id(), entry.address()))),
+            Err(_) => Err(Error::timeout(
+                id::CLIENT,
+                format!(
+                    "no answer from {} at {} within {limit:?}",
+                    entry.id(),
+                    entry.address()
+                ),
+            )),
         }
     }
 
-    /// The nodes to choose from: the snapshot, or those given by hand.
-    async fn nodes(&self, view: &View, options: &CallOptions, deadline: Instant) -> Result<Arc<Nodes>> {
+    /// The node for this try: of those given by hand, or of the snapshot.
+    async fn choose(
+        &self,
+        view: &View,
+        options: &CallOptions,
+        tried: &[Arc<NodeEntry>],
+        deadline: Instant,
+    ) -> Result<Arc<NodeEntry>> {
         if !options.addresses.is_empty() {
-            return Ok(self.directory.addresses(&options.addresses));
+            return self.select(
+                &self.directory.addresses(&options.addresses),
+                options,
+                tried,
+            );
         }
-        let nodes = view.nodes();
-        if !nodes.list.is_empty() {
-            return Ok(nodes);
+        if !view.is_ready() {
+            view.ready(deadline).await?;
         }
-        // Nothing known yet, or nothing left: ask once, then say what is there.
-        view.ready(deadline).await?;
-        Ok(view.nodes())
+        let chosen = self.select(&view.nodes(), options, tried);
+        if chosen.is_ok() {
+            return chosen;
+        }
+        // Nothing known, or nothing fits: ask once before saying so.
+        view.refresh(deadline).await?;
+        self.select(&view.nodes(), options, tried)
     }
 
     fn select(
@@ -115,39 +157,56 @@ impl Attempts {
         nodes: &Nodes,
         options: &CallOptions,
         tried: &[Arc<NodeEntry>],
-        history: &[Attempt],
     ) -> Result<Arc<NodeEntry>> {
-        select(nodes, &options.select, &self.selector, tried, self.directory.now())
-            .map_err(|error| if history.is_empty() { error } else { error.with_attempts(history.to_vec()) })
+        select(nodes, &options.select, &self.selector, tried, self.now())
     }
 
-    /// Tells the node's entry, and the registry's view, what a failure says about them.
-    fn learn(&self, view: &View, entry: &NodeEntry, error: &Error) {
-        // Only what reached nobody speaks of the node; an answer, whatever it says, proves it alive.
+    /// Tells the node's entry what a failure says about it.
+    fn learn(&self, entry: &NodeEntry, error: &Error) {
+        // Only what reached nobody speaks against the node; an answer, whatever it says, proves it
+        // alive. The watch tells the rest.
         if error.is_unprocessed() && error.id() == id::CLIENT {
-            entry.eject(self.directory.now());
-            view.refresh();
+            entry.eject(self.now());
         }
     }
 
+    fn now(&self) -> u64 {
+        self.directory.millis(Instant::now())
+    }
+
     fn decide(&self, request: &Request, number: u32, error: &Error) -> RetryDecision {
-        let again = match request.options.retry.as_ref().unwrap_or(&self.settings.retry) {
+        let again = match request
+            .options
+            .retry
+            .as_ref()
+            .unwrap_or(&self.settings.retry)
+        {
             Retry::Never => false,
             Retry::GoMicro => error.code() == 408,
             Retry::Custom(policy) => return policy(request, number, error),
             Retry::Safe => {
-                let idempotent = request.options.idempotent || request.method.idempotency.is_idempotent();
+                let idempotent =
+                    request.options.idempotent || request.method.idempotency.is_idempotent();
                 error.is_unprocessed()
                     || (idempotent && (error.code() == 408 || error.id() == id::CLIENT_TRANSPORT))
             }
         };
-        if again { RetryDecision::Again } else { RetryDecision::Stop }
+        if again {
+            RetryDecision::Again
+        } else {
+            RetryDecision::Stop
+        }
     }
 
     fn pause(&self, options: &CallOptions, number: u32) -> Duration {
         match options.backoff.as_ref().unwrap_or(&self.settings.backoff) {
             Backoff::Jitter if number <= 1 => Duration::ZERO,
-            Backoff::Jitter => self.tasks.up_to(JITTER.0.saturating_mul(1 << (number - 2).min(8)).min(JITTER.1)),
+            Backoff::Jitter => self.tasks.up_to(
+                JITTER
+                    .0
+                    .saturating_mul(1 << (number - 2).min(8))
+                    .min(JITTER.1),
+            ),
             Backoff::GoMicro => go_micro_backoff(number),
             Backoff::Custom(pause) => pause(number),
         }
@@ -174,7 +233,12 @@ fn go_micro_backoff(number: u32) -> Duration {
 }
 
 fn note(mut history: Vec<Attempt>, entry: &NodeEntry, tried_at: Instant, error: Error) -> Error {
-    history.push(Attempt::new(entry.id(), entry.address(), tried_at.elapsed(), &error));
+    history.push(Attempt::new(
+        entry.id(),
+        entry.address(),
+        tried_at.elapsed(),
+        &error,
+    ));
     error.with_attempts(history)
 }
 
@@ -185,7 +249,10 @@ mod tests {
     #[test]
     fn the_backoff_of_go_micro_is_go_micros() {
         let millis = |number| go_micro_backoff(number).as_millis();
-        assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(millis), [0, 100, 600, 1900, 4300, 7900, 13_000, 19_800]);
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 6, 7].map(millis),
+            [0, 100, 600, 1900, 4300, 7900, 13_000, 19_800]
+        );
         assert_eq!(millis(14), 120_000);
     }
 }

@@ -39,7 +39,10 @@ impl Channels {
             };
             protocols.push((protocol.clone(), environment));
         }
-        Ok(Self { protocols, fallback: options.fallback })
+        Ok(Self {
+            protocols,
+            fallback: options.fallback,
+        })
     }
 
     /// The channel to a node, made on first use and kept with it.
@@ -48,7 +51,10 @@ impl Channels {
         match kept {
             Some(Kept(Ok(channel))) => Ok(channel),
             Some(Kept(Err(error))) => Err(error.clone()),
-            None => Err(Error::internal(id::CLIENT, "the node's channel belongs to another client")),
+            None => Err(Error::internal(
+                id::CLIENT,
+                "the node's channel belongs to another client",
+            )),
         }
     }
 
@@ -57,32 +63,60 @@ impl Channels {
         let destination = Destination {
             address: Text::from(entry.address().to_owned()),
             id: Text::from(entry.id().to_owned()),
-            legacy: entry.metadata(PROTOCOL_KEY).is_none() && entry.metadata(PROTOCOLS_KEY).is_none(),
+            legacy: entry.metadata(PROTOCOL_KEY).is_none()
+                && entry.metadata(PROTOCOLS_KEY).is_none(),
         };
         Ok(protocol.channel(destination, environment))
     }
 
     /// The first of our protocols that the node speaks.
     fn choose(&self, entry: &NodeEntry) -> Result<&(Arc<dyn Protocol>, Environment)> {
-        let spoken = entry.metadata(PROTOCOLS_KEY).or_else(|| entry.metadata(PROTOCOL_KEY)).unwrap_or(self.fallback);
+        let spoken = entry
+            .metadata(PROTOCOLS_KEY)
+            .or_else(|| entry.metadata(PROTOCOL_KEY))
+            .unwrap_or(self.fallback);
         let speaks = |name: &str| spoken.split(',').any(|known| known.trim() == name);
-        self.protocols.iter().find(|(protocol, _)| speaks(protocol.name())).ok_or_else(|| {
-            let ours: Vec<_> = self.protocols.iter().map(|(protocol, _)| protocol.name()).collect();
-            Error::internal(id::CLIENT, format!("node {} speaks {spoken}, and this client only {}", entry.id(), ours.join(", ")))
+        self.protocols
+            .iter()
+            .find(|(protocol, _)| speaks(protocol.name()))
+            .ok_or_else(|| {
+                let ours: Vec<_> = self
+                    .protocols
+                    .iter()
+                    .map(|(protocol, _)| protocol.name())
+                    .collect();
+                Error::internal(
+                    id::CLIENT,
+                    format!(
+                        "node {} speaks {spoken}, and this client only {}",
+                        entry.id(),
+                        ours.join(", ")
+                    ),
+                )
                 .unprocessed()
-        })
+            })
     }
 }
 
 #[cfg(feature = "tls")]
-fn transport(options: &ClientOptions, protocol: &dyn Protocol) -> Result<Arc<dyn crate::transport::Transport>> {
+fn transport(
+    options: &ClientOptions,
+    protocol: &dyn Protocol,
+) -> Result<Arc<dyn crate::transport::Transport>> {
     Ok(match &options.tls {
         None => options.transport.clone(),
-        Some(tls) => Arc::new(TlsDial::new(options.transport.clone(), tls, protocol.alpn())?),
+        Some(tls) => Arc::new(TlsDial::new(
+            options.transport.clone(),
+            tls,
+            protocol.alpn(),
+        )?),
     })
 }
 
 #[cfg(not(feature = "tls"))]
-fn transport(options: &ClientOptions, _protocol: &dyn Protocol) -> Result<Arc<dyn crate::transport::Transport>> {
+fn transport(
+    options: &ClientOptions,
+    _protocol: &dyn Protocol,
+) -> Result<Arc<dyn crate::transport::Transport>> {
     Ok(options.transport.clone())
 }

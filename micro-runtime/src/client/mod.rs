@@ -9,7 +9,9 @@ mod channels;
 mod options;
 mod stream;
 
-pub use call::{Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload};
+pub use call::{
+    Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
+};
 pub use options::{CallDefaults, ClientOptions};
 
 use std::fmt;
@@ -41,7 +43,11 @@ impl Default for Defaults {
     fn default() -> Self {
         let codecs = Codecs::client();
         let codec: Arc<dyn Codec> = Arc::new(crate::codec::Protobuf::new("application/protobuf"));
-        Self { codecs, codec, forward: Vec::new() }
+        Self {
+            codecs,
+            codec,
+            forward: Vec::new(),
+        }
     }
 }
 
@@ -72,7 +78,8 @@ impl Defaults {
 pub struct Client(Arc<Shared>);
 
 struct Shared {
-    attempts: Arc<Attempts>,
+    /// Or why the client could not be made, which each call is answered with.
+    attempts: Result<Arc<Attempts>>,
     wrappers: Vec<Arc<dyn Wrapper>>,
     defaults: Arc<Defaults>,
 }
@@ -84,43 +91,69 @@ impl Client {
     /// 400 where TLS is on and trusts nobody, or the default content type has no codec.
     pub fn new(options: ClientOptions) -> Result<Self> {
         let codec = options.codecs.require(&options.content_type)?.clone();
-        let directory = Directory::new(options.registry.clone(), options.tasks.clone());
+        let directory = Directory::new(options.registry.clone(), &options.tasks);
         let channels = Channels::new(&options)?;
         Ok(Self(Arc::new(Shared {
-            defaults: Arc::new(Defaults { codecs: options.codecs, codec, forward: options.forward }),
+            defaults: Arc::new(Defaults {
+                codecs: options.codecs,
+                codec,
+                forward: options.forward,
+            }),
             wrappers: options.wrappers,
-            attempts: Arc::new(Attempts {
+            attempts: Ok(Arc::new(Attempts {
                 directory,
                 channels,
                 settings: options.call,
                 tasks: options.tasks,
                 selector: options.selector,
                 proxy: options.proxy,
-            }),
+            })),
         })))
+    }
+
+    /// A client each of whose calls fails with `error`.
+    pub(crate) fn broken(error: Error) -> Self {
+        Self(Arc::new(Shared {
+            attempts: Err(error.unprocessed()),
+            wrappers: Vec::new(),
+            defaults: Arc::default(),
+        }))
     }
 
     /// Calls to the service `name`: resolved once, so that a call hashes no name.
     pub fn target(&self, name: impl Into<Text>) -> Target {
         let name = name.into();
-        let invoke = ToService {
-            view: self.0.attempts.directory.view(self.0.attempts.proxy.as_deref().unwrap_or(&name)),
-            attempts: self.0.attempts.clone(),
-            wrappers: self.0.wrappers.clone().into(),
+        let invoke: Arc<dyn Invoke> = match &self.0.attempts {
+            Err(error) => Arc::new(Broken(error.clone())),
+            Ok(attempts) => Arc::new(ToService {
+                view: attempts
+                    .directory
+                    .view(attempts.proxy.as_deref().unwrap_or(&name)),
+                attempts: attempts.clone(),
+                wrappers: self.0.wrappers.clone().into(),
+            }),
         };
-        Target::with_defaults(name, Arc::new(invoke), self.0.defaults.clone())
+        Target::with_defaults(name, invoke, self.0.defaults.clone())
     }
 
     /// A unary call without generated code: `endpoint` is `Say.Hello`, `message` any [`Payload`] or a
     /// [`Frame`] that is encoded already. The reply is a [`Frame`].
-    pub fn request<Q: Payload>(&self, service: impl Into<Text>, endpoint: &str, message: Q) -> Call<Unary<Q, Frame>> {
-        self.target(service).unary(Method::dynamic(endpoint, Kind::Unary), message)
+    pub fn request<Q: Payload>(
+        &self,
+        service: impl Into<Text>,
+        endpoint: &str,
+        message: Q,
+    ) -> Call<Unary<Q, Frame>> {
+        self.target(service)
+            .unary(Method::dynamic(endpoint, Kind::Unary), message)
     }
 }
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("defaults", &self.0.defaults).finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("defaults", &self.0.defaults)
+            .finish_non_exhaustive()
     }
 }
 
@@ -144,6 +177,16 @@ impl Invoke for ToService {
             self.wrappers.iter().cloned().chain(own).collect()
         };
         Box::pin(Next::to_invoke(wrappers, Arc::new(Innermost { attempts, view })).run(request))
+    }
+}
+
+/// Answers for a client that could not be made.
+struct Broken(Error);
+
+impl Invoke for Broken {
+    fn invoke(&self, _request: Request) -> BoxFuture<Result<Reply>> {
+        let error = self.0.clone();
+        Box::pin(async move { Err(error) })
     }
 }
 

@@ -10,9 +10,9 @@ use crate::protocol::Protocol;
 use crate::registry::Registry;
 use crate::selector::Strategy;
 use crate::tasks::Tasks;
+use crate::transport::Transport;
 #[cfg(feature = "tls")]
 use crate::transport::tls::ClientTls;
-use crate::transport::Transport;
 use crate::wrapper::Wrapper;
 
 /// Options of a [`Client`](super::Client). Change fields of [`ClientOptions::new`].
@@ -58,7 +58,11 @@ pub struct ClientOptions {
 
 impl ClientOptions {
     /// Defaults with this registry, transport and these protocols.
-    pub fn new(registry: Arc<dyn Registry>, transport: Arc<dyn Transport>, protocols: Vec<Arc<dyn Protocol>>) -> Self {
+    pub fn new(
+        registry: Arc<dyn Registry>,
+        transport: Arc<dyn Transport>,
+        protocols: Vec<Arc<dyn Protocol>>,
+    ) -> Self {
         Self {
             registry,
             transport,

@@ -12,15 +12,27 @@ use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
 
 /// The stream in `reply`, ended with a 408 after `idle` without a message or at `deadline`.
-pub(super) fn bounded(mut reply: Reply, idle: Option<Duration>, deadline: Option<Instant>) -> Reply {
+pub(super) fn bounded(
+    mut reply: Reply,
+    idle: Option<Duration>,
+    deadline: Option<Instant>,
+) -> Reply {
     if idle.is_none() && deadline.is_none() {
         return reply;
     }
     reply.message = match reply.message {
         Body::Stream(RawStream { send, receive }) => {
             let until = first(idle, deadline).unwrap_or_else(Instant::now);
-            let receive = Bounded { inner: Some(receive), idle, deadline, timer: Box::pin(sleep_until(until)) };
-            Body::Stream(RawStream { send, receive: Box::new(receive) })
+            let receive = Bounded {
+                inner: Some(receive),
+                idle,
+                deadline,
+                timer: Box::pin(sleep_until(until)),
+            };
+            Body::Stream(RawStream {
+                send,
+                receive: Box::new(receive),
+            })
         }
         other => other,
     };
@@ -42,7 +54,9 @@ fn first(idle: Option<Duration>, deadline: Option<Instant>) -> Option<Instant> {
 
 impl RawReceive for Bounded {
     fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
-        let Some(inner) = &mut self.inner else { return Poll::Ready(None) };
+        let Some(inner) = &mut self.inner else {
+            return Poll::Ready(None);
+        };
         if let Poll::Ready(next) = inner.poll_next(task) {
             if let Some(until) = first(self.idle, self.deadline) {
                 self.timer.as_mut().reset(until);
@@ -53,15 +67,22 @@ impl RawReceive for Bounded {
             return Poll::Pending;
         }
         self.inner = None;
-        let passed = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        let passed = self
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now());
         let error = match self.idle {
-            Some(idle) if !passed => Error::timeout(id::CLIENT, format!("the stream was idle for {idle:?}")),
+            Some(idle) if !passed => {
+                Error::timeout(id::CLIENT, format!("the stream was idle for {idle:?}"))
+            }
             _ => Error::timeout(id::CLIENT, "the stream's deadline has passed"),
         };
         Poll::Ready(Some(Err(error)))
     }
 
     fn trailers(&self) -> Metadata {
-        self.inner.as_ref().map(|inner| inner.trailers()).unwrap_or_default()
+        self.inner
+            .as_ref()
+            .map(|inner| inner.trailers())
+            .unwrap_or_default()
     }
 }
