@@ -13,6 +13,8 @@ pub mod registry;
 pub mod selector;
 pub mod server;
 pub mod tasks;
+#[doc(hidden)]
+pub mod testing;
 pub mod wrapper;
 
 pub use call::{Receiver, Reply, Request, Sender};
