@@ -7,6 +7,7 @@ pub mod codec;
 pub mod codegen;
 pub mod context;
 pub mod error;
+mod macros;
 pub mod metadata;
 pub mod method;
 pub mod protocol;
