@@ -9,7 +9,7 @@ pub use ::bytes;
 pub use ::prost;
 pub use ::prost_types;
 
-pub use crate::call::{BoxFuture, Dispatch, Local, Payload, Receiver, Reply, Request, Sender};
+pub use crate::call::{BoxFuture, Dispatch, Payload, Receiver, Reply, Request, Sender};
 pub use crate::client::{Bidi, Call, Client, ClientStream, ServerStream, Target, Unary, Upload};
 pub use crate::codec::json::Form;
 pub use crate::context::Context;
@@ -18,6 +18,7 @@ pub use crate::metadata::Text;
 pub use crate::method::{
     EndpointDescriptor, Idempotency, Kind, Method, ServiceDescriptor, ValueDescriptor,
 };
+pub use crate::server::Local;
 
 use crate::call::Body;
 use crate::codec;

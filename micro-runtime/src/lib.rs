@@ -12,9 +12,12 @@ pub mod metadata;
 pub mod method;
 pub mod protocol;
 pub mod registry;
+pub mod router;
 pub mod selector;
 pub mod server;
 pub mod tasks;
+#[doc(hidden)]
+pub mod testing;
 pub mod transport;
 pub mod wrapper;
 
