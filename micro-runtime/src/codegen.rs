@@ -25,7 +25,10 @@ use crate::codec;
 use crate::error::id;
 
 #[doc(inline)]
-pub use crate::__payload as payload;
+pub use crate::{__payload as payload, __server as server};
+
+/// What a [`Dispatch`] answers with.
+pub type Served = BoxFuture<Result<Reply>>;
 
 /// Generated code names this constant's module by version, so that it does not compile against a
 /// runtime of another version. The name has the first two numbers of this crate's version.
@@ -80,6 +83,26 @@ macro_rules! __payload {
             fn form_mut(&mut self) -> ::core::option::Option<&mut dyn $crate::codegen::Form> {
                 let $this = self;
                 $form
+            }
+        }
+    };
+}
+
+/// Gives a generated server, which holds an `Arc` of the service, `Clone` and `Debug` whatever the
+/// service has.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __server {
+    ($server:ident) => {
+        impl<T> ::core::clone::Clone for $server<T> {
+            fn clone(&self) -> Self {
+                Self(::std::sync::Arc::clone(&self.0))
+            }
+        }
+
+        impl<T> ::core::fmt::Debug for $server<T> {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.write_str(::core::stringify!($server))
             }
         }
     };
