@@ -9,12 +9,14 @@ pub mod context;
 pub mod error;
 pub mod metadata;
 pub mod method;
+pub mod protocol;
 pub mod registry;
 pub mod selector;
 pub mod server;
 pub mod tasks;
 #[doc(hidden)]
 pub mod testing;
+pub mod transport;
 pub mod wrapper;
 
 pub use call::{Receiver, Reply, Request, Sender};

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 pub struct Tasks(Arc<Inner>);
 
 struct Inner {
-    random: Mutex<fastrand::Rng>,
+    random: Arc<Mutex<fastrand::Rng>>,
     /// Wall time at `started`; later times follow tokio's clock, so that a paused clock pauses both.
     epoch: SystemTime,
     started: Instant,
@@ -41,19 +41,30 @@ impl Tasks {
             clippy::disallowed_methods,
             reason = "the one place that asks the machine for a seed and the time"
         )]
-        Self::with(fastrand::Rng::new(), SystemTime::now())
+        Self::with(
+            Arc::new(Mutex::new(fastrand::Rng::new())),
+            SystemTime::now(),
+            Instant::now(),
+        )
     }
 
     /// Tasks whose random numbers follow from `seed` and whose wall time begins at `epoch`.
     pub fn seeded(seed: u64, epoch: SystemTime) -> Self {
-        Self::with(fastrand::Rng::with_seed(seed), epoch)
+        let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(seed)));
+        Self::with(random, epoch, Instant::now())
     }
 
-    fn with(random: fastrand::Rng, epoch: SystemTime) -> Self {
+    /// A group of its own, aborted and awaited apart, with the same random source and wall time.
+    #[must_use]
+    pub fn group(&self) -> Self {
+        Self::with(self.0.random.clone(), self.0.epoch, self.0.started)
+    }
+
+    fn with(random: Arc<Mutex<fastrand::Rng>>, epoch: SystemTime, started: Instant) -> Self {
         Self(Arc::new(Inner {
-            random: Mutex::new(random),
+            random,
             epoch,
-            started: Instant::now(),
+            started,
             running: AtomicUsize::new(0),
             idle: Notify::new(),
             stop: watch::Sender::new(false),

@@ -6,13 +6,14 @@
 
 mod options;
 mod payload;
+mod queue;
 mod stream;
 
 pub use options::{Backoff, CallOptions, Retry, RetryDecision};
 pub use payload::{Frame, Payload};
+pub(crate) use queue::Queue;
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::context::{Context, Peer};
 use crate::error::Result;
 use crate::metadata::{Metadata, Text};
 use crate::method::{MethodRef, ServiceDescriptor};
+use crate::server::{Core, CoreOptions};
 
 /// A boxed future: what object-safe async seams return.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -167,21 +169,19 @@ pub trait Dispatch: Send + Sync + 'static {
 /// A service in this process, called without a network: what `SayClient::local` stands on.
 ///
 /// Messages pass through the codec, so errors, metadata and deadline are as in production.
-#[derive(Clone)]
-pub struct Local(Arc<dyn Dispatch>);
+#[derive(Clone, Debug)]
+pub struct Local(Arc<Core>);
 
 impl Local {
     /// A way to call `service` in process.
     pub fn new(service: impl Dispatch) -> Self {
-        Self(Arc::new(service))
-    }
-}
-
-impl fmt::Debug for Local {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Local")
-            .field(&self.0.descriptor().full_name)
-            .finish()
+        let core = Core::new(
+            CoreOptions::default(),
+            [Arc::new(service) as Arc<dyn Dispatch>],
+        );
+        Self(Arc::new(
+            core.expect("one service cannot share its name with another"),
+        ))
     }
 }
 

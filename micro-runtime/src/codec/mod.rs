@@ -99,12 +99,28 @@ impl Default for Codecs {
 }
 
 impl Codecs {
+    /// Those that a client writes with.
+    pub fn client() -> Self {
+        Self::default()
+    }
+
+    /// Those that a server answers with.
+    pub fn server() -> Self {
+        Self::default()
+    }
+
     /// Adds a codec; one of the same content type gives way.
     #[must_use]
-    pub fn with(mut self, codec: impl Codec) -> Self {
+    pub fn with(self, codec: impl Codec) -> Self {
+        self.with_shared(Arc::new(codec))
+    }
+
+    /// As [`with`](Codecs::with), with a codec that is shared.
+    #[must_use]
+    pub fn with_shared(mut self, codec: Arc<dyn Codec>) -> Self {
         self.known
             .retain(|known| known.content_type() != codec.content_type());
-        self.known.push(Arc::new(codec));
+        self.known.push(codec);
         self
     }
 

@@ -1,15 +1,17 @@
 //! The server's call path: from a protocol to a handler and back.
+//!
+//! A protocol finds a [`Route`] by name, once for a call, and [starts](Route::start) it. The
+//! [`Serving`] that it gets counts against the limits, catches panics, and marks the context as
+//! cancelled when it is dropped before its end.
 
-use std::sync::Arc;
+mod limits;
+mod listener;
+mod local;
+mod router;
+mod serving;
 
-use crate::call::{BoxFuture, Dispatch, Reply, Request};
-use crate::error::{Error, Result, id};
-
-/// Calls a service in this process.
-pub(crate) fn invoke_local(
-    service: Arc<dyn Dispatch>,
-    request: Request,
-) -> BoxFuture<Result<Reply>> {
-    let _ = (service, request);
-    Box::pin(async { Err(Error::internal(id::CLIENT, "not built")) })
-}
+pub use limits::Limits;
+pub use listener::Server;
+pub(crate) use local::invoke_local;
+pub use router::{Core, CoreOptions, Draining, Route};
+pub use serving::Serving;

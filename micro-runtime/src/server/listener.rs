@@ -1,0 +1,250 @@
+//! One port: accepts connections, sees what they speak, and hands them to that protocol.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::{debug, warn};
+
+use super::Core;
+use crate::error::{Error, Result, id};
+use crate::protocol::{Protocol, Recognised};
+#[cfg(feature = "tls")]
+use crate::transport::tls::{Acceptor, ServerTls};
+use crate::transport::{Connection, Listener, Rewind};
+
+/// How many of a connection's first bytes are read before it must be known.
+const SNIFFED: usize = 16 * 1024;
+/// How long accepting waits after it has failed: for file descriptors, as a rule.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves a [`Core`] on listeners.
+pub struct Server {
+    core: Arc<Core>,
+    protocols: Arc<[Arc<dyn Protocol>]>,
+    #[cfg(feature = "tls")]
+    tls: Option<Acceptor>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Server {
+    /// Serves `core` to peers that speak one of `protocols`.
+    ///
+    /// # Errors
+    /// 400 without any protocol.
+    pub fn new(core: Core, protocols: Vec<Arc<dyn Protocol>>) -> Result<Self> {
+        if protocols.is_empty() {
+            return Err(Error::bad_request(
+                id::SERVER,
+                "a server without a protocol can serve nobody",
+            ));
+        }
+        Ok(Self {
+            core: Arc::new(core),
+            protocols: protocols.into(),
+            #[cfg(feature = "tls")]
+            tls: None,
+            connections: Arc::default(),
+        })
+    }
+
+    /// Speaks TLS, and only TLS.
+    ///
+    /// # Errors
+    /// 400 where certificate and key do not fit.
+    #[cfg(feature = "tls")]
+    pub fn with_tls(mut self, tls: &ServerTls) -> Result<Self> {
+        self.tls = Some(tls.acceptor(self.protocols.iter().map(|protocol| protocol.alpn()))?);
+        Ok(self)
+    }
+
+    /// What is served.
+    pub fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// The names of the protocols served, in order of preference.
+    pub fn protocols(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.protocols.iter().map(|protocol| protocol.name())
+    }
+
+    /// Accepts connections on `listener` in a task of the server's, until it [stops](Server::stop).
+    pub fn start(&self, mut listener: Box<dyn Listener>) {
+        let core = self.core.clone();
+        let handling = self.handling();
+        let mut draining = core.draining();
+        let tasks = core.tasks().clone();
+        tasks.clone().spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    biased;
+                    () = draining.begun() => return,
+                    accepted = listener.accept() => accepted,
+                };
+                match accepted {
+                    Ok(connection) => {
+                        if let Some(serving) = handling.serve(connection) {
+                            tasks.spawn(serving);
+                        }
+                    }
+                    Err(error) => {
+                        // Out of file descriptors, as a rule: those that are open must end first.
+                        warn!(%error, "a connection could not be accepted");
+                        sleep_until(Instant::now() + ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Serves one connection, as [`start`](Server::start) does each that it accepts.
+    pub fn attach(&self, connection: Connection) {
+        if let Some(serving) = self.handling().serve(connection) {
+            self.core.tasks().spawn(serving);
+        }
+    }
+
+    /// Takes no new connection and no new call, waits up to `limit` for those that run, then stops them.
+    ///
+    /// Gives how many calls had to be stopped.
+    pub async fn stop(&self, limit: Duration) -> usize {
+        self.core.start_drain();
+        let deadline = Instant::now() + limit;
+        let drained = timeout_at(deadline, self.core.tasks().idle()).await;
+        let left = self.core.running();
+        if drained.is_err() {
+            debug!(
+                calls = left,
+                "the drain limit has passed, stopping what runs"
+            );
+        }
+        self.core.tasks().abort_all();
+        left
+    }
+
+    fn handling(&self) -> Handling {
+        Handling {
+            core: self.core.clone(),
+            protocols: self.protocols.clone(),
+            #[cfg(feature = "tls")]
+            tls: self.tls.clone(),
+            connections: self.connections.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("core", &self.core)
+            .field("protocols", &self.protocols)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a connection's task needs.
+#[derive(Clone)]
+struct Handling {
+    core: Arc<Core>,
+    protocols: Arc<[Arc<dyn Protocol>]>,
+    #[cfg(feature = "tls")]
+    tls: Option<Acceptor>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Handling {
+    /// The connection's life, unless there are too many already.
+    fn serve(&self, connection: Connection) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let open = Open::count(&self.connections);
+        if open.others >= self.core.limits().connections {
+            warn!(peer = %connection.peer, open = open.others, "too many connections, one refused");
+            return None;
+        }
+        let this = self.clone();
+        Some(async move {
+            let _open = open;
+            let peer = connection.peer.clone();
+            let deadline = Instant::now() + this.core.limits().first_request;
+            match timeout_at(deadline, this.opening(connection)).await {
+                Ok(Ok(Some((protocol, connection)))) => {
+                    protocol.serve(connection, this.core.clone()).await
+                }
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => debug!(%peer, %error, "a connection ended before its first call"),
+                Err(_) => debug!(%peer, "a connection said nothing in time"),
+            }
+        })
+    }
+
+    /// The protocol that the connection's first bytes speak; `None` where it closed without any.
+    async fn opening(
+        &self,
+        connection: Connection,
+    ) -> Result<Option<(Arc<dyn Protocol>, Connection)>> {
+        #[cfg(feature = "tls")]
+        let connection = match &self.tls {
+            Some(tls) => tls.accept(connection).await?,
+            None => connection,
+        };
+        let mut connection = connection;
+        let mut head = BytesMut::with_capacity(1024);
+        loop {
+            if connection.io.read_buf(&mut head).await? == 0 {
+                return Ok(None);
+            }
+            let mut undecided = false;
+            for protocol in self.protocols.iter() {
+                match protocol.recognises(&head) {
+                    Recognised::Yes => {
+                        connection.io = Box::new(Rewind::new(head.freeze(), connection.io));
+                        return Ok(Some((protocol.clone(), connection)));
+                    }
+                    Recognised::Perhaps => undecided = true,
+                    Recognised::No => {}
+                }
+            }
+            if !undecided || head.len() >= SNIFFED {
+                let names: Vec<_> = self
+                    .protocols
+                    .iter()
+                    .map(|protocol| protocol.name())
+                    .collect();
+                let hint = if head.first() == Some(&0x16) {
+                    ": it speaks TLS, and TLS is not on here"
+                } else {
+                    ""
+                };
+                return Err(Error::bad_request(
+                    id::SERVER,
+                    format!("it speaks none of {}{hint}", names.join(", ")),
+                ));
+            }
+        }
+    }
+}
+
+/// Counts a connection as long as it lives.
+struct Open {
+    connections: Arc<AtomicUsize>,
+    others: usize,
+}
+
+impl Open {
+    fn count(connections: &Arc<AtomicUsize>) -> Self {
+        let others = connections.fetch_add(1, Ordering::AcqRel);
+        Self {
+            connections: connections.clone(),
+            others,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.connections.fetch_sub(1, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,295 @@
+//! What a server serves: names to handlers, and the counters and limits around them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::limits::Limits;
+use super::serving::{Serving, deadline_passed};
+use crate::call::{Dispatch, Request};
+use crate::codec::Codecs;
+use crate::context::Context;
+use crate::error::{Error, Result, id};
+use crate::method::Method;
+use crate::tasks::Tasks;
+use crate::wrapper::{Next, Wrapper};
+
+/// What protocols serve with: routes, limits, codecs, tasks, and whether the server drains.
+#[derive(Debug)]
+pub struct Core {
+    options: CoreOptions,
+    /// Handlers by the service's short name: Go Micro's names have no package.
+    services: BTreeMap<&'static str, Arc<Mounted>>,
+    /// The same by full name.
+    full_names: BTreeMap<&'static str, Arc<Mounted>>,
+    counters: Arc<CallCounters>,
+    drain: watch::Sender<bool>,
+}
+
+/// What a [`Core`] is made of.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct CoreOptions {
+    /// The name that the server is registered under.
+    pub name: String,
+    /// Bounds.
+    pub limits: Limits,
+    /// Codecs by content type.
+    pub codecs: Codecs,
+    /// Who spawns.
+    pub tasks: Tasks,
+    /// Wrappers around every handler, the first outermost.
+    pub wrappers: Vec<Arc<dyn Wrapper>>,
+}
+
+/// Counts calls of a server.
+#[derive(Debug, Default)]
+pub(crate) struct CallCounters {
+    running: AtomicUsize,
+    started: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl CallCounters {
+    pub(crate) fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn ended(&self) {
+        self.running.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+struct Mounted {
+    service: Arc<dyn Dispatch>,
+    /// By method name, sorted.
+    methods: Vec<(&'static str, u16)>,
+    wrappers: Arc<[Arc<dyn Wrapper>]>,
+}
+
+impl fmt::Debug for Mounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mounted")
+            .field(&self.service.descriptor().full_name)
+            .finish()
+    }
+}
+
+impl Core {
+    /// A core that serves `services`.
+    ///
+    /// # Errors
+    /// Where two services share a short name, which Go Micro's callers cannot tell apart: with both
+    /// full names.
+    pub fn new(
+        options: CoreOptions,
+        services: impl IntoIterator<Item = Arc<dyn Dispatch>>,
+    ) -> Result<Self> {
+        let wrappers: Arc<[Arc<dyn Wrapper>]> = options.wrappers.clone().into();
+        let mut core = Self {
+            options,
+            services: BTreeMap::new(),
+            full_names: BTreeMap::new(),
+            counters: Arc::default(),
+            drain: watch::Sender::new(false),
+        };
+        for service in services {
+            let descriptor = service.descriptor();
+            let mut methods: Vec<_> = descriptor
+                .methods
+                .iter()
+                .map(|method| {
+                    (
+                        method
+                            .endpoint
+                            .rsplit_once('.')
+                            .map_or(&*method.endpoint, |(_, name)| name),
+                        method.index,
+                    )
+                })
+                .collect();
+            methods.sort_unstable();
+            let mounted = Arc::new(Mounted {
+                service,
+                methods,
+                wrappers: wrappers.clone(),
+            });
+            if let Some(other) = core.services.insert(descriptor.name, mounted.clone()) {
+                let other = other.service.descriptor().full_name;
+                return Err(Error::conflict(
+                    id::SERVER,
+                    format!(
+                        "{other} and {} are both {} to callers that name no package: serve them in two services",
+                        descriptor.full_name, descriptor.name
+                    ),
+                ));
+            }
+            core.full_names.insert(descriptor.full_name, mounted);
+        }
+        Ok(core)
+    }
+
+    /// The name that the server is registered under.
+    pub fn name(&self) -> &str {
+        &self.options.name
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.options.limits
+    }
+
+    /// The codecs.
+    pub fn codecs(&self) -> &Codecs {
+        &self.options.codecs
+    }
+
+    /// Who spawns.
+    pub fn tasks(&self) -> &Tasks {
+        &self.options.tasks
+    }
+
+    /// What is served.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<dyn Dispatch>> {
+        self.services.values().map(|mounted| &mounted.service)
+    }
+
+    /// The handler of Go Micro's `endpoint`: `Say.Hello`, or with the full name `a.b.Say.Hello`.
+    ///
+    /// # Errors
+    /// The texts of Go Micro's server, as plain errors.
+    pub fn find(&self, endpoint: &str) -> Result<Route> {
+        let ill_formed = || {
+            Error::plain(format!(
+                "rpc: service/endpoint request ill-formed: {endpoint}"
+            ))
+        };
+        let (service, method) = endpoint.rsplit_once('.').ok_or_else(ill_formed)?;
+        if service.is_empty() || method.is_empty() {
+            return Err(ill_formed());
+        }
+        let mounted = match self.services.get(service) {
+            Some(mounted) => mounted,
+            None if service.contains('.') => self.full_names.get(service).ok_or_else(ill_formed)?,
+            None => return Err(Error::plain(format!("rpc: can't find service {service}"))),
+        };
+        self.route(mounted, method)
+            .ok_or_else(|| Error::plain(format!("rpc: can't find method {method}")))
+    }
+
+    fn route(&self, mounted: &Arc<Mounted>, method: &str) -> Option<Route> {
+        let at = mounted
+            .methods
+            .binary_search_by_key(&method, |(name, _)| name)
+            .ok()?;
+        let (_, index) = *mounted.methods.get(at)?;
+        let method = mounted
+            .service
+            .descriptor()
+            .methods
+            .get(usize::from(index))?;
+        Some(Route {
+            mounted: mounted.clone(),
+            method,
+            counters: self.counters.clone(),
+            calls: self.options.limits.calls,
+        })
+    }
+
+    /// How many calls run.
+    pub fn running(&self) -> usize {
+        self.counters.running.load(Ordering::Acquire)
+    }
+
+    /// How many calls were started since the start, and how many of them failed.
+    pub fn totals(&self) -> (u64, u64) {
+        (
+            self.counters.started.load(Ordering::Relaxed),
+            self.counters.failed.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Whether, and when, the server stops taking calls.
+    pub fn draining(&self) -> Draining {
+        Draining(self.drain.subscribe())
+    }
+
+    /// Asks every connection to take no new calls and to close when idle.
+    pub(crate) fn start_drain(&self) {
+        self.drain.send_replace(true);
+    }
+}
+
+/// Tells a connection that the server drains: it then takes no new call and closes when idle.
+#[derive(Clone, Debug)]
+pub struct Draining(watch::Receiver<bool>);
+
+impl Draining {
+    /// Whether it has begun.
+    pub fn has_begun(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Waits until it begins. Cancel safe.
+    pub async fn begun(&mut self) {
+        if self.0.wait_for(|begun| *begun).await.is_err() {
+            // The core is gone, and with it the server.
+        }
+    }
+}
+
+/// The way to one handler, found once for a call; cheap to clone, and may be kept by a connection.
+#[derive(Clone, Debug)]
+pub struct Route {
+    mounted: Arc<Mounted>,
+    method: &'static Method,
+    counters: Arc<CallCounters>,
+    calls: usize,
+}
+
+impl Route {
+    /// The method found.
+    pub fn method(&self) -> &'static Method {
+        self.method
+    }
+
+    /// Starts the handler with `request`, whose method must be this route's.
+    ///
+    /// # Errors
+    /// 503 when the server runs as many calls as it may; 408 when the deadline has passed already.
+    /// Both are [unprocessed](Error::is_unprocessed).
+    pub fn start(&self, request: Request) -> Result<Serving> {
+        if request
+            .cx
+            .deadline()
+            .is_some_and(|deadline| deadline <= Instant::now())
+        {
+            return Err(deadline_passed().unprocessed());
+        }
+        let running = self.counters.running.fetch_add(1, Ordering::AcqRel);
+        if running >= self.calls {
+            self.counters.ended();
+            return Err(Error::unavailable(
+                id::SERVER,
+                format!("{running} calls run already, the most that this server takes"),
+            )
+            .unprocessed());
+        }
+        self.counters.started.fetch_add(1, Ordering::Relaxed);
+        let cx: Context = request.cx.clone();
+        let Mounted {
+            service, wrappers, ..
+        } = &*self.mounted;
+        let index = self.method.index;
+        let handler = if wrappers.is_empty() {
+            service.call(index, request)
+        } else {
+            Box::pin(Next::to_dispatch(wrappers.clone(), service.clone(), index).run(request))
+        };
+        Ok(Serving::new(handler, cx, self.counters.clone()))
+    }
+}

@@ -1,0 +1,121 @@
+//! A handler that runs.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+
+use super::router::CallCounters;
+use crate::call::{BoxFuture, Reply};
+use crate::context::Context;
+use crate::error::{Error, Result, id};
+
+/// A started call: poll it, or [finish](Serving::finish) it under its deadline.
+///
+/// Dropped before it is done, it drops the handler and marks its context as cancelled.
+#[must_use = "a handler runs only while it is polled"]
+pub struct Serving {
+    handler: BoxFuture<Result<Reply>>,
+    cx: Context,
+    counters: Arc<CallCounters>,
+    done: bool,
+}
+
+impl Serving {
+    pub(super) fn new(
+        handler: BoxFuture<Result<Reply>>,
+        cx: Context,
+        counters: Arc<CallCounters>,
+    ) -> Self {
+        Self {
+            handler,
+            cx,
+            counters,
+            done: false,
+        }
+    }
+
+    /// Runs the handler to its end, or to the call's deadline, where it is dropped and the answer is a 408.
+    ///
+    /// # Errors
+    /// The handler's, a panic's, or the deadline's.
+    pub async fn finish(mut self) -> Result<Reply> {
+        match self.cx.deadline() {
+            None => (&mut self).await,
+            Some(deadline) => match tokio::time::timeout_at(deadline, &mut self).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    self.counters.failed();
+                    Err(deadline_passed())
+                }
+            },
+        }
+    }
+
+    /// The context of the call.
+    pub fn context(&self) -> &Context {
+        &self.cx
+    }
+}
+
+/// What a caller gets whose deadline passed on the server.
+pub(super) fn deadline_passed() -> Error {
+    Error::timeout(
+        id::SERVER,
+        "the deadline passed before the handler was done",
+    )
+}
+
+impl Future for Serving {
+    type Output = Result<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<Result<Reply>> {
+        let this = &mut *self;
+        if this.done {
+            return Poll::Ready(Err(Error::internal(
+                id::SERVER,
+                "the call was polled after it had ended",
+            )));
+        }
+        let answer = match catch_unwind(AssertUnwindSafe(|| this.handler.as_mut().poll(task))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(answer)) => answer,
+            Err(panic) => Err(panicked(&*panic)),
+        };
+        this.done = true;
+        if answer.is_err() {
+            this.counters.failed();
+        }
+        Poll::Ready(answer)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if !self.done {
+            self.cx.cancel();
+        }
+        self.counters.ended();
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving")
+            .field("done", &self.done)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Go Micro's words for a handler that panicked.
+fn panicked(panic: &(dyn Any + Send)) -> Error {
+    let words = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("a value that is not text");
+    Error::internal(id::SERVER, format!("panic recovered: {words}"))
+}

@@ -1,0 +1,101 @@
+//! Byte streams: what protocols frame their calls on.
+//!
+//! A transport dials and listens; addresses are text, `host:port` for tcp, a name for memory. TLS is
+//! laid over any of them, by what the client or the listener was configured with.
+
+mod memory;
+mod rewind;
+mod tcp;
+#[cfg(feature = "tls")]
+pub mod tls;
+
+pub use memory::Memory;
+pub use rewind::Rewind;
+pub use tcp::Tcp;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::error::Result;
+use crate::metadata::Text;
+
+/// Both directions of a byte stream.
+pub trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static> Io for T {}
+
+/// A connection before any protocol is spoken on it.
+pub struct Connection {
+    /// The bytes.
+    pub io: Box<dyn Io>,
+    /// The other end's address.
+    pub peer: Text,
+    /// Our address.
+    pub local: Text,
+    /// Whether TLS protects it.
+    pub secure: bool,
+    /// The protocol that TLS agreed on (ALPN), if any.
+    pub negotiated: Option<Text>,
+}
+
+impl Connection {
+    /// A connection over `io` without TLS.
+    pub fn new(io: impl Io, peer: impl Into<Text>, local: impl Into<Text>) -> Self {
+        Self {
+            io: Box::new(io),
+            peer: peer.into(),
+            local: local.into(),
+            secure: false,
+            negotiated: None,
+        }
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("peer", &self.peer)
+            .field("local", &self.local)
+            .field("secure", &self.secure)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Dials and listens.
+#[async_trait]
+pub trait Transport: fmt::Debug + Send + Sync + 'static {
+    /// Its name in settings: `http` (tcp), `memory`.
+    fn name(&self) -> &str;
+
+    /// Connects to `address`. Bounded by the caller.
+    ///
+    /// # Errors
+    /// 500 `connection error: …`, [unprocessed](crate::Error::unprocessed), when nobody answers there.
+    async fn dial(&self, address: &str) -> Result<Connection>;
+
+    /// Listens on `address`; port 0 and an empty name mean any that is free.
+    ///
+    /// # Errors
+    /// 500 when the address is taken or not ours.
+    async fn listen(&self, address: &str) -> Result<Box<dyn Listener>>;
+}
+
+/// Accepts connections.
+#[async_trait]
+pub trait Listener: fmt::Debug + Send + Sync {
+    /// The address it listens on, with the port that was found.
+    fn address(&self) -> &str;
+
+    /// Waits for the next connection. Cancel safe.
+    ///
+    /// # Errors
+    /// When this one connection failed; the listener goes on.
+    async fn accept(&mut self) -> Result<Connection>;
+}
+
+/// A boxed future that borrows: what seams return that are called once per call.
+pub type Borrowed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log"
+	"time"
+
+	merr "go-micro.dev/v4/errors"
+	"go-micro.dev/v4/metadata"
+
+	pb "micropeers/proto/greeterpb"
+)
+
+type Greeter struct{}
+
+func (g *Greeter) Hello(ctx context.Context, in *pb.HelloRequest, out *pb.HelloResponse) error {
+	out.Msg = "Hello " + in.Name
+	return nil
+}
+
+func (g *Greeter) Fail(ctx context.Context, in *pb.FailRequest, out *pb.HelloResponse) error {
+	switch in.Kind {
+	case "notfound":
+		return merr.NotFound("greeter.fail", "%s", in.Detail)
+	case "internal":
+		return merr.InternalServerError("greeter.fail", "%s", in.Detail)
+	case "timeout":
+		return merr.Timeout("greeter.fail", "%s", in.Detail)
+	case "plain":
+		return errors.New(in.Detail)
+	case "custom":
+		return merr.New("greeter.fail", in.Detail, 418)
+	case "panic":
+		panic(in.Detail)
+	case "ctx":
+		return context.DeadlineExceeded
+	}
+	return merr.BadRequest("greeter.fail", "unknown kind %q", in.Kind)
+}
+
+func (g *Greeter) Sleep(ctx context.Context, in *pb.SleepRequest, out *pb.HelloResponse) error {
+	select {
+	case <-time.After(time.Duration(in.Ms) * time.Millisecond):
+		out.Msg = "slept"
+		return nil
+	case <-ctx.Done():
+		return merr.Timeout("greeter.sleep", "%v", ctx.Err())
+	}
+}
+
+func (g *Greeter) Echo(ctx context.Context, in *pb.EchoRequest, out *pb.EchoResponse) error {
+	out.Metadata = map[string]string{}
+	if md, ok := metadata.FromContext(ctx); ok {
+		for k, v := range md {
+			out.Metadata[k] = v
+		}
+	}
+	if d, ok := ctx.Deadline(); ok {
+		out.DeadlineNs = int64(time.Until(d))
+	}
+	return nil
+}
+
+func (g *Greeter) Count(ctx context.Context, in *pb.CountRequest, s pb.Greeter_CountStream) error {
+	for i := int64(1); i <= in.To; i++ {
+		if err := s.Send(&pb.CountResponse{N: i}); err != nil {
+			return err
+		}
+		time.Sleep(*pace) // go-micro v4.11.0 overwrites queued stream messages when sends follow each other fast
+	}
+	if in.Fail {
+		return merr.Conflict("greeter.count", "stream failed")
+	}
+	return nil
+}
+
+func (g *Greeter) Sum(ctx context.Context, s pb.Greeter_SumStream) error {
+	var t int64
+	for {
+		m, err := s.Recv()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if m.Fail {
+			return merr.Conflict("greeter.sum", "stream failed")
+		}
+		t += m.N
+		if err := s.Send(&pb.SumResponse{Total: t}); err != nil {
+			return err
+		}
+	}
+}
+
+func (g *Greeter) Collect(ctx context.Context, s pb.Greeter_CollectStream) error {
+	var t int64
+	for {
+		m, err := s.Recv()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		t += m.N
+		if m.N == 0 { // a zero marks the end: mucp has no half-close
+			break
+		}
+	}
+	if err := s.SendMsg(&pb.SumResponse{Total: t}); err != nil {
+		return err
+	}
+	time.Sleep(*pace) // else the end of the stream may overwrite the reply
+	return nil
+}
+
+func event(ctx context.Context, m *pb.HelloRequest) error {
+	md, _ := metadata.FromContext(ctx)
+	b, err := json.Marshal(md)
+	log.Printf("EVENT name=%q md=%s", m.Name, b)
+	return err
+}
