@@ -15,7 +15,10 @@ impl Files {
         let mut all: Vec<PathBuf> = includes.iter().map(|path| plain(path)).collect();
         for path in &paths {
             // A file below a named folder has its name from there.
-            if !includes.iter().any(|include| path.starts_with(plain(include))) {
+            if !includes
+                .iter()
+                .any(|include| path.starts_with(plain(include)))
+            {
                 let root = root(path);
                 if !all.contains(&root) {
                     all.push(root);
@@ -35,7 +38,9 @@ impl Files {
             .iter()
             .find_map(|include| path.strip_prefix(include).ok())
             .unwrap_or(path);
-        let parts = relative.components().map(|part| part.as_os_str().to_string_lossy());
+        let parts = relative
+            .components()
+            .map(|part| part.as_os_str().to_string_lossy());
         parts.collect::<Vec<_>>().join("/")
     }
 
@@ -80,7 +85,10 @@ mod tests {
 
     #[test]
     fn the_include_root_is_the_nearest_proto_folder_or_the_files_own() {
-        assert_eq!(root(Path::new("a/proto/b/proto/c/d.proto")), Path::new("a/proto/b/proto"));
+        assert_eq!(
+            root(Path::new("a/proto/b/proto/c/d.proto")),
+            Path::new("a/proto/b/proto")
+        );
         assert_eq!(root(Path::new("a/b.proto")), Path::new("a"));
         assert_eq!(root(Path::new("b.proto")), Path::new(""));
     }

@@ -30,10 +30,15 @@ pub(crate) fn write(target: &Target, files: &[File]) -> Result<()> {
             })?;
             write_all(Path::new(&folder), files)
         }
-        Target::Folder(folder) | Target::Source { folder, check: false } => {
-            write_all(folder, files)
-        }
-        Target::Source { folder, check: true } => check_all(folder, files),
+        Target::Folder(folder)
+        | Target::Source {
+            folder,
+            check: false,
+        } => write_all(folder, files),
+        Target::Source {
+            folder,
+            check: true,
+        } => check_all(folder, files),
     }
 }
 
@@ -93,7 +98,10 @@ fn diff(path: &Path, old: &[u8], new: &[u8]) -> String {
         path = path.display(),
         line = start + 1
     );
-    for (mark, lines) in [('-', &old[start..old.len() - end]), ('+', &new[start..new.len() - end])] {
+    for (mark, lines) in [
+        ('-', &old[start..old.len() - end]),
+        ('+', &new[start..new.len() - end]),
+    ] {
         for line in lines.iter().take(SHOWN) {
             out.push_str(&format!("{mark}{line}\n"));
         }
@@ -110,7 +118,11 @@ mod tests {
 
     #[test]
     fn a_diff_shows_what_is_between_the_like_parts() {
-        let diff = diff(Path::new("a.rs"), b"one\ntwo\nthree\n", b"one\n2\nmore\nthree\n");
+        let diff = diff(
+            Path::new("a.rs"),
+            b"one\ntwo\nthree\n",
+            b"one\n2\nmore\nthree\n",
+        );
         assert_eq!(
             diff,
             "--- a.rs\n+++ a.rs, as it would be generated\n@@ line 2 @@\n-two\n+2\n+more\n"

@@ -30,7 +30,10 @@ pub(crate) fn protox(files: &Files) -> Result<Descriptors> {
     compiler.include_imports(true).include_source_info(true);
     for path in &files.paths {
         if !path.is_file() {
-            return Err(Error::new(format!("{}: there is no such file", path.display())));
+            return Err(Error::new(format!(
+                "{}: there is no such file",
+                path.display()
+            )));
         }
         compiler
             .open_file(path)
@@ -106,7 +109,11 @@ pub(crate) fn protoc(program: &Path, files: &Files) -> Result<Descriptors> {
     command.arg(format!("--descriptor_set_out={}", set_path.display()));
     for include in &files.includes {
         // An empty path is the folder that it runs in.
-        let include = if include.as_os_str().is_empty() { Path::new(".") } else { include };
+        let include = if include.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            include
+        };
         command.arg(format!("--proto_path={}", include.display()));
     }
     command.args(&files.paths);
@@ -123,7 +130,10 @@ pub(crate) fn protoc(program: &Path, files: &Files) -> Result<Descriptors> {
     let _ = std::fs::remove_file(&set_path);
     let set = set?;
     let names = files.paths.iter().map(|path| files.name(path)).collect();
-    let watched = names_in(&set)?.iter().filter_map(|name| files.find(name)).collect();
+    let watched = names_in(&set)?
+        .iter()
+        .filter_map(|name| files.find(name))
+        .collect();
     Ok(Descriptors {
         set,
         names,
