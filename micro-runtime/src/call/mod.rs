@@ -5,12 +5,11 @@
 //! `Request` and [`Reply`] on both sides.
 
 mod options;
-mod payload;
 mod queue;
 mod stream;
 
+pub use crate::codec::{Frame, Payload};
 pub use options::{Backoff, CallOptions, Retry, RetryDecision};
-pub use payload::{Frame, Payload};
 pub(crate) use queue::Queue;
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
 
