@@ -46,16 +46,7 @@ pub(crate) fn package(
     if items.is_empty() {
         return Ok(None);
     }
-    let items = parse(version_check())?
-        .into_iter()
-        .chain(items)
-        .map(|item| {
-            prettyplease::unparse(&syn::File {
-                shebang: None,
-                attrs: Vec::new(),
-                items: vec![allow(item)],
-            })
-        });
+    let items = parse(version_check())?.into_iter().chain(items).map(print);
     let sources: Vec<&str> = files.iter().map(FileDescriptor::name).collect();
     // prettyplease would leave the comment out.
     let banner = format!(
