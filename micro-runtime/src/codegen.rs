@@ -11,7 +11,10 @@ pub use ::prost_types;
 
 pub use crate::call::{BoxFuture, Dispatch, Payload, Receiver, Reply, Request, Sender};
 pub use crate::client::{Bidi, Call, Client, ClientStream, ServerStream, Target, Unary, Upload};
-pub use crate::codec::json::Form;
+pub use crate::codec::form::{
+    Enum, Enumeration, Field, Fields, Form, Meaning, Oneof, Shape, oneof, oneof_mut,
+};
+pub use crate::codec::merge_proto;
 pub use crate::context::Context;
 pub use crate::error::{Error, Result};
 pub use crate::metadata::Text;
@@ -215,14 +218,6 @@ pub fn no_such_method(
 pub fn local(service: impl Dispatch) -> Target {
     let name = service.descriptor().full_name;
     Target::new(name, Arc::new(Local::new(service)))
-}
-
-/// Reads protobuf into a prost message, as Go Micro words its failure.
-pub fn merge_proto<M: prost::Message>(message: &mut M, body: bytes::Bytes) -> Result<()> {
-    // The space is U+00A0 in some builds of protobuf-go and plain in others; tools match on the rest.
-    message.merge(body).map_err(|error| {
-        Error::plain("proto: cannot parse invalid wire-format data").with_source(error)
-    })
 }
 
 fn stream(body: Body) -> Result<crate::call::RawStream> {
