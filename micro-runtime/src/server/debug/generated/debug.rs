@@ -62,22 +62,153 @@ pub struct StatsResponse {
 ::micro_runtime::codegen::payload!(HealthRequest, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for HealthRequest {}
+impl ::micro_runtime::codegen::Fields for HealthRequest {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "debug.HealthRequest",
+            &[::micro_runtime::codegen::Field::new("service", "service")],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0usize => ::core::option::Option::Some(&self.service),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0usize => ::core::option::Option::Some(&mut self.service),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 ::micro_runtime::codegen::payload!(HealthResponse, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for HealthResponse {}
+impl ::micro_runtime::codegen::Fields for HealthResponse {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "debug.HealthResponse",
+            &[::micro_runtime::codegen::Field::new("status", "status")],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0usize => ::core::option::Option::Some(&self.status),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0usize => ::core::option::Option::Some(&mut self.status),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 ::micro_runtime::codegen::payload!(StatsRequest, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for StatsRequest {}
+impl ::micro_runtime::codegen::Fields for StatsRequest {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "debug.StatsRequest",
+            &[::micro_runtime::codegen::Field::new("service", "service")],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0usize => ::core::option::Option::Some(&self.service),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0usize => ::core::option::Option::Some(&mut self.service),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 ::micro_runtime::codegen::payload!(StatsResponse, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for StatsResponse {}
+impl ::micro_runtime::codegen::Fields for StatsResponse {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "debug.StatsResponse",
+            &[
+                ::micro_runtime::codegen::Field::new("timestamp", "timestamp"),
+                ::micro_runtime::codegen::Field::new("started", "started"),
+                ::micro_runtime::codegen::Field::new("uptime", "uptime"),
+                ::micro_runtime::codegen::Field::new("memory", "memory"),
+                ::micro_runtime::codegen::Field::new("threads", "threads"),
+                ::micro_runtime::codegen::Field::new("gc", "gc"),
+                ::micro_runtime::codegen::Field::new("requests", "requests"),
+                ::micro_runtime::codegen::Field::new("errors", "errors"),
+            ],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0usize => ::core::option::Option::Some(&self.timestamp),
+            1usize => ::core::option::Option::Some(&self.started),
+            2usize => ::core::option::Option::Some(&self.uptime),
+            3usize => ::core::option::Option::Some(&self.memory),
+            4usize => ::core::option::Option::Some(&self.threads),
+            5usize => ::core::option::Option::Some(&self.gc),
+            6usize => ::core::option::Option::Some(&self.requests),
+            7usize => ::core::option::Option::Some(&self.errors),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0usize => ::core::option::Option::Some(&mut self.timestamp),
+            1usize => ::core::option::Option::Some(&mut self.started),
+            2usize => ::core::option::Option::Some(&mut self.uptime),
+            3usize => ::core::option::Option::Some(&mut self.memory),
+            4usize => ::core::option::Option::Some(&mut self.threads),
+            5usize => ::core::option::Option::Some(&mut self.gc),
+            6usize => ::core::option::Option::Some(&mut self.requests),
+            7usize => ::core::option::Option::Some(&mut self.errors),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 /// The `FileDescriptorSet` of this package's services, with all imports and custom options.
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
