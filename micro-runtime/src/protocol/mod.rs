@@ -4,6 +4,9 @@
 //! server it is handed a connection whose first bytes it has recognised, and serves it with what
 //! [`Core`] offers. `mucp` is Go Micro's; `braid` is ours.
 
+pub(crate) mod http1;
+pub mod mucp;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
