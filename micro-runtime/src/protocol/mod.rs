@@ -4,6 +4,8 @@
 //! server it is handed a connection whose first bytes it has recognised, and serves it with what
 //! [`Core`] offers. `mucp` is Go Micro's; `braid` is ours.
 
+pub mod braid;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,8 @@ use crate::metadata::Text;
 use crate::server::Core;
 use crate::tasks::Tasks;
 use crate::transport::{Borrowed, Connection, Transport};
+
+pub use braid::Braid;
 
 /// Frames calls: one value serves for all connections of a client or a server.
 #[async_trait]
