@@ -32,7 +32,7 @@ impl fmt::Debug for RawStream {
 }
 
 /// Takes messages for the peer.
-pub trait RawSend: Send {
+pub trait RawSend: Send + Sync {
     /// Waits until the next [`send`](RawSend::send) has room.
     ///
     /// # Errors
@@ -49,7 +49,7 @@ pub trait RawSend: Send {
 }
 
 /// Gives messages of the peer.
-pub trait RawReceive: Send {
+pub trait RawReceive: Send + Sync {
     /// The next message; `None` when the peer has ended the stream well. Stays so.
     fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes>>>;
 

@@ -1,15 +1,33 @@
 //! The client's call path: from a stub to a node and back.
+//!
+//! A [`Target`] is a name resolved once. A call goes through the wrappers, then through the attempt
+//! loop: choose a node from the snapshot, take its channel, send, mark what was learned.
 
+mod attempts;
 mod call;
+mod channels;
+mod options;
+mod stream;
 
 pub use call::{
     Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
 };
+pub use options::{CallDefaults, ClientOptions};
 
+use std::fmt;
 use std::sync::Arc;
 
+use crate::call::{BoxFuture, Frame, Invoke, Payload, Reply, Request};
 use crate::codec::{Codec, Codecs};
-use crate::error::Result;
+use crate::error::{Error, Result, id};
+use crate::metadata::Text;
+use crate::method::{Kind, Method};
+use crate::registry::Directory;
+use crate::registry::View;
+use crate::wrapper::{Next, Wrapper};
+
+use attempts::Attempts;
+use channels::Channels;
 
 /// What a call takes from its client where it says nothing itself.
 #[derive(Debug)]
@@ -23,7 +41,7 @@ pub(crate) struct Defaults {
 
 impl Default for Defaults {
     fn default() -> Self {
-        let codecs = Codecs::default();
+        let codecs = Codecs::client();
         let codec: Arc<dyn Codec> = Arc::new(crate::codec::Protobuf::new("application/protobuf"));
         Self {
             codecs,
@@ -42,6 +60,155 @@ impl Defaults {
     }
 }
 
-/// Calls services by name.
-#[derive(Clone, Debug)]
-pub struct Client;
+/// Calls services by name; a handle that is cheap to clone.
+///
+/// ```no_run
+/// # async fn example() -> micro_runtime::Result<()> {
+/// use micro_runtime::Service;
+/// use micro_runtime::call::Frame;
+///
+/// let service = Service::new("a.plain.client").init()?;
+/// let reply = service.client().request("greeter", "Say.Hello", Frame(r#"{"name":"John"}"#.into()))
+///     .content_type("application/json")
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Shared>);
+
+struct Shared {
+    /// Or why the client could not be made, which each call is answered with.
+    attempts: Result<Arc<Attempts>>,
+    wrappers: Vec<Arc<dyn Wrapper>>,
+    defaults: Arc<Defaults>,
+}
+
+impl Client {
+    /// A client with these options.
+    ///
+    /// # Errors
+    /// 400 where TLS is on and trusts nobody, or the default content type has no codec.
+    pub fn new(options: ClientOptions) -> Result<Self> {
+        let codec = options.codecs.require(&options.content_type)?.clone();
+        let directory = Directory::new(options.registry.clone(), &options.tasks);
+        let channels = Channels::new(&options)?;
+        Ok(Self(Arc::new(Shared {
+            defaults: Arc::new(Defaults {
+                codecs: options.codecs,
+                codec,
+                forward: options.forward,
+            }),
+            wrappers: options.wrappers,
+            attempts: Ok(Arc::new(Attempts {
+                directory,
+                channels,
+                settings: options.call,
+                tasks: options.tasks,
+                selector: options.selector,
+                proxy: options.proxy,
+            })),
+        })))
+    }
+
+    /// A client each of whose calls fails with `error`.
+    pub(crate) fn broken(error: Error) -> Self {
+        Self(Arc::new(Shared {
+            attempts: Err(error.unprocessed()),
+            wrappers: Vec::new(),
+            defaults: Arc::default(),
+        }))
+    }
+
+    /// Calls to the service `name`: resolved once, so that a call hashes no name.
+    pub fn target(&self, name: impl Into<Text>) -> Target {
+        let name = name.into();
+        let invoke: Arc<dyn Invoke> = match &self.0.attempts {
+            Err(error) => Arc::new(Broken(error.clone())),
+            Ok(attempts) => Arc::new(ToService {
+                view: attempts
+                    .directory
+                    .view(attempts.proxy.as_deref().unwrap_or(&name)),
+                attempts: attempts.clone(),
+                wrappers: self.0.wrappers.clone().into(),
+            }),
+        };
+        Target::with_defaults(name, invoke, self.0.defaults.clone())
+    }
+
+    /// A unary call without generated code: `endpoint` is `Say.Hello`, `message` any [`Payload`] or a
+    /// [`Frame`] that is encoded already. The reply is a [`Frame`].
+    pub fn request<Q: Payload>(
+        &self,
+        service: impl Into<Text>,
+        endpoint: &str,
+        message: Q,
+    ) -> Call<Unary<Q, Frame>> {
+        self.target(service)
+            .unary(Method::dynamic(endpoint, Kind::Unary), message)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("defaults", &self.0.defaults)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The way to one service.
+struct ToService {
+    view: Arc<View>,
+    attempts: Arc<Attempts>,
+    wrappers: Arc<[Arc<dyn Wrapper>]>,
+}
+
+impl Invoke for ToService {
+    fn invoke(&self, mut request: Request) -> BoxFuture<Result<Reply>> {
+        let (attempts, view) = (self.attempts.clone(), self.view.clone());
+        if self.wrappers.is_empty() && request.options.wrappers.is_empty() {
+            return Box::pin(async move { attempts.run(&view, request).await });
+        }
+        let own = std::mem::take(&mut request.options.wrappers);
+        let wrappers = if own.is_empty() {
+            self.wrappers.clone()
+        } else {
+            self.wrappers.iter().cloned().chain(own).collect()
+        };
+        Box::pin(Next::to_invoke(wrappers, Arc::new(Innermost { attempts, view })).run(request))
+    }
+}
+
+/// Answers for a client that could not be made.
+struct Broken(Error);
+
+impl Invoke for Broken {
+    fn invoke(&self, _request: Request) -> BoxFuture<Result<Reply>> {
+        let error = self.0.clone();
+        Box::pin(async move { Err(error) })
+    }
+}
+
+/// The attempt loop behind the wrappers.
+struct Innermost {
+    attempts: Arc<Attempts>,
+    view: Arc<View>,
+}
+
+impl Invoke for Innermost {
+    fn invoke(&self, request: Request) -> BoxFuture<Result<Reply>> {
+        let (attempts, view) = (self.attempts.clone(), self.view.clone());
+        Box::pin(async move { attempts.run(&view, request).await })
+    }
+}
+
+/// What a caller gets whose time is up before any node has answered.
+fn call_timeout(last: Option<Error>) -> Error {
+    // Go Micro's words.
+    let error = Error::timeout(id::CLIENT, "call timeout: context deadline exceeded");
+    match last {
+        Some(last) => error.with_source(last),
+        None => error,
+    }
+}

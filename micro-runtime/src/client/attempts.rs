@@ -1,0 +1,258 @@
+//! The tries of one call: which node, how long, and whether another one may be asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tracing::debug;
+
+use super::call_timeout;
+use super::channels::Channels;
+use super::options::CallDefaults;
+use super::stream::bounded;
+use crate::call::{Backoff, CallOptions, Reply, Request, Retry, RetryDecision};
+use crate::error::{Attempt, Error, Result, id};
+use crate::protocol::AttemptLimits;
+use crate::registry::{Directory, NodeEntry, Nodes, View};
+use crate::selector::{Strategy, select};
+use crate::tasks::Tasks;
+
+/// What all calls of a client share.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    pub(super) directory: Directory,
+    pub(super) channels: Channels,
+    pub(super) settings: CallDefaults,
+    pub(super) tasks: Tasks,
+    pub(super) selector: Strategy,
+    pub(super) proxy: Option<String>,
+}
+
+impl Attempts {
+    /// Sends `request` to a node of `view`, to others where the retry policy allows it, until the
+    /// call's deadline.
+    pub(super) async fn run(&self, view: &View, mut request: Request) -> Result<Reply> {
+        let streams = request.method.kind.is_stream();
+        let options = &request.options;
+        let started = Instant::now();
+        // The sooner of ours and the parent's. A stream's call timeout bounds its opening alone.
+        let own = started + self.settings.timeout(options);
+        let deadline = request
+            .cx
+            .deadline()
+            .map_or(own, |parents| parents.min(own));
+        if deadline <= started {
+            return Err(Error::timeout(id::CLIENT, "context deadline exceeded").unprocessed());
+        }
+        if !streams {
+            request.cx = request.cx.with_deadline(deadline);
+        } else if let Some(timeout) = options.stream_timeout.or(self.settings.stream_timeout) {
+            request.cx = request.cx.with_deadline(started + timeout);
+        }
+        let retries = request.options.retries.unwrap_or(self.settings.retries);
+        let mut tried: Vec<Arc<NodeEntry>> = Vec::new();
+        let mut history: Vec<Attempt> = Vec::new();
+        let mut number = 0;
+        loop {
+            let entry = self.choose(view, &request.options, &tried, deadline).await;
+            let entry = entry.map_err(|error| error.with_attempts(history.clone()))?;
+            let tried_at = Instant::now();
+            let error = match self.once(&entry, &request, deadline).await {
+                Ok(reply) => {
+                    entry.restore(self.now());
+                    return Ok(if streams {
+                        self.bound(reply, &request)
+                    } else {
+                        reply
+                    });
+                }
+                Err(error) => error,
+            };
+            self.learn(&entry, &error);
+            if number >= retries || self.decide(&request, number, &error) == RetryDecision::Stop {
+                return Err(if history.is_empty() {
+                    error
+                } else {
+                    note(history, &entry, tried_at, error)
+                });
+            }
+            number += 1;
+            debug!(node = entry.id(), attempt = number, %error, "trying again");
+            history.push(Attempt::new(
+                entry.id(),
+                entry.address(),
+                tried_at.elapsed(),
+                &error,
+            ));
+            tried.push(entry);
+            let pause = self.pause(&request.options, number);
+            if Instant::now() + pause >= deadline {
+                return Err(call_timeout(Some(error)).with_attempts(history));
+            }
+            if !pause.is_zero() {
+                sleep_until(Instant::now() + pause).await;
+            }
+        }
+    }
+
+    /// One try, no longer than the attempt's limit or what is left of the call.
+    async fn once(&self, entry: &NodeEntry, request: &Request, deadline: Instant) -> Result<Reply> {
+        let options = &request.options;
+        let limit = options
+            .attempt_timeout
+            .unwrap_or(self.settings.attempt_timeout);
+        let until = deadline.min(Instant::now() + limit);
+        let limits = AttemptLimits {
+            deadline: if request.method.kind.is_stream() {
+                request.cx.deadline()
+            } else {
+                Some(until)
+            },
+            dial_timeout: options.dial_timeout.unwrap_or(self.settings.dial_timeout),
+        };
+        let channel = self.channels.to(entry)?;
+        match timeout_at(until, channel.call(request, limits)).await {
+            Ok(answer) => answer,
+            Err(_) if until == deadline => Err(call_timeout(None)),
+            Err(_) => Err(Error::timeout(
+                id::CLIENT,
+                format!(
+                    "no answer from {} at {} within {limit:?}",
+                    entry.id(),
+                    entry.address()
+                ),
+            )),
+        }
+    }
+
+    /// The node for this try: of those given by hand, or of the snapshot.
+    async fn choose(
+        &self,
+        view: &View,
+        options: &CallOptions,
+        tried: &[Arc<NodeEntry>],
+        deadline: Instant,
+    ) -> Result<Arc<NodeEntry>> {
+        if !options.addresses.is_empty() {
+            return self.select(
+                &self.directory.addresses(&options.addresses),
+                options,
+                tried,
+            );
+        }
+        if !view.is_ready() {
+            view.ready(deadline).await?;
+        }
+        let chosen = self.select(&view.nodes(), options, tried);
+        if chosen.is_ok() {
+            return chosen;
+        }
+        // Nothing known, or nothing fits: ask once before saying so.
+        view.refresh(deadline).await?;
+        self.select(&view.nodes(), options, tried)
+    }
+
+    fn select(
+        &self,
+        nodes: &Nodes,
+        options: &CallOptions,
+        tried: &[Arc<NodeEntry>],
+    ) -> Result<Arc<NodeEntry>> {
+        select(nodes, &options.select, &self.selector, tried, self.now())
+    }
+
+    /// Tells the node's entry what a failure says about it.
+    fn learn(&self, entry: &NodeEntry, error: &Error) {
+        // Only what reached nobody speaks against the node; an answer, whatever it says, proves it
+        // alive. The watch tells the rest.
+        if error.is_unprocessed() && error.id() == id::CLIENT {
+            entry.eject(self.now());
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.directory.millis(Instant::now())
+    }
+
+    fn decide(&self, request: &Request, number: u32, error: &Error) -> RetryDecision {
+        let again = match request
+            .options
+            .retry
+            .as_ref()
+            .unwrap_or(&self.settings.retry)
+        {
+            Retry::Never => false,
+            Retry::GoMicro => error.code() == 408,
+            Retry::Custom(policy) => return policy(request, number, error),
+            Retry::Safe => {
+                let idempotent =
+                    request.options.idempotent || request.method.idempotency.is_idempotent();
+                error.is_unprocessed()
+                    || (idempotent && (error.code() == 408 || error.id() == id::CLIENT_TRANSPORT))
+            }
+        };
+        if again {
+            RetryDecision::Again
+        } else {
+            RetryDecision::Stop
+        }
+    }
+
+    fn pause(&self, options: &CallOptions, number: u32) -> Duration {
+        match options.backoff.as_ref().unwrap_or(&self.settings.backoff) {
+            Backoff::Jitter if number <= 1 => Duration::ZERO,
+            Backoff::Jitter => self.tasks.up_to(
+                JITTER
+                    .0
+                    .saturating_mul(1 << (number - 2).min(8))
+                    .min(JITTER.1),
+            ),
+            Backoff::GoMicro => go_micro_backoff(number),
+            Backoff::Custom(pause) => pause(number),
+        }
+    }
+
+    /// A stream that keeps to the call's idle timeout and to its deadline.
+    fn bound(&self, reply: Reply, request: &Request) -> Reply {
+        let idle = request.options.idle_timeout.or(self.settings.idle_timeout);
+        bounded(reply, idle, request.cx.deadline())
+    }
+}
+
+/// The first and the longest upper bound of a random pause.
+const JITTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Go Micro's `backoff.Do`: the number of the try to the power of e, cut to a whole number, times
+/// 100 ms; 2 minutes from the fourteenth on.
+fn go_micro_backoff(number: u32) -> Duration {
+    if number > 13 {
+        return Duration::from_secs(120);
+    }
+    let units = f64::from(number).powf(std::f64::consts::E).trunc();
+    Duration::from_millis(100).mul_f64(units)
+}
+
+fn note(mut history: Vec<Attempt>, entry: &NodeEntry, tried_at: Instant, error: Error) -> Error {
+    history.push(Attempt::new(
+        entry.id(),
+        entry.address(),
+        tried_at.elapsed(),
+        &error,
+    ));
+    error.with_attempts(history)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_backoff_of_go_micro_is_go_micros() {
+        let millis = |number| go_micro_backoff(number).as_millis();
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 6, 7].map(millis),
+            [0, 100, 600, 1900, 4300, 7900, 13_000, 19_800]
+        );
+        assert_eq!(millis(14), 120_000);
+    }
+}

@@ -1,0 +1,122 @@
+//! Channels to nodes: which protocol, over which transport, kept with the node.
+
+use std::sync::Arc;
+
+use super::ClientOptions;
+use crate::error::{Error, Result, id};
+use crate::metadata::Text;
+use crate::protocol::{Channel, Destination, Environment, Protocol};
+use crate::registry::NodeEntry;
+#[cfg(feature = "tls")]
+use crate::transport::tls::TlsDial;
+
+/// The metadata key in which our nodes name all protocols that they speak, best first.
+pub(crate) const PROTOCOLS_KEY: &str = "protocols";
+/// Go Micro's key for the one protocol of a node.
+pub(crate) const PROTOCOL_KEY: &str = "protocol";
+
+/// Makes the channels of one client.
+#[derive(Debug)]
+pub(super) struct Channels {
+    /// In the client's order of preference; the environment differs in what TLS offers.
+    protocols: Vec<(Arc<dyn Protocol>, Environment)>,
+    fallback: &'static str,
+}
+
+/// What a node's entry keeps.
+struct Kept(Result<Arc<dyn Channel>>);
+
+impl Channels {
+    pub(super) fn new(options: &ClientOptions) -> Result<Self> {
+        let mut protocols = Vec::with_capacity(options.protocols.len());
+        for protocol in &options.protocols {
+            let environment = Environment {
+                transport: transport(options, &**protocol)?,
+                tasks: options.tasks.clone(),
+                pool_size: options.pool_size,
+                pool_ttl: options.pool_ttl,
+                max_message: options.max_message,
+            };
+            protocols.push((protocol.clone(), environment));
+        }
+        Ok(Self {
+            protocols,
+            fallback: options.fallback,
+        })
+    }
+
+    /// The channel to a node, made on first use and kept with it.
+    pub(super) fn to<'a>(&self, entry: &'a NodeEntry) -> Result<&'a Arc<dyn Channel>> {
+        let kept = entry.slot(|| Kept(self.open(entry)));
+        match kept {
+            Some(Kept(Ok(channel))) => Ok(channel),
+            Some(Kept(Err(error))) => Err(error.clone()),
+            None => Err(Error::internal(
+                id::CLIENT,
+                "the node's channel belongs to another client",
+            )),
+        }
+    }
+
+    fn open(&self, entry: &NodeEntry) -> Result<Arc<dyn Channel>> {
+        let (protocol, environment) = self.choose(entry)?;
+        let destination = Destination {
+            address: Text::from(entry.address().to_owned()),
+            id: Text::from(entry.id().to_owned()),
+            legacy: entry.metadata(PROTOCOL_KEY).is_none()
+                && entry.metadata(PROTOCOLS_KEY).is_none(),
+        };
+        Ok(protocol.channel(destination, environment))
+    }
+
+    /// The first of our protocols that the node speaks.
+    fn choose(&self, entry: &NodeEntry) -> Result<&(Arc<dyn Protocol>, Environment)> {
+        let spoken = entry
+            .metadata(PROTOCOLS_KEY)
+            .or_else(|| entry.metadata(PROTOCOL_KEY))
+            .unwrap_or(self.fallback);
+        let speaks = |name: &str| spoken.split(',').any(|known| known.trim() == name);
+        self.protocols
+            .iter()
+            .find(|(protocol, _)| speaks(protocol.name()))
+            .ok_or_else(|| {
+                let ours: Vec<_> = self
+                    .protocols
+                    .iter()
+                    .map(|(protocol, _)| protocol.name())
+                    .collect();
+                Error::internal(
+                    id::CLIENT,
+                    format!(
+                        "node {} speaks {spoken}, and this client only {}",
+                        entry.id(),
+                        ours.join(", ")
+                    ),
+                )
+                .unprocessed()
+            })
+    }
+}
+
+#[cfg(feature = "tls")]
+fn transport(
+    options: &ClientOptions,
+    protocol: &dyn Protocol,
+) -> Result<Arc<dyn crate::transport::Transport>> {
+    Ok(match &options.tls {
+        None => options.transport.clone(),
+        Some(tls) => Arc::new(TlsDial::new(
+            options.transport.clone(),
+            tls,
+            protocol.alpn(),
+        )?),
+    })
+}
+
+#[cfg(not(feature = "tls"))]
+fn transport(
+    options: &ClientOptions,
+    _protocol: &dyn Protocol,
+) -> Result<Arc<dyn crate::transport::Transport>> {
+    Ok(options.transport.clone())
+}

@@ -1,0 +1,317 @@
+//! The task behind a view: watches, loads, swaps the snapshot.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::view::{DORMANT, IDLE, Shared};
+use super::{Home, NodeEntry, Nodes};
+use crate::error::Result;
+use crate::registry::{Action, Event, Service, Watcher};
+
+/// How old a snapshot may grow though no change was told: Go Micro's cache has the same.
+const REFRESH: Duration = Duration::from_secs(60);
+/// How long a node is kept that answers calls while loads do not name it.
+const OUTLIVES: Duration = Duration::from_secs(150);
+/// How many looks, one a minute, a view may be without use before its keeper ends.
+const IDLE_LOOKS: u32 = 10;
+/// The pause after the first failure of a watch or a load, and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// How many changes are remembered while a load is under way.
+const MAX_DURING: usize = 1024;
+
+/// Keeps a view up to date until it is unused for long, dropped, or the tasks are stopped.
+pub(super) async fn keep(shared: Arc<Shared>) {
+    let (home, name) = (&*shared.home, &*shared.name);
+    let registry = &*home.registry;
+    let mut keeper = Keeper::new(&shared);
+    // The watch comes first, so that nothing is missed between it and the load; but a watch that is
+    // slow to open does not hold up the first load.
+    let mut opening = Some(registry.watch(Some(name)));
+    let mut loading = Some(registry.get(name));
+    let mut watcher: Option<Box<dyn Watcher>> = None;
+    let mut opened = Instant::now();
+    let mut reopen = Pause::default();
+    let mut look = Instant::now() + REFRESH;
+    loop {
+        tokio::select! {
+            biased;
+            watch = ready(&mut opening) => {
+                opening = None;
+                match watch {
+                    Ok(watch) => {
+                        watcher = Some(watch);
+                        opened = Instant::now();
+                        loading = Some(registry.get(name));
+                    }
+                    Err(error) => {
+                        tracing::debug!(name, %error, "cannot watch the registry");
+                        reopen.after_failure(home);
+                    }
+                }
+            }
+            loaded = ready(&mut loading) => {
+                loading = None;
+                keeper.load(loaded);
+            }
+            event = next(&mut watcher) => match event {
+                Ok(event) => keeper.event(event, loading.is_some()),
+                Err(error) => {
+                    tracing::debug!(name, %error, "the watch ended");
+                    watcher = None;
+                    if opened.elapsed() > REFRESH {
+                        reopen = Pause::default();
+                    }
+                    reopen.after_failure(home);
+                }
+            },
+            () = shared.asked.notified(), if loading.is_none() => {
+                if shared.wanted.load(Ordering::Acquire) {
+                    loading = Some(registry.get(name));
+                }
+            }
+            () = tokio::time::sleep_until(keeper.due), if loading.is_none() => {
+                loading = Some(registry.get(name));
+            }
+            () = tokio::time::sleep_until(reopen.until), if watcher.is_none() && opening.is_none() => {
+                opening = Some(registry.watch(Some(name)));
+            }
+            () = tokio::time::sleep_until(look) => {
+                look += REFRESH;
+                if keeper.is_unused() {
+                    break;
+                }
+            }
+        }
+    }
+    if let Some(views) = shared.views.upgrade() {
+        views.forget(name);
+    }
+}
+
+struct Keeper<'a> {
+    shared: &'a Shared,
+    home: &'a Home,
+    /// What the registry said, each node once, without names of other services.
+    services: Vec<Service>,
+    /// Changes told while a load is under way: the load may be older than they are.
+    during: Vec<Event>,
+    /// Since when loads do not name a node that is kept.
+    missing: BTreeMap<String, Instant>,
+    /// When to load next, without being asked.
+    due: Instant,
+    pause: Pause,
+    idle_looks: u32,
+}
+
+impl<'a> Keeper<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        Self {
+            shared,
+            home: &shared.home,
+            services: Vec::new(),
+            during: Vec::new(),
+            missing: BTreeMap::new(),
+            due: Instant::now() + REFRESH,
+            pause: Pause::default(),
+            idle_looks: 0,
+        }
+    }
+
+    fn load(&mut self, loaded: Result<Vec<Service>>) {
+        let now = Instant::now();
+        let loaded = match loaded {
+            Err(error) if error.code() == 404 => Ok(Vec::new()),
+            loaded => loaded,
+        };
+        let during = std::mem::take(&mut self.during);
+        let error = match loaded {
+            Ok(mut services) => {
+                services.retain(|service| *service.name == *self.shared.name);
+                self.keep_answering(&mut services, now);
+                self.services = services;
+                for event in &during {
+                    self.apply(event);
+                }
+                self.publish();
+                self.shared.ready.store(true, Ordering::Release);
+                self.pause = Pause::default();
+                // Not all in step: a fleet that started together spreads its questions.
+                self.due = now + REFRESH - self.home.tasks.up_to(REFRESH / 10);
+                None
+            }
+            Err(error) => {
+                if self.pause.failures == 0 {
+                    tracing::warn!(
+                        name = &*self.shared.name,
+                        registry = self.home.registry.name(),
+                        %error,
+                        "the registry fails; what was known serves on"
+                    );
+                }
+                let known = self.shared.nodes.load().known;
+                self.shared.ready.store(known, Ordering::Release);
+                self.pause.after_failure(self.home);
+                self.due = self.pause.until;
+                Some(error)
+            }
+        };
+        // Those who asked while it was under way are answered by it.
+        self.shared.wanted.store(false, Ordering::Release);
+        self.shared.loads.send_modify(|loads| {
+            loads.done += 1;
+            loads.last = Some(now);
+            loads.error = error;
+        });
+    }
+
+    /// Adds nodes that a load does not name and that answer all the same.
+    fn keep_answering(&mut self, services: &mut Vec<Service>, now: Instant) {
+        let since = self.home.millis(now.checked_sub(REFRESH).unwrap_or(now));
+        let current = self.shared.nodes.load();
+        let mut missing = BTreeMap::new();
+        for entry in &current.list {
+            let named = |service: &Service| service.nodes.iter().any(|node| node.id == entry.id());
+            if services.iter().any(named) {
+                continue;
+            }
+            let first = self.missing.get(entry.id()).copied().unwrap_or(now);
+            if entry.answers(since) && now.saturating_duration_since(first) < OUTLIVES {
+                missing.insert(entry.id().to_owned(), first);
+                add(services, &again(entry));
+            }
+        }
+        self.missing = missing;
+    }
+
+    fn event(&mut self, event: Event, loading: bool) {
+        if *event.service.name != *self.shared.name {
+            return;
+        }
+        self.apply(&event);
+        self.publish();
+        if loading {
+            if self.during.len() < MAX_DURING {
+                self.during.push(event);
+            } else {
+                self.due = Instant::now() + PAUSE.0;
+            }
+        }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        let service = &event.service;
+        for node in &service.nodes {
+            self.missing.remove(&node.id);
+        }
+        match event.action {
+            Action::Create | Action::Update => add(&mut self.services, service),
+            Action::Delete if service.nodes.is_empty() => self
+                .services
+                .retain(|known| !service.version.is_empty() && known.version != service.version),
+            Action::Delete => remove_nodes(&mut self.services, service),
+        }
+    }
+
+    fn publish(&self) {
+        let nodes = Nodes::renewed(&self.shared.nodes.load(), &self.services);
+        self.shared.nodes.store(Arc::new(nodes));
+    }
+
+    /// Looks whether the view was used since the last look, and lets go after many without use.
+    fn is_unused(&mut self) -> bool {
+        let activity = &self.shared.activity;
+        if activity.swap(IDLE, Ordering::Relaxed) != IDLE {
+            self.idle_looks = 0;
+            return false;
+        }
+        self.idle_looks += 1;
+        if self.idle_looks < IDLE_LOOKS {
+            return false;
+        }
+        self.shared.ready.store(false, Ordering::Release);
+        activity
+            .compare_exchange(IDLE, DORMANT, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
+    }
+}
+
+/// Adds the service's nodes, wherever they were before.
+fn add(services: &mut Vec<Service>, service: &Service) {
+    if service.nodes.is_empty() {
+        return;
+    }
+    remove_nodes(services, service);
+    match services
+        .iter_mut()
+        .find(|known| known.version == service.version)
+    {
+        Some(known) => {
+            known.metadata.clone_from(&service.metadata);
+            known.endpoints.clone_from(&service.endpoints);
+            known.nodes.extend(service.nodes.iter().cloned());
+        }
+        None => services.push(service.clone()),
+    }
+}
+
+/// Removes the service's nodes, and versions that have none left through it.
+fn remove_nodes(services: &mut Vec<Service>, service: &Service) {
+    services.retain_mut(|known| {
+        let before = known.nodes.len();
+        known
+            .nodes
+            .retain(|node| service.nodes.iter().all(|gone| gone.id != node.id));
+        before == known.nodes.len() || !known.nodes.is_empty()
+    });
+}
+
+/// An entry as the registry told it.
+fn again(entry: &NodeEntry) -> Service {
+    entry.service.with_nodes(vec![entry.node.clone()])
+}
+
+/// A growing pause after failures, with jitter.
+#[derive(Debug)]
+struct Pause {
+    failures: u32,
+    until: Instant,
+}
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self {
+            failures: 0,
+            until: Instant::now(),
+        }
+    }
+}
+
+impl Pause {
+    fn after_failure(&mut self, home: &Home) {
+        let pause = PAUSE
+            .0
+            .saturating_mul(1 << self.failures.min(16))
+            .min(PAUSE.1);
+        self.failures = self.failures.saturating_add(1);
+        self.until = Instant::now() + pause / 2 + home.tasks.up_to(pause / 2);
+    }
+}
+
+async fn ready<F: Future + Unpin>(future: &mut Option<F>) -> F::Output {
+    match future {
+        Some(future) => future.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next(watcher: &mut Option<Box<dyn Watcher>>) -> Result<Event> {
+    match watcher {
+        Some(watcher) => watcher.next().await,
+        None => std::future::pending().await,
+    }
+}

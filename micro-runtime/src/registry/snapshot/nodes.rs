@@ -1,0 +1,273 @@
+//! The nodes of one name as a call sees them: immutable, but for what calls learn about each node.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::metadata::Text;
+use crate::registry::{Node, Service};
+
+/// The nodes of one name at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Nodes {
+    /// The service's name; empty for addresses given by hand.
+    pub name: Arc<str>,
+    /// The nodes, ordered by id, each id once.
+    pub list: Box<[Arc<NodeEntry>]>,
+    /// Whether the registry knows the name, be it without nodes.
+    pub known: bool,
+    /// What a person can do where the name is not known; may be empty.
+    pub hint: &'static str,
+    pub(crate) turns: Arc<Turns>,
+}
+
+impl Nodes {
+    pub(crate) fn new(name: Arc<str>, hint: &'static str, turns: Arc<Turns>) -> Self {
+        Self {
+            name,
+            list: Box::default(),
+            known: false,
+            hint,
+            turns,
+        }
+    }
+
+    /// Nodes at addresses given by hand, which speak Go Micro's protocol as far as is known. Random
+    /// choices among them follow from `seed`.
+    ///
+    /// [`Directory::addresses`](super::Directory::addresses) gives the same ones again, with what
+    /// calls have learned about them.
+    pub fn from_addresses(addresses: &[Text], seed: u64) -> Self {
+        let entries = addresses.iter().map(|address| NodeEntry::by_hand(address));
+        Self::of_entries(entries.collect(), Arc::new(Turns::new(seed)))
+    }
+
+    pub(crate) fn of_entries(list: Box<[Arc<NodeEntry>]>, turns: Arc<Turns>) -> Self {
+        Self {
+            list,
+            known: true,
+            ..Self::new(Arc::from(""), "", turns)
+        }
+    }
+
+    /// The nodes that `services` have, with the entries of `old` wherever nothing has changed.
+    pub(crate) fn renewed(old: &Self, services: &[Service]) -> Self {
+        let known: BTreeMap<&str, &Arc<NodeEntry>> =
+            old.list.iter().map(|entry| (entry.id(), entry)).collect();
+        let mut list = BTreeMap::new();
+        for service in services {
+            let mut release: Option<Arc<Service>> = None;
+            for node in &service.nodes {
+                let known = known.get(&*node.id).filter(|entry| entry.node == *node);
+                let make = || match known {
+                    Some(entry) if entry.is_of(service) => (*entry).clone(),
+                    _ => {
+                        let release = release
+                            .get_or_insert_with(|| Arc::new(service.with_nodes(Vec::new())))
+                            .clone();
+                        Arc::new(NodeEntry {
+                            node: node.clone(),
+                            service: release,
+                            state: known.map(|entry| entry.state.clone()).unwrap_or_default(),
+                        })
+                    }
+                };
+                // The first of two with one id counts: registries side by side tell a node twice.
+                list.entry(&*node.id).or_insert_with(make);
+            }
+        }
+        Self {
+            name: old.name.clone(),
+            list: list.into_values().collect(),
+            known: !services.is_empty(),
+            hint: old.hint,
+            turns: old.turns.clone(),
+        }
+    }
+}
+
+/// A node, and what calls have learned about it.
+///
+/// As long as a node's id, address and metadata stay the same, all snapshots share what is learned;
+/// as long as its service does not change either, the entry is the same `Arc`.
+pub struct NodeEntry {
+    /// The node as it is registered.
+    pub node: Node,
+    /// Its service, without nodes.
+    pub service: Arc<Service>,
+    state: Arc<State>,
+}
+
+/// Times are milliseconds on the directory's clock.
+#[derive(Default)]
+struct State {
+    ejected_until: AtomicU64,
+    /// Failures to connect since the last success.
+    failures: AtomicU32,
+    /// When a call last succeeded; 0 for never.
+    alive: AtomicU64,
+    /// The turn in which it was chosen last.
+    turn: AtomicU64,
+    slot: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+/// How long a node is left alone after its first failure, and at most.
+const EJECTION: (u64, u64) = (1_000, 30_000);
+/// How stale the note of a success may be: writing it for each call would pass the node's state
+/// from core to core.
+const ALIVE_NOTE: u64 = 1_000;
+
+impl NodeEntry {
+    /// A node at an address given by hand.
+    pub(crate) fn by_hand(address: &str) -> Arc<Self> {
+        let mut node = Node::new(address, address);
+        // As Go Micro's client does: without it the peer would be taken for one before protocols.
+        node.metadata.insert("protocol".into(), "mucp".into());
+        Arc::new(Self {
+            node,
+            service: Arc::new(Service::default()),
+            state: Arc::default(),
+        })
+    }
+
+    /// The node's id.
+    pub fn id(&self) -> &str {
+        &self.node.id
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.node.address
+    }
+
+    /// The version of its service.
+    pub fn version(&self) -> &str {
+        &self.service.version
+    }
+
+    /// A value of the node's metadata.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.node.metadata.get(key).map(String::as_str)
+    }
+
+    /// Whether both are entries of the same unchanged node.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.state, &other.state)
+    }
+
+    /// What the client keeps for this node, made on first use: its channel. `None` where something
+    /// of another type is kept.
+    pub fn slot<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.state
+            .slot
+            .get_or_init(|| Box::new(make()))
+            .downcast_ref()
+    }
+
+    /// Leaves the node alone for a while, since it could not be reached at `now`: 1 s, and twice as
+    /// long each further time, to 30 s. Failures while it is left alone count once.
+    pub fn eject(&self, now: u64) {
+        let until = self.state.ejected_until.load(Ordering::Relaxed);
+        if until > now {
+            return;
+        }
+        let failures = self.state.failures.load(Ordering::Relaxed);
+        let time = (EJECTION.0 << failures.min(16)).min(EJECTION.1);
+        // Of calls that fail together, one counts.
+        let counts = self.state.ejected_until.compare_exchange(
+            until,
+            now + time,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
+        if counts.is_ok() {
+            self.state.failures.store(failures + 1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is left alone at `now`.
+    pub fn is_ejected(&self, now: u64) -> bool {
+        self.state.ejected_until.load(Ordering::Relaxed) > now
+    }
+
+    /// Notes that the node answered at `now`: it is no longer left alone, and stays for a while
+    /// though its registry may forget it. Cheap enough for every call.
+    pub fn restore(&self, now: u64) {
+        let state = &self.state;
+        if state.failures.load(Ordering::Relaxed) != 0 {
+            state.failures.store(0, Ordering::Relaxed);
+            state.ejected_until.store(0, Ordering::Relaxed);
+        }
+        let alive = state.alive.load(Ordering::Relaxed);
+        if alive == 0 || now.saturating_sub(alive) >= ALIVE_NOTE {
+            state.alive.store(now.max(1), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a call succeeded at `since` or later, and none has failed to connect since then.
+    pub(crate) fn answers(&self, since: u64) -> bool {
+        let alive = self.state.alive.load(Ordering::Relaxed);
+        alive != 0 && alive >= since && self.state.failures.load(Ordering::Relaxed) == 0
+    }
+
+    pub(crate) fn turn(&self) -> &AtomicU64 {
+        &self.state.turn
+    }
+
+    fn is_of(&self, service: &Service) -> bool {
+        let own = &*self.service;
+        own.version == service.version
+            && own.name == service.name
+            && own.metadata == service.metadata
+            && own.endpoints == service.endpoints
+    }
+}
+
+impl fmt::Debug for NodeEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeEntry")
+            .field("node", &self.node)
+            .field("version", &self.version())
+            .field("ejected_until", &self.state.ejected_until)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Counts choices, and makes numbers that look random of the count: no lock, and the same numbers
+/// for the same seed, which [`Tasks`](crate::tasks::Tasks) gives once for each view.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    seed: u64,
+    taken: AtomicU64,
+}
+
+impl Turns {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            taken: AtomicU64::new(0),
+        }
+    }
+
+    /// The number of this choice, from 1.
+    pub(crate) fn take(&self) -> u64 {
+        self.taken.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// The random number that belongs to a turn (splitmix64).
+    pub(crate) fn random(&self, turn: u64) -> u64 {
+        mix(self
+            .seed
+            .wrapping_add(turn.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    }
+}
+
+/// The output function of splitmix64.
+fn mix(mut number: u64) -> u64 {
+    number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    number ^ (number >> 31)
+}

@@ -1,0 +1,103 @@
+//! What a service is made of, before it starts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::client::CallDefaults;
+use crate::codec::{Codec, Codecs};
+use crate::metadata::Text;
+use crate::protocol::Protocol;
+use crate::registry::Registry;
+use crate::selector::Strategy;
+use crate::server::Limits;
+use crate::tasks::Tasks;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{ClientTls, ServerTls};
+use crate::transport::{Tcp, Transport};
+use crate::wrapper::Wrapper;
+
+/// Everything that code or settings can choose. `None` means the default, which may depend on the rest.
+#[derive(Clone, Debug)]
+pub(super) struct Options {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) id: Option<String>,
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) address: Option<String>,
+    pub(super) advertise: Option<String>,
+    pub(super) registry: Option<Arc<dyn Registry>>,
+    pub(super) transport: Arc<dyn Transport>,
+    /// In order of preference; empty for all that are built in.
+    pub(super) protocols: Vec<Arc<dyn Protocol>>,
+    /// Names of those that the client may speak, and of those that the server answers; empty for all.
+    pub(super) client_protocols: Vec<String>,
+    pub(super) server_protocols: Vec<String>,
+    pub(super) limits: Limits,
+    pub(super) user_codecs: Vec<Arc<dyn Codec>>,
+    pub(super) content_type: Text,
+    pub(super) call_wrappers: Vec<Arc<dyn Wrapper>>,
+    pub(super) handler_wrappers: Vec<Arc<dyn Wrapper>>,
+    pub(super) subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
+    pub(super) forward: Vec<String>,
+    pub(super) selector: Strategy,
+    pub(super) call: CallDefaults,
+    pub(super) pool_size: usize,
+    pub(super) pool_ttl: Duration,
+    pub(super) register_ttl: Duration,
+    pub(super) register_interval: Duration,
+    pub(super) linger: Duration,
+    pub(super) drain: Duration,
+    pub(super) debug: bool,
+    pub(super) tasks: Tasks,
+    pub(super) proxy: Option<String>,
+    #[cfg(feature = "tls")]
+    pub(super) server_tls: Option<ServerTls>,
+    #[cfg(feature = "tls")]
+    pub(super) client_tls: Option<ClientTls>,
+}
+
+impl Options {
+    pub(super) fn new(name: String) -> Self {
+        Self {
+            name,
+            version: "latest".to_owned(),
+            id: None,
+            metadata: BTreeMap::new(),
+            address: None,
+            advertise: None,
+            registry: None,
+            transport: Arc::new(Tcp),
+            protocols: Vec::new(),
+            client_protocols: Vec::new(),
+            server_protocols: Vec::new(),
+            limits: Limits::default(),
+            user_codecs: Vec::new(),
+            content_type: Text::from_static("application/protobuf"),
+            call_wrappers: Vec::new(),
+            handler_wrappers: Vec::new(),
+            subscriber_wrappers: Vec::new(),
+            forward: Vec::new(),
+            selector: Strategy::default(),
+            call: CallDefaults::default(),
+            pool_size: 100,
+            pool_ttl: Duration::from_secs(60),
+            register_ttl: Duration::from_secs(60),
+            register_interval: Duration::from_secs(30),
+            linger: Duration::from_secs(1),
+            drain: Duration::from_secs(10),
+            debug: true,
+            tasks: Tasks::new(),
+            proxy: None,
+            #[cfg(feature = "tls")]
+            server_tls: None,
+            #[cfg(feature = "tls")]
+            client_tls: None,
+        }
+    }
+
+    /// `base` with the user's codecs.
+    pub(super) fn codecs(&self, base: Codecs) -> Codecs {
+        self.user_codecs.iter().cloned().fold(base, Codecs::with_shared)
+    }
+}

@@ -1,0 +1,301 @@
+//! A service's life: start, heartbeat, stop.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{info, warn};
+
+use super::hooks::{Hooks, Moment};
+use super::options::Options;
+use super::{ID, Service};
+use crate::call::Dispatch;
+use crate::client::Client;
+use crate::codec::Codecs;
+use crate::error::{Error, Result};
+use crate::registry::{self, Endpoint, Node, RegisterOptions, Registry};
+use crate::router::{Core, CoreOptions};
+use crate::server::{Server, debug_service};
+use crate::tasks::Tasks;
+
+/// How often registering is tried before a start fails, as in Go Micro.
+const REGISTER_TRIES: u32 = 3;
+/// How long one try to reach the registry may take.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl Service {
+    /// Starts, serves until the process is asked to stop (SIGINT, SIGTERM), and stops.
+    ///
+    /// A second signal stops at once what still runs.
+    ///
+    /// # Errors
+    /// What made the start or a hook fail.
+    pub async fn run(self) -> Result<()> {
+        let mut signals = super::signals::Signals::new()?;
+        let running = tokio::select! {
+            biased;
+            running = self.start() => running?,
+            () = signals.next() => return Ok(()),
+        };
+        running.announce();
+        signals.next().await;
+        info!("stopping");
+        tokio::select! {
+            biased;
+            stopped = running.stop() => stopped,
+            () = signals.next() => Err(Error::unavailable(ID, "stopped at once, by a second signal")),
+        }
+    }
+
+    /// Starts, serves until `stop` is done, and stops.
+    ///
+    /// # Errors
+    /// What made the start or a hook fail.
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
+        let running = self.start().await?;
+        stop.await;
+        running.stop().await
+    }
+
+    /// Starts: hooks, listener, registration, heartbeat. The service serves until it is stopped.
+    ///
+    /// # Errors
+    /// Where a hook fails, the address is taken, two services share a name, TLS is not usable, or
+    /// the registry refuses.
+    pub async fn start(mut self) -> Result<Running> {
+        if cfg!(panic = "abort") {
+            return Err(Error::internal(ID, "built with panic = \"abort\": a handler's panic would end the process; use \"unwind\""));
+        }
+        if self.options.name.trim().is_empty() {
+            return Err(Error::bad_request(ID, "a service needs a name to be found by"));
+        }
+        // Options that are wrong together show here, before anything is opened.
+        if self.client.get().is_none() {
+            let client = self.make_client()?;
+            let _ = self.client.set(client);
+        }
+        let client = self.client().clone();
+        self.hooks.run(Moment::BeforeStart).await?;
+
+        let registry = self.registry_of()?;
+        let server = self.server()?;
+        let wanted = self.options.address.clone().unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        let listener = self.options.transport.listen(&wanted).await?;
+        let address = listener.address().to_owned();
+        server.start(listener);
+
+        let entry = self.entry(&server, &address, &*registry);
+        let Self { options, hooks, .. } = self;
+        let heartbeat = options.tasks.group();
+        let mut running = Running { server, address, entry, registry, client, hooks, options, heartbeat };
+        if let Err(error) = running.register().await {
+            running.server.stop(Duration::ZERO).await;
+            return Err(error);
+        }
+        running.beat();
+        if let Err(error) = running.hooks.run(Moment::AfterStart).await {
+            // The hook's failure is what went wrong; a stop that fails too is logged there.
+            let _ = running.stop().await;
+            return Err(error);
+        }
+        Ok(running)
+    }
+
+    fn server(&self) -> Result<Server> {
+        let options = &self.options;
+        let protocols = self.named(&options.server_protocols)?;
+        let mut core = CoreOptions::default();
+        core.name.clone_from(&options.name);
+        core.limits = options.limits;
+        core.codecs = options.codecs(Codecs::server());
+        // A group of its own: a stop waits for it and ends it.
+        core.tasks = options.tasks.group();
+        core.wrappers.clone_from(&options.handler_wrappers);
+        let mut services = self.services.clone();
+        if options.debug && !services.iter().any(|service| service.descriptor().name == "Debug") {
+            services.push(debug_service(core.counters.clone(), options.tasks.clone()));
+        }
+        let server = Server::new(Core::new(core, services)?, protocols)?;
+        #[cfg(feature = "tls")]
+        let server = match &options.server_tls {
+            Some(tls) => server.with_tls(tls)?,
+            None => server,
+        };
+        Ok(server)
+    }
+
+    /// What the registry is told.
+    fn entry(&self, server: &Server, address: &str, registry: &dyn Registry) -> registry::Service {
+        let options = &self.options;
+        let id = options.id.clone().unwrap_or_else(|| options.tasks.uuid());
+        let mut node = Node::new(format!("{}-{id}", options.name), options.advertise.clone().unwrap_or_else(|| reachable(address)));
+        let protocols: Vec<_> = server.protocols().collect();
+        // What Go Micro's nodes tell about themselves; Go reads `protocol` to choose an envelope.
+        let tells = [
+            ("transport", options.transport.name()),
+            ("registry", registry.name()),
+            ("server", "mucp"),
+            ("protocol", "mucp"),
+            ("protocols", &protocols.join(",")),
+        ];
+        node.metadata = tells.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        // Like Go Micro: what a person says about the node stays beside it, and cannot lie about it.
+        for (key, value) in &options.metadata {
+            node.metadata.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        let mut entry = registry::Service::new(&options.name, &options.version);
+        entry.endpoints = endpoints(&self.services);
+        entry.metadata = BTreeMap::new();
+        entry.nodes = vec![node];
+        entry
+    }
+
+    pub(super) fn registry_of(&self) -> Result<Arc<dyn Registry>> {
+        match &self.options.registry {
+            Some(registry) => Ok(registry.clone()),
+            None => super::default_registry(),
+        }
+    }
+}
+
+/// The endpoints of all services, by name: the order in which Go Micro registers them.
+fn endpoints(services: &[Arc<dyn Dispatch>]) -> Vec<Endpoint> {
+    let mut endpoints: Vec<Endpoint> =
+        services.iter().flat_map(|service| service.descriptor().endpoints).map(Endpoint::from).collect();
+    endpoints.sort_by(|a, b| a.name.cmp(&b.name));
+    endpoints
+}
+
+/// An address that another process of this machine can dial: loopback for "every interface".
+fn reachable(address: &str) -> String {
+    let Some((host, port)) = address.rsplit_once(':') else { return address.to_owned() };
+    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        Ok(ip) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
+        _ => address.to_owned(),
+    }
+}
+
+/// A service that serves.
+#[derive(Debug)]
+pub struct Running {
+    server: Server,
+    address: String,
+    entry: registry::Service,
+    registry: Arc<dyn Registry>,
+    client: Client,
+    hooks: Hooks,
+    options: Options,
+    heartbeat: Tasks,
+}
+
+impl Running {
+    /// The address it listens on, with the port that was found.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What the registry was told.
+    pub fn entry(&self) -> &registry::Service {
+        &self.entry
+    }
+
+    /// Its client.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Its server's core: counters, limits, routes.
+    pub fn core(&self) -> &Arc<Core> {
+        self.server.core()
+    }
+
+    /// Stops: hooks, deregistration, a while of serving on, no new calls, drain, hooks.
+    ///
+    /// # Errors
+    /// The first failure of a stop hook, or of deregistration. The service is stopped all the same.
+    pub async fn stop(mut self) -> Result<()> {
+        let mut first = self.hooks.run_all(Moment::BeforeStop).await;
+        self.heartbeat.abort_all();
+        if let Err(error) = bounded(self.registry.deregister(&self.entry)).await {
+            warn!(%error, "the service could not be deregistered, its registration ends with its TTL");
+            first = first.and(Err(error));
+        }
+        // Callers still have the node in their snapshots.
+        sleep_until(Instant::now() + self.options.linger).await;
+        let left = self.server.stop(self.options.drain).await;
+        if left > 0 {
+            warn!(calls = left, "calls were cut off at the end of the drain limit");
+        }
+        first.and(self.hooks.run_all(Moment::AfterStop).await)
+    }
+
+    /// Registers, trying a few times as Go Micro does.
+    async fn register(&self) -> Result<()> {
+        let mut tried = 0;
+        loop {
+            let options = RegisterOptions::with_ttl(self.options.register_ttl);
+            match bounded(self.registry.register(&self.entry, options)).await {
+                Ok(()) => return Ok(()),
+                Err(error) if tried + 1 >= REGISTER_TRIES => return Err(error),
+                Err(error) => warn!(%error, "registering failed, trying again"),
+            }
+            tried += 1;
+            sleep_until(Instant::now() + Duration::from_millis(100) * tried).await;
+        }
+    }
+
+    /// Registers again and again, so that the registration does not end with its TTL.
+    fn beat(&self) {
+        let interval = self.options.register_interval;
+        if interval.is_zero() {
+            return;
+        }
+        let (registry, entry, ttl) = (self.registry.clone(), self.entry.clone(), self.options.register_ttl);
+        self.heartbeat.spawn(async move {
+            loop {
+                sleep_until(Instant::now() + interval).await;
+                if let Err(error) = bounded(registry.register(&entry, RegisterOptions::with_ttl(ttl))).await {
+                    warn!(%error, "the registration could not be renewed");
+                }
+            }
+        });
+    }
+
+    /// Says once what serves where. Without a subscriber of logs a person sees it all the same.
+    fn announce(&self) {
+        let node = self.entry.nodes.first();
+        let advertised = node.map_or("", |node| &node.address);
+        let protocols: Vec<_> = self.server.protocols().collect();
+        let (name, protocols, registry) = (&self.entry.name, protocols.join(","), self.registry.name());
+        let tls = if self.has_tls() { "on" } else { "off" };
+        if tracing::dispatcher::has_been_set() {
+            info!(service = %name, address = %self.address, advertised, registry, protocols, tls, "serving");
+        } else {
+            eprintln!(
+                "{name} serves on {} (advertised {advertised}, registry {registry}, protocols {protocols}, TLS {tls})",
+                self.address
+            );
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    fn has_tls(&self) -> bool {
+        self.options.server_tls.is_some()
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn has_tls(&self) -> bool {
+        false
+    }
+}
+
+/// A registry that does not answer holds up neither start nor stop.
+async fn bounded(asked: impl Future<Output = Result<()>>) -> Result<()> {
+    match timeout(REGISTRY_TIMEOUT, asked).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Error::timeout(ID, format!("the registry did not answer within {REGISTRY_TIMEOUT:?}"))),
+    }
+}

@@ -1,0 +1,1 @@
+//! What the live tests share: the generated services, and the programs they start.
