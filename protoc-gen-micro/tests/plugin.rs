@@ -139,10 +139,6 @@ fn names_that_are_one_in_rust_are_an_error_with_file_line_and_column() {
             ":5:3: `B` and `b` would both be the field `b` of `p.A`",
         ),
         (
-            "enum E { A = 0;\n  E_A = 1; }",
-            ":4:3: `E_A` and `A` would both be the variant `A` of `p.E`",
-        ),
-        (
             "message A { oneof o { int32 ab = 1; int32 Ab = 2; } }",
             ":3:37: `Ab` and `ab` would both be the variant `Ab` of `p.A.o`",
         ),
