@@ -33,6 +33,9 @@ fn the_messages_of_json_tests_are_up_to_date() {
         .include(root().join("tests/proto"))
         .bytes(".forms.Odd.shared")
         .btree_map(".forms.Odd.ordered")
-        .compile(&[root().join("tests/proto/kitchen.proto"), protos.join("forms.proto")])
+        .compile(&[
+            root().join("tests/proto/kitchen.proto"),
+            protos.join("forms.proto"),
+        ])
         .unwrap();
 }

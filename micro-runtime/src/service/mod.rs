@@ -25,7 +25,7 @@ use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result};
 use crate::metadata::Text;
 use crate::protocol::Protocol;
-//TMP
+use crate::protocol::braid::Braid;
 use crate::protocol::mucp::Mucp;
 
 use crate::registry::Registry;
@@ -444,7 +444,8 @@ impl Service {
 
     /// The user's protocols and the built-in ones, best first.
     fn protocols(options: &Options) -> Vec<Arc<dyn Protocol>> {
-        let built_in: [Arc<dyn Protocol>; 1] = [Arc::new(Mucp::default())];
+        let built_in: [Arc<dyn Protocol>; 2] =
+            [Arc::new(Braid::default()), Arc::new(Mucp::default())];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
         for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
             if !protocols
