@@ -9,24 +9,106 @@ pub use ::bytes;
 pub use ::prost;
 pub use ::prost_types;
 
-pub use crate::call::{BoxFuture, Dispatch, Local, Payload, Receiver, Reply, Request, Sender};
+pub use crate::call::{BoxFuture, Dispatch, Payload, Receiver, Reply, Request, Sender};
 pub use crate::client::{Bidi, Call, Client, ClientStream, ServerStream, Target, Unary, Upload};
-pub use crate::codec::json::Form;
+pub use crate::codec::form::{
+    Enum, Enumeration, Field, Fields, Form, Meaning, Oneof, Shape, oneof, oneof_mut,
+};
+pub use crate::codec::merge_proto;
 pub use crate::context::Context;
 pub use crate::error::{Error, Result};
+pub use crate::metadata::Text;
 pub use crate::method::{
     EndpointDescriptor, Idempotency, Kind, Method, ServiceDescriptor, ValueDescriptor,
 };
+pub use crate::server::Local;
 
 use crate::call::Body;
 use crate::codec;
 use crate::error::id;
 
+#[doc(inline)]
+pub use crate::{__payload as payload, __server as server};
+
+/// What a [`Dispatch`] answers with.
+pub type Served = BoxFuture<Result<Reply>>;
+
 /// Generated code names this constant's module by version, so that it does not compile against a
-/// runtime of another version.
+/// runtime of another version. The name has the first two numbers of this crate's version.
 pub mod generated_for_micro_runtime_0_1 {
     /// Named by generated code.
     pub const CHECK: () = ();
+}
+
+/// A node of the tree that describes a message in the registry.
+pub const fn value(
+    name: &'static str,
+    kind: &'static str,
+    values: &'static [ValueDescriptor],
+) -> ValueDescriptor {
+    ValueDescriptor::new(name, kind, values)
+}
+
+/// Makes a generated message a [`Payload`]: `payload!(Request, form)`, or without the form that
+/// text codecs walk `payload!(Request)`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __payload {
+    ($message:ty) => {
+        $crate::__payload!(@impl $message, _message => ::core::option::Option::None);
+    };
+    ($message:ty, form) => {
+        $crate::__payload!(@impl $message, message => ::core::option::Option::Some(message));
+    };
+    (@impl $message:ty, $this:ident => $form:expr) => {
+        #[allow(deprecated)]
+        impl $crate::codegen::Payload for $message {
+            fn proto_len(&self) -> usize {
+                $crate::codegen::prost::Message::encoded_len(self)
+            }
+
+            fn encode_proto(&self, out: &mut $crate::codegen::bytes::BytesMut) {
+                $crate::codegen::prost::Message::encode_raw(self, out);
+            }
+
+            fn merge_proto(
+                &mut self,
+                body: $crate::codegen::bytes::Bytes,
+            ) -> $crate::codegen::Result<()> {
+                $crate::codegen::merge_proto(self, body)
+            }
+
+            fn form(&self) -> ::core::option::Option<&dyn $crate::codegen::Form> {
+                let $this = self;
+                $form
+            }
+
+            fn form_mut(&mut self) -> ::core::option::Option<&mut dyn $crate::codegen::Form> {
+                let $this = self;
+                $form
+            }
+        }
+    };
+}
+
+/// Gives a generated server, which holds an `Arc` of the service, `Clone` and `Debug` whatever the
+/// service has.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __server {
+    ($server:ident) => {
+        impl<T> ::core::clone::Clone for $server<T> {
+            fn clone(&self) -> Self {
+                Self(::std::sync::Arc::clone(&self.0))
+            }
+        }
+
+        impl<T> ::core::fmt::Debug for $server<T> {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.write_str(::core::stringify!($server))
+            }
+        }
+    };
 }
 
 /// Serves a unary method: decodes, runs the handler with its context as the current one, encodes.
@@ -136,14 +218,6 @@ pub fn no_such_method(
 pub fn local(service: impl Dispatch) -> Target {
     let name = service.descriptor().full_name;
     Target::new(name, Arc::new(Local::new(service)))
-}
-
-/// Reads protobuf into a prost message, as Go Micro words its failure.
-pub fn merge_proto<M: prost::Message>(message: &mut M, body: bytes::Bytes) -> Result<()> {
-    // The space is U+00A0 in some builds of protobuf-go and plain in others; tools match on the rest.
-    message.merge(body).map_err(|error| {
-        Error::plain("proto: cannot parse invalid wire-format data").with_source(error)
-    })
 }
 
 fn stream(body: Body) -> Result<crate::call::RawStream> {
