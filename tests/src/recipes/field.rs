@@ -25,7 +25,7 @@ pub fn field_names() -> Vec<String> {
 /// What `kitchen.Dish` consists of.
 pub(super) fn descriptor() -> MessageDescriptor {
     static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| {
-        let bytes = include_bytes!(concat!(env!("OUT_DIR"), "/kitchen.bin"));
+        let bytes = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
         DescriptorPool::decode(bytes.as_slice()).expect("the build has written it")
     });
     POOL.get_message_by_name("kitchen.Dish")
