@@ -1,5 +1,8 @@
 //! The runtime of Micro: services found by name, called over Go Micro's protocol and our own.
 
+// Generated code of our own names the crate as users' does.
+extern crate self as micro_runtime;
+
 pub mod call;
 pub mod client;
 pub mod codec;

@@ -7,6 +7,7 @@
 mod hooks;
 mod options;
 mod running;
+pub mod settings;
 mod signals;
 
 pub use running::Running;

@@ -17,7 +17,8 @@ use crate::client::Client;
 use crate::codec::Codecs;
 use crate::error::{Error, Result};
 use crate::registry::{self, Endpoint, Node, RegisterOptions, Registry};
-use crate::server::{Core, CoreOptions, Server};
+use crate::router::{Core, CoreOptions};
+use crate::server::{Server, debug_service};
 use crate::tasks::Tasks;
 
 /// How often registering is tried before a start fails, as in Go Micro.
@@ -115,7 +116,7 @@ impl Service {
         core.wrappers.clone_from(&options.handler_wrappers);
         let mut services = self.services.clone();
         if options.debug && !services.iter().any(|service| service.descriptor().name == "Debug") {
-            services.push(crate::server::debug_service());
+            services.push(debug_service(core.counters.clone(), options.tasks.clone()));
         }
         let server = Server::new(Core::new(core, services)?, protocols)?;
         #[cfg(feature = "tls")]
