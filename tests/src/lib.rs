@@ -3,9 +3,12 @@
 //!
 //! The tests themselves are in `tests/`; `tests/run` builds the Go peers and runs them all.
 
+pub mod cut;
 pub mod go;
-
+pub mod interop;
+pub mod peers;
 pub mod recipes;
+pub mod table;
 
 pub mod proto {
     //! The generated packages.
