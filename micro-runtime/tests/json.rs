@@ -1,9 +1,15 @@
 //! Protobuf JSON: three dialects, one form.
-#![deny(warnings)]
-#![allow(missing_docs)]
+#![allow(missing_docs, unreachable_pub)]
 
+#[deny(warnings, missing_docs, unreachable_pub)]
 #[path = "json/generated/mod.rs"]
 mod generated;
+#[path = "json/property.rs"]
+mod property;
+#[path = "json/random.rs"]
+mod random;
+#[path = "json/support.rs"]
+mod support;
 
 #[test]
 fn the_generated_forms_are_current() {

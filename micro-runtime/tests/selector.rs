@@ -1,4 +1,5 @@
 //! Which node a call goes to.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
