@@ -197,8 +197,11 @@ impl Shared {
                 reply::put_error(out, echo, self.envelope, self.named(), error, close);
             }
             None => {
+                let named = self.named();
                 let said = Said {
-                    error: Some(crate::protocol::mucp::names::EOS),
+                    // Go's callers read the envelope first, also of the end.
+                    body: self.envelope.seal_error(named.method, named.id, EOS),
+                    error: Some(EOS),
                     close,
                     ..Said::default()
                 };
