@@ -17,6 +17,7 @@ use crate::call::{RawReceive, RawSend, RawStream};
 use crate::error::{Error, Result, id};
 use crate::protocol::http1::Outbox;
 use crate::protocol::mucp::envelope::Envelope;
+use crate::protocol::mucp::names::EOS;
 
 /// A handler that has so much on its way waits before it sends more.
 pub(super) const HIGH_WATER: usize = 64 * 1024;
