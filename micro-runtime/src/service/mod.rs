@@ -425,7 +425,15 @@ impl Service {
         let options = self.effective()?;
         let protocols = self.named(&options, &options.client_protocols)?;
         let registry = self.registry_of(&options)?;
+        let first = protocols.first().map(|protocol| protocol.name());
+        let mucp = protocols.iter().any(|protocol| protocol.name() == "mucp");
         let mut client = ClientOptions::new(registry, options.transport.clone(), protocols);
+        // A client that was told not to speak mucp does not, to nodes that say nothing either.
+        if let Some(first) = first
+            && !mucp
+        {
+            client.fallback = first;
+        }
         client.tasks = options.tasks.clone();
         client.codecs = options.codecs(Codecs::client());
         client.content_type = options.content_type.clone();

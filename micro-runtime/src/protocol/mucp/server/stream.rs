@@ -17,6 +17,7 @@ use crate::call::{RawReceive, RawSend, RawStream};
 use crate::error::{Error, Result, id};
 use crate::protocol::http1::Outbox;
 use crate::protocol::mucp::envelope::Envelope;
+use crate::protocol::mucp::names::EOS;
 
 /// A handler that has so much on its way waits before it sends more.
 pub(super) const HIGH_WATER: usize = 64 * 1024;
@@ -197,8 +198,11 @@ impl Shared {
                 reply::put_error(out, echo, self.envelope, self.named(), error, close);
             }
             None => {
+                let named = self.named();
                 let said = Said {
-                    error: Some(crate::protocol::mucp::names::EOS),
+                    // Go's callers read the envelope first, also of the end.
+                    body: self.envelope.seal_error(named.method, named.id, EOS),
+                    error: Some(EOS),
                     close,
                     ..Said::default()
                 };
