@@ -9,24 +9,80 @@ pub use ::bytes;
 pub use ::prost;
 pub use ::prost_types;
 
-pub use crate::call::{BoxFuture, Dispatch, Local, Payload, Receiver, Reply, Request, Sender};
+pub use crate::call::{BoxFuture, Dispatch, Payload, Receiver, Reply, Request, Sender};
 pub use crate::client::{Bidi, Call, Client, ClientStream, ServerStream, Target, Unary, Upload};
 pub use crate::codec::json::Form;
 pub use crate::context::Context;
 pub use crate::error::{Error, Result};
+pub use crate::metadata::Text;
 pub use crate::method::{
     EndpointDescriptor, Idempotency, Kind, Method, ServiceDescriptor, ValueDescriptor,
 };
+pub use crate::server::Local;
 
 use crate::call::Body;
 use crate::codec;
 use crate::error::id;
 
+#[doc(inline)]
+pub use crate::__payload as payload;
+
 /// Generated code names this constant's module by version, so that it does not compile against a
-/// runtime of another version.
+/// runtime of another version. The name has the first two numbers of this crate's version.
 pub mod generated_for_micro_runtime_0_1 {
     /// Named by generated code.
     pub const CHECK: () = ();
+}
+
+/// A node of the tree that describes a message in the registry.
+pub const fn value(
+    name: &'static str,
+    kind: &'static str,
+    values: &'static [ValueDescriptor],
+) -> ValueDescriptor {
+    ValueDescriptor::new(name, kind, values)
+}
+
+/// Makes a generated message a [`Payload`]: `payload!(Request, form)`, or without the form that
+/// text codecs walk `payload!(Request)`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __payload {
+    ($message:ty) => {
+        $crate::__payload!(@impl $message, _message => ::core::option::Option::None);
+    };
+    ($message:ty, form) => {
+        $crate::__payload!(@impl $message, message => ::core::option::Option::Some(message));
+    };
+    (@impl $message:ty, $this:ident => $form:expr) => {
+        #[allow(deprecated)]
+        impl $crate::codegen::Payload for $message {
+            fn proto_len(&self) -> usize {
+                $crate::codegen::prost::Message::encoded_len(self)
+            }
+
+            fn encode_proto(&self, out: &mut $crate::codegen::bytes::BytesMut) {
+                $crate::codegen::prost::Message::encode_raw(self, out);
+            }
+
+            fn merge_proto(
+                &mut self,
+                body: $crate::codegen::bytes::Bytes,
+            ) -> $crate::codegen::Result<()> {
+                $crate::codegen::merge_proto(self, body)
+            }
+
+            fn form(&self) -> ::core::option::Option<&dyn $crate::codegen::Form> {
+                let $this = self;
+                $form
+            }
+
+            fn form_mut(&mut self) -> ::core::option::Option<&mut dyn $crate::codegen::Form> {
+                let $this = self;
+                $form
+            }
+        }
+    };
 }
 
 /// Serves a unary method: decodes, runs the handler with its context as the current one, encodes.

@@ -7,13 +7,17 @@ pub mod codec;
 pub mod codegen;
 pub mod context;
 pub mod error;
+mod macros;
 pub mod metadata;
 pub mod method;
 pub mod protocol;
 pub mod registry;
+pub mod router;
 pub mod selector;
 pub mod server;
 pub mod tasks;
+#[doc(hidden)]
+pub mod testing;
 pub mod transport;
 pub mod wrapper;
 

@@ -5,14 +5,15 @@
 //! `Request` and [`Reply`] on both sides.
 
 mod options;
-mod payload;
 mod queue;
 mod stream;
+mod wrapper;
 
+pub use crate::codec::{Frame, Payload};
 pub use options::{Backoff, CallOptions, Retry, RetryDecision};
-pub use payload::{Frame, Payload};
 pub(crate) use queue::Queue;
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
+pub use wrapper::{Next, Wrapper};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -25,7 +26,6 @@ use crate::context::{Context, Peer};
 use crate::error::Result;
 use crate::metadata::{Metadata, Text};
 use crate::method::{MethodRef, ServiceDescriptor};
-use crate::server::{Core, CoreOptions};
 
 /// A boxed future: what object-safe async seams return.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
@@ -146,7 +146,7 @@ impl<M> Reply<M> {
 
 /// Sends a request somewhere and gives what comes back.
 ///
-/// A client is one; so is a server, in process ([`Local`]). Dropping the future gives the call up:
+/// A client is one; so is a server, in process ([`Local`](crate::server::Local)). Dropping the future gives the call up:
 /// the handler's future is dropped at the other end.
 pub trait Invoke: Send + Sync + 'static {
     /// Sends `request`. Of a stream the reply comes when it is open, with [`Body::Stream`].
@@ -164,29 +164,4 @@ pub trait Dispatch: Send + Sync + 'static {
     /// [`Body::One`] or, when a stream has ended well, [`Body::Empty`]. An `index` out of range is
     /// answered with an error.
     fn call(&self, index: u16, request: Request) -> BoxFuture<Result<Reply>>;
-}
-
-/// A service in this process, called without a network: what `SayClient::local` stands on.
-///
-/// Messages pass through the codec, so errors, metadata and deadline are as in production.
-#[derive(Clone, Debug)]
-pub struct Local(Arc<Core>);
-
-impl Local {
-    /// A way to call `service` in process.
-    pub fn new(service: impl Dispatch) -> Self {
-        let core = Core::new(
-            CoreOptions::default(),
-            [Arc::new(service) as Arc<dyn Dispatch>],
-        );
-        Self(Arc::new(
-            core.expect("one service cannot share its name with another"),
-        ))
-    }
-}
-
-impl Invoke for Local {
-    fn invoke(&self, request: Request) -> BoxFuture<Result<Reply>> {
-        crate::server::invoke_local(self.0.clone(), request)
-    }
 }

@@ -4,11 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Request;
+use super::{Request, Wrapper};
 use crate::error::Error;
 use crate::metadata::Text;
 use crate::selector::SelectOptions;
-use crate::wrapper::Wrapper;
 
 /// Options of one call; `None` means the client's setting.
 #[derive(Clone, Debug, Default)]

@@ -78,7 +78,8 @@ impl Defaults {
 pub struct Client(Arc<Shared>);
 
 struct Shared {
-    attempts: Arc<Attempts>,
+    /// Or why the client could not be made, which each call is answered with.
+    attempts: Result<Arc<Attempts>>,
     wrappers: Vec<Arc<dyn Wrapper>>,
     defaults: Arc<Defaults>,
 }
@@ -99,30 +100,40 @@ impl Client {
                 forward: options.forward,
             }),
             wrappers: options.wrappers,
-            attempts: Arc::new(Attempts {
+            attempts: Ok(Arc::new(Attempts {
                 directory,
                 channels,
                 settings: options.call,
                 tasks: options.tasks,
                 selector: options.selector,
                 proxy: options.proxy,
-            }),
+            })),
         })))
+    }
+
+    /// A client each of whose calls fails with `error`.
+    pub(crate) fn broken(error: Error) -> Self {
+        Self(Arc::new(Shared {
+            attempts: Err(error.unprocessed()),
+            wrappers: Vec::new(),
+            defaults: Arc::default(),
+        }))
     }
 
     /// Calls to the service `name`: resolved once, so that a call hashes no name.
     pub fn target(&self, name: impl Into<Text>) -> Target {
         let name = name.into();
-        let invoke = ToService {
-            view: self
-                .0
-                .attempts
-                .directory
-                .view(self.0.attempts.proxy.as_deref().unwrap_or(&name)),
-            attempts: self.0.attempts.clone(),
-            wrappers: self.0.wrappers.clone().into(),
+        let invoke: Arc<dyn Invoke> = match &self.0.attempts {
+            Err(error) => Arc::new(Broken(error.clone())),
+            Ok(attempts) => Arc::new(ToService {
+                view: attempts
+                    .directory
+                    .view(attempts.proxy.as_deref().unwrap_or(&name)),
+                attempts: attempts.clone(),
+                wrappers: self.0.wrappers.clone().into(),
+            }),
         };
-        Target::with_defaults(name, Arc::new(invoke), self.0.defaults.clone())
+        Target::with_defaults(name, invoke, self.0.defaults.clone())
     }
 
     /// A unary call without generated code: `endpoint` is `Say.Hello`, `message` any [`Payload`] or a
@@ -166,6 +177,16 @@ impl Invoke for ToService {
             self.wrappers.iter().cloned().chain(own).collect()
         };
         Box::pin(Next::to_invoke(wrappers, Arc::new(Innermost { attempts, view })).run(request))
+    }
+}
+
+/// Answers for a client that could not be made.
+struct Broken(Error);
+
+impl Invoke for Broken {
+    fn invoke(&self, _request: Request) -> BoxFuture<Result<Reply>> {
+        let error = self.0.clone();
+        Box::pin(async move { Err(error) })
     }
 }
 

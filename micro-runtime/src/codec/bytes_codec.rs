@@ -2,11 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::Codec;
-use crate::call::Payload;
+use super::{Codec, Payload};
 use crate::error::{Error, Result, id};
 
-/// Raw bytes; only a [`Frame`](crate::call::Frame) passes.
+/// Raw bytes; only a [`Frame`](super::Frame) passes.
 #[derive(Clone, Copy, Debug)]
 pub struct BytesCodec;
 

@@ -5,11 +5,13 @@
 
 mod bytes_codec;
 pub mod json;
+mod payload;
 mod protobuf;
 
 pub use bytes_codec::BytesCodec;
 #[cfg(feature = "json")]
 pub use json::JsonCodec;
+pub use payload::{Frame, Payload};
 pub use protobuf::Protobuf;
 
 use std::fmt;
@@ -17,7 +19,6 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::call::Payload;
 use crate::error::{Error, Result, id};
 
 /// Writes and reads messages of one content type.
@@ -43,7 +44,7 @@ pub trait Codec: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Encodes `message`; a [`Frame`](crate::call::Frame) passes as it is.
+/// Encodes `message`; a [`Frame`] passes as it is.
 ///
 /// # Errors
 /// Those of the codec, as code 500 with the id `go.micro.client.codec` where it gives none.
@@ -56,7 +57,7 @@ pub fn encode(codec: &dyn Codec, message: &dyn Payload) -> Result<Bytes> {
     Ok(out.freeze())
 }
 
-/// Decodes a message; a [`Frame`](crate::call::Frame) takes the bytes as they are.
+/// Decodes a message; a [`Frame`] takes the bytes as they are.
 ///
 /// # Errors
 /// Those of the codec.

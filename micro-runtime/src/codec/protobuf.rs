@@ -2,8 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::Codec;
-use crate::call::Payload;
+use super::{Codec, Payload};
 use crate::error::Result;
 
 /// `application/protobuf` and the content types that carry the same bytes in another envelope.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::call::{Reply, Request};
 use crate::error::Result;
 use crate::metadata::Text;
-use crate::server::Core;
+use crate::router::Core;
 use crate::tasks::Tasks;
 use crate::transport::{Borrowed, Connection, Transport};
 

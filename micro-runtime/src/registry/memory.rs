@@ -136,10 +136,13 @@ struct MemoryWatcher {
 impl Watcher for MemoryWatcher {
     async fn next(&mut self) -> Result<Event> {
         loop {
+            if let Some(event) = self.progress.ahead() {
+                return Ok(event);
+            }
             // Marked as seen before it is looked at: what changes meanwhile wakes the wait below.
             self.changed.mark_unchanged();
-            if let Some(event) = self.progress.next(|| self.registry.table()) {
-                return Ok(event);
+            if self.progress.advance(self.registry.table()) {
+                continue;
             }
             let expiry = self
                 .registry

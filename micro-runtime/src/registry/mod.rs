@@ -18,11 +18,15 @@
 //! # }
 //! ```
 
+#[cfg(feature = "local")]
+mod local;
 mod memory;
 mod model;
 mod snapshot;
 mod table;
 
+#[cfg(feature = "local")]
+pub use local::Local;
 pub use memory::Memory;
 pub use model::{Endpoint, Node, Service, Value};
 pub use snapshot::{Directory, NodeEntry, Nodes, NodesGuard, View};

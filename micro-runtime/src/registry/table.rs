@@ -89,7 +89,7 @@ fn by_version<'a>(nodes: impl Iterator<Item = &'a Service>) -> Vec<Service> {
 pub(super) struct Progress {
     name: Option<String>,
     told: Arc<Table>,
-    /// At most two for each node: what is here is told before the table is looked at again.
+    /// At most two for each node.
     ahead: VecDeque<Event>,
 }
 
@@ -103,16 +103,19 @@ impl Progress {
         }
     }
 
-    /// The next thing to tell, given the present table.
-    pub(super) fn next(&mut self, table: impl FnOnce() -> Arc<Table>) -> Option<Event> {
-        if self.ahead.is_empty() {
-            let table = table();
-            if Arc::ptr_eq(&table, &self.told) {
-                return None;
-            }
-            self.ahead = table.changes_since(&self.told, self.name.as_deref());
+    /// The next thing to tell.
+    pub(super) fn ahead(&mut self) -> Option<Event> {
+        self.ahead.pop_front()
+    }
+
+    /// Adds what leads to `table`, and says whether that is anything. To be called when nothing is
+    /// ahead, so that there are never more things to tell than two for each node.
+    pub(super) fn advance(&mut self, table: Arc<Table>) -> bool {
+        if !Arc::ptr_eq(&table, &self.told) {
+            let changes = table.changes_since(&self.told, self.name.as_deref());
+            self.ahead.extend(changes);
             self.told = table;
         }
-        self.ahead.pop_front()
+        !self.ahead.is_empty()
     }
 }

@@ -71,7 +71,6 @@ fn place(nodes: &Nodes, count: usize) -> usize {
 }
 
 fn longest_unchosen<'a>(candidates: &Candidates<'a>) -> Option<&'a Arc<NodeEntry>> {
-    let turn = candidates.nodes.turns.take();
     // Whoever loses a node to another call looks for the next one. Each lost race is another call's
     // choice, so a few tries are enough for a fair one; then any turn will do.
     let mut chosen = None;
@@ -81,6 +80,8 @@ fn longest_unchosen<'a>(candidates: &Candidates<'a>) -> Option<&'a Arc<NodeEntry
             .map(|entry| (entry, entry.turn().load(Ordering::Relaxed)))
             .min_by_key(|(_, turn)| *turn)?;
         chosen = Some(entry);
+        // Taken as late as possible: a turn that waits while others pass would come up too soon.
+        let turn = candidates.nodes.turns.take();
         let taken = entry.turn().compare_exchange(
             before,
             turn.max(before + 1),

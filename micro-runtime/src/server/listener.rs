@@ -10,9 +10,9 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{debug, warn};
 
-use super::Core;
 use crate::error::{Error, Result, id};
 use crate::protocol::{Protocol, Recognised};
+use crate::router::Core;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{Acceptor, ServerTls};
 use crate::transport::{Connection, Listener, Rewind};

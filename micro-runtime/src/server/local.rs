@@ -8,19 +8,43 @@ use bytes::Bytes;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::{Core, Route};
 use crate::call::{
-    Body, BoxFuture, Queue, RawReceive, RawSend, RawStream, Reply, Request, StreamEnd,
+    Body, BoxFuture, Dispatch, Invoke, Queue, RawReceive, RawSend, RawStream, Reply, Request,
+    StreamEnd,
 };
 use crate::context::{Context, Peer};
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
+use crate::router::{Core, CoreOptions, Route};
+
+/// A service in this process, called without a network: what `SayClient::local` stands on.
+///
+/// Messages pass through the codec, so errors, metadata and deadline are as in production.
+#[derive(Clone, Debug)]
+pub struct Local(Arc<Core>);
+
+impl Local {
+    /// A way to call `service` in process.
+    pub fn new(service: impl Dispatch) -> Self {
+        let service: Arc<dyn Dispatch> = Arc::new(service);
+        let core = Core::new(CoreOptions::default(), [service]);
+        Self(Arc::new(
+            core.expect("one service cannot share its name with another"),
+        ))
+    }
+}
+
+impl Invoke for Local {
+    fn invoke(&self, request: Request) -> BoxFuture<Result<Reply>> {
+        invoke_local(self.0.clone(), request)
+    }
+}
 
 /// Go Micro's request timeout, which a client has where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Calls `core` in this process: what a connection would carry, without one.
-pub(crate) fn invoke_local(core: Arc<Core>, request: Request) -> BoxFuture<Result<Reply>> {
+fn invoke_local(core: Arc<Core>, request: Request) -> BoxFuture<Result<Reply>> {
     Box::pin(async move {
         let route = core.find(&request.method.endpoint)?;
         if route.method().kind.is_stream() {

@@ -1,17 +1,11 @@
-//! The server's call path: from a protocol to a handler and back.
+//! The port of a service, and a service without one.
 //!
-//! A protocol finds a [`Route`] by name, once for a call, and [starts](Route::start) it. The
-//! [`Serving`] that it gets counts against the limits, catches panics, and marks the context as
-//! cancelled when it is dropped before its end.
+//! A [`Server`] accepts connections, sees what they speak and hands them to that protocol; [`Local`]
+//! calls a service in its own process.
 
-mod limits;
 mod listener;
 mod local;
-mod router;
-mod serving;
 
-pub use limits::Limits;
+pub use crate::router::{Core, CoreOptions, Draining, Limits, Route, Serving};
 pub use listener::Server;
-pub(crate) use local::invoke_local;
-pub use router::{Core, CoreOptions, Draining, Route};
-pub use serving::Serving;
+pub use local::Local;

@@ -2,8 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::Codec;
-use crate::call::Payload;
+use super::{Codec, Payload};
 use crate::error::Result;
 
 /// A message's fields as text codecs see them; generated.

@@ -70,7 +70,9 @@ pub(super) async fn keep(shared: Arc<Shared>) {
                 }
             },
             () = shared.asked.notified(), if loading.is_none() => {
-                loading = Some(registry.get(name));
+                if shared.wanted.load(Ordering::Acquire) {
+                    loading = Some(registry.get(name));
+                }
             }
             () = tokio::time::sleep_until(keeper.due), if loading.is_none() => {
                 loading = Some(registry.get(name));
@@ -158,6 +160,8 @@ impl<'a> Keeper<'a> {
                 Some(error)
             }
         };
+        // Those who asked while it was under way are answered by it.
+        self.shared.wanted.store(false, Ordering::Release);
         self.shared.loads.send_modify(|loads| {
             loads.done += 1;
             loads.last = Some(now);

@@ -201,7 +201,8 @@ impl NodeEntry {
             state.failures.store(0, Ordering::Relaxed);
             state.ejected_until.store(0, Ordering::Relaxed);
         }
-        if now.saturating_sub(state.alive.load(Ordering::Relaxed)) >= ALIVE_NOTE {
+        let alive = state.alive.load(Ordering::Relaxed);
+        if alive == 0 || now.saturating_sub(alive) >= ALIVE_NOTE {
             state.alive.store(now.max(1), Ordering::Relaxed);
         }
     }

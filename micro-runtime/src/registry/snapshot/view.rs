@@ -44,7 +44,9 @@ pub(super) struct Shared {
     pub(super) ready: AtomicBool,
     pub(super) activity: AtomicU8,
     pub(super) loads: watch::Sender<Loads>,
-    /// Wakes the keeper to load.
+    /// Whether somebody wants a load that has not begun.
+    pub(super) wanted: AtomicBool,
+    /// Wakes the keeper to look at that.
     pub(super) asked: Notify,
 }
 
@@ -79,6 +81,7 @@ impl View {
                 ready: AtomicBool::new(false),
                 activity: AtomicU8::new(DORMANT),
                 loads: watch::Sender::default(),
+                wanted: AtomicBool::new(false),
                 asked: Notify::new(),
             }),
             keeper: Mutex::default(),
@@ -130,7 +133,10 @@ impl View {
         match before.last {
             Some(last) if !started && last.elapsed() < FRESH => return self.outcome(&before),
             // A keeper that has just started loads by itself.
-            _ if !started => self.shared.asked.notify_one(),
+            _ if !started => {
+                self.shared.wanted.store(true, Ordering::Release);
+                self.shared.asked.notify_one();
+            }
             _ => {}
         }
         let wait = loads.wait_for(|loads| loads.done > before.done);

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 use super::limits::Limits;
 use super::serving::{Serving, deadline_passed};
 use crate::call::{Dispatch, Request};
+use crate::call::{Next, Wrapper};
 use crate::codec::Codecs;
 use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::method::Method;
 use crate::tasks::Tasks;
-use crate::wrapper::{Next, Wrapper};
 
 /// What protocols serve with: routes, limits, codecs, tasks, and whether the server drains.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 
-use super::router::CallCounters;
+use super::core::CallCounters;
 use crate::call::{BoxFuture, Reply};
 use crate::context::Context;
 use crate::error::{Error, Result, id};

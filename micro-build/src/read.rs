@@ -1,0 +1,213 @@
+//! Descriptors of `.proto` files: from protox, from protoc, or from a file.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use prost::Message as _;
+use protox::file::{ChainFileResolver, GoogleFileResolver, IncludeFileResolver};
+
+use crate::error::{Error, Result};
+use crate::files::Files;
+
+/// What was read.
+pub(crate) struct Descriptors {
+    /// An encoded `FileDescriptorSet` with imports, source info and custom options.
+    pub(crate) set: Vec<u8>,
+    /// The files to generate, as the set names them.
+    pub(crate) names: Vec<String>,
+    /// The files that it came from.
+    pub(crate) watched: Vec<PathBuf>,
+}
+
+/// Compiles in this process.
+pub(crate) fn protox(files: &Files) -> Result<Descriptors> {
+    let mut resolver = ChainFileResolver::new();
+    for include in &files.includes {
+        resolver.add(IncludeFileResolver::new(include.clone()));
+    }
+    resolver.add(GoogleFileResolver::new());
+    let mut compiler = protox::Compiler::with_file_resolver(resolver);
+    compiler.include_imports(true).include_source_info(true);
+    for path in &files.paths {
+        if !path.is_file() {
+            return Err(Error::new(format!(
+                "{}: there is no such file",
+                path.display()
+            )));
+        }
+        compiler
+            .open_file(path)
+            .map_err(|error| explain(&error, path, files))?;
+    }
+    Ok(Descriptors {
+        set: compiler.encode_file_descriptor_set(),
+        names: files.paths.iter().map(|path| files.name(path)).collect(),
+        watched: compiler
+            .files()
+            .filter_map(|file| file.path().map(Path::to_owned))
+            .collect(),
+    })
+}
+
+fn explain(error: &protox::Error, path: &Path, files: &Files) -> Error {
+    let culprit = error
+        .file()
+        .and_then(|name| files.find(name))
+        .unwrap_or_else(|| path.to_owned());
+    if let Some(editions) = editions(&culprit) {
+        return editions;
+    }
+    // Its `Debug` begins with file, line and column.
+    let text = files.locate(&format!("{error:?}"));
+    if text.contains(".proto") {
+        Error::new(text)
+    } else {
+        Error::new(format!("{}: {text}", culprit.display()))
+    }
+}
+
+/// protox takes an edition for a syntax error.
+fn editions(path: &Path) -> Option<Error> {
+    let source = std::fs::read_to_string(path).ok()?;
+    let start = first_statement(&source);
+    let rest = source[start..].strip_prefix("edition")?;
+    rest.trim_start().starts_with('=').then(|| {
+        let line = source[..start].matches('\n').count() + 1;
+        let column = start - source[..start].rfind('\n').map_or(0, |at| at + 1) + 1;
+        Error::new(format!(
+            "{}:{line}:{column}: editions are not supported yet: write `syntax = \"proto3\";` or `syntax = \"proto2\";`",
+            path.display()
+        ))
+    })
+}
+
+/// Where the first statement begins, behind blanks and comments.
+fn first_statement(source: &str) -> usize {
+    let mut rest = source;
+    loop {
+        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+        let end = if rest.starts_with("//") {
+            rest.find('\n')
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map(|at| at + 2)
+        } else {
+            None
+        };
+        match end {
+            Some(end) => rest = &rest[end..],
+            None => return source.len() - rest.len(),
+        }
+    }
+}
+
+/// Has a protoc compile.
+pub(crate) fn protoc(program: &Path, files: &Files) -> Result<Descriptors> {
+    let folder = std::env::var_os("OUT_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
+    let set_path = folder.join(format!("micro-build-{}.bin", std::process::id()));
+    let mut command = Command::new(program);
+    command.args(["--include_imports", "--include_source_info"]);
+    command.arg(format!("--descriptor_set_out={}", set_path.display()));
+    for include in &files.includes {
+        // An empty path is the folder that it runs in.
+        let include = if include.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            include
+        };
+        command.arg(format!("--proto_path={}", include.display()));
+    }
+    command.args(&files.paths);
+    let output = command.output().map_err(|error| {
+        Error::new(format!("PROTOC: cannot run {}: {error}", program.display())).with_source(error)
+    })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<String> = said.trim().lines().map(|line| files.locate(line)).collect();
+        return Err(Error::new(said.join("\n")));
+    }
+    let set = read(&set_path);
+    // The file was ours alone; that it stays does no harm.
+    let _ = std::fs::remove_file(&set_path);
+    let set = set?;
+    let names = files.paths.iter().map(|path| files.name(path)).collect();
+    let watched = names_in(&set)?
+        .iter()
+        .filter_map(|name| files.find(name))
+        .collect();
+    Ok(Descriptors {
+        set,
+        names,
+        watched,
+    })
+}
+
+/// Reads what another compiler has made.
+pub(crate) fn descriptor_set(path: &Path, files: &Files) -> Result<Descriptors> {
+    let set = read(path)?;
+    let known = names_in(&set)
+        .map_err(|error| Error::new(format!("{}: {error}", path.display())).with_source(error))?;
+    let mut names = Vec::new();
+    for file in &files.paths {
+        let whole = file.to_string_lossy().replace('\\', "/");
+        let name = [whole, files.name(file)]
+            .into_iter()
+            .find(|name| known.contains(name))
+            .ok_or_else(|| {
+                Error::new(format!(
+                    "{} is not in {}, which has {}",
+                    file.display(),
+                    path.display(),
+                    known.join(", ")
+                ))
+            })?;
+        names.push(name);
+    }
+    if names.is_empty() {
+        names = known;
+        names.retain(|name| !name.starts_with("google/protobuf/"));
+    }
+    Ok(Descriptors {
+        set,
+        names,
+        watched: vec![path.to_owned()],
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| {
+        Error::new(format!("{}: cannot be read: {error}", path.display())).with_source(error)
+    })
+}
+
+/// The names of a set's files. Their options are not looked at, so nothing is lost here.
+fn names_in(set: &[u8]) -> Result<Vec<String>> {
+    /// The beginning of `google.protobuf.FileDescriptorSet`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Set {
+        #[prost(message, repeated, tag = "1")]
+        file: Vec<Name>,
+    }
+    /// The beginning of `google.protobuf.FileDescriptorProto`.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Name {
+        #[prost(string, tag = "1")]
+        name: String,
+    }
+    let set = Set::decode(set).map_err(|error| {
+        Error::new(format!("this is not a descriptor set: {error}")).with_source(error)
+    })?;
+    Ok(set.file.into_iter().map(|file| file.name).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_statement_is_behind_blanks_and_comments() {
+        for source in ["edition = 1", "\n // a\n/* b\n*/ // edition\n\tedition = 1"] {
+            assert!(source[first_statement(source)..].starts_with("edition = 1"));
+        }
+        assert_eq!(first_statement("// only"), 0);
+    }
+}

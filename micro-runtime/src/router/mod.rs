@@ -1,0 +1,13 @@
+//! Names to handlers, and what stands around a handler that runs.
+//!
+//! A protocol finds a [`Route`] by name, once for a call, and [starts](Route::start) it. The
+//! [`Serving`] that it gets counts against the limits, catches panics, and marks the context as
+//! cancelled when it is dropped before its end.
+
+mod core;
+mod limits;
+mod serving;
+
+pub use self::core::{Core, CoreOptions, Draining, Route};
+pub use limits::Limits;
+pub use serving::Serving;

@@ -1,0 +1,346 @@
+//! Which calls are tried again, where, and when they are given up.
+#![allow(missing_docs)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use micro_runtime::call::{Backoff, Body, Frame, Reply, Request, Retry};
+use micro_runtime::client::{Client, ClientOptions};
+use micro_runtime::protocol::{
+    AttemptLimits, Channel, Destination, Environment, Protocol, Recognised,
+};
+use micro_runtime::registry::{Memory, Node, RegisterOptions, Registry, Service};
+use micro_runtime::router::Core;
+use micro_runtime::selector::Strategy;
+use micro_runtime::transport::{Borrowed, Connection, Memory as MemoryTransport};
+use micro_runtime::{Error, Result};
+use tokio::time::Instant;
+
+/// What a node does with each call, by its address.
+type Behaviour = Arc<dyn Fn(&str, usize) -> Answer + Send + Sync>;
+
+enum Answer {
+    Echo,
+    Fail(Error),
+    Never,
+}
+
+/// A protocol without a network: nodes do as they are told, and what was asked is noted.
+#[derive(Clone)]
+struct Scripted {
+    behaviour: Behaviour,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl std::fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scripted")
+    }
+}
+
+#[async_trait::async_trait]
+impl Protocol for Scripted {
+    fn name(&self) -> &'static str {
+        "mucp"
+    }
+    fn alpn(&self) -> &'static str {
+        "scripted"
+    }
+    fn channel(&self, node: Destination, _environment: &Environment) -> Arc<dyn Channel> {
+        Arc::new(ScriptedChannel {
+            script: self.clone(),
+            address: node.address.to_string(),
+            calls: AtomicUsize::new(0),
+        })
+    }
+    fn recognises(&self, _head: &[u8]) -> Recognised {
+        Recognised::No
+    }
+    async fn serve(&self, _connection: Connection, _core: Arc<Core>) {}
+}
+
+#[derive(Debug)]
+struct ScriptedChannel {
+    script: Scripted,
+    address: String,
+    calls: AtomicUsize,
+}
+
+impl Channel for ScriptedChannel {
+    fn call<'a>(
+        &'a self,
+        request: &'a Request,
+        _limits: AttemptLimits,
+    ) -> Borrowed<'a, Result<Reply>> {
+        Box::pin(async move {
+            self.script.asked.lock().unwrap().push(self.address.clone());
+            match (self.script.behaviour)(&self.address, self.calls.fetch_add(1, Ordering::Relaxed))
+            {
+                Answer::Echo => Ok(Reply::new(Body::One(
+                    request.body.as_bytes().to_vec().into(),
+                ))),
+                Answer::Fail(error) => Err(error),
+                Answer::Never => std::future::pending().await,
+            }
+        })
+    }
+    fn close(&self) {}
+}
+
+struct Setup {
+    client: Client,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Setup {
+    async fn new(
+        nodes: &[&str],
+        behaviour: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let registry = Memory::new();
+        let mut service = Service::new("greeter", "1");
+        service.nodes = nodes
+            .iter()
+            .map(|address| {
+                let mut node = Node::new(format!("node-{address}"), *address);
+                node.metadata.insert("protocol".into(), "mucp".into());
+                node
+            })
+            .collect();
+        if !nodes.is_empty() {
+            registry
+                .register(&service, RegisterOptions::default())
+                .await
+                .unwrap();
+        }
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let script = Scripted {
+            behaviour: Arc::new(behaviour),
+            asked: asked.clone(),
+        };
+        let mut options = ClientOptions::new(
+            Arc::new(registry),
+            Arc::new(MemoryTransport::new()),
+            vec![Arc::new(script)],
+        );
+        options.selector = Strategy::RoundRobin;
+        Self {
+            client: Client::new(options).unwrap(),
+            asked,
+        }
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    fn call(&self) -> micro_runtime::client::Call<micro_runtime::client::Unary<Frame, Frame>> {
+        self.client
+            .request("greeter", "Say.Hello", Frame("hi".into()))
+    }
+}
+
+fn refused() -> Error {
+    Error::internal("go.micro.client", "connection error: refused").unprocessed()
+}
+
+fn cut() -> Error {
+    Error::internal("go.micro.client.transport", "unexpected EOF")
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_reached_nobody_goes_to_another_node() {
+    let setup = Setup::new(&["a", "b", "c"], |address, _| {
+        if address == "c" {
+            Answer::Echo
+        } else {
+            Answer::Fail(refused())
+        }
+    })
+    .await;
+    for _ in 0..10 {
+        assert_eq!(setup.call().await.unwrap().0, "hi");
+    }
+    // a and b were each found out once, and left alone from then on.
+    assert_eq!(setup.asked(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_may_have_run_is_not_sent_again() {
+    let setup = Setup::new(&["a", "b"], |_, _| Answer::Fail(cut())).await;
+    let error = setup.call().await.unwrap_err();
+    assert_eq!((error.detail(), setup.asked()), ("unexpected EOF", 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idempotent_call_is_sent_again() {
+    let setup = Setup::new(&["a", "b"], |_, call| {
+        if call == 0 {
+            Answer::Fail(cut())
+        } else {
+            Answer::Echo
+        }
+    })
+    .await;
+    assert_eq!(setup.call().idempotent().await.unwrap().0, "hi");
+    assert_eq!(
+        setup.asked(),
+        3,
+        "both nodes fail once, then the first answers"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_application_error_is_never_tried_again() {
+    let setup = Setup::new(&["a", "b"], |_, _| {
+        Answer::Fail(Error::internal("greeter", "broken"))
+    })
+    .await;
+    assert_eq!(setup.call().idempotent().await.unwrap_err().id(), "greeter");
+    assert_eq!(setup.asked(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_end_and_the_error_tells_each_try() {
+    let setup = Setup::new(&["a"], |_, _| Answer::Fail(refused())).await;
+    let error = setup.call().retries(2).await.unwrap_err();
+    assert_eq!((setup.asked(), error.attempts().len()), (3, 3));
+    assert!(
+        error
+            .attempts()
+            .iter()
+            .all(|attempt| attempt.address == "a" && attempt.error.contains("refused")),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn go_micros_policy_tries_408_again_whatever_the_method() {
+    let setup = Setup::new(&["a"], |_, call| {
+        if call < 2 {
+            Answer::Fail(Error::timeout("x", "slow"))
+        } else {
+            Answer::Echo
+        }
+    })
+    .await;
+    assert!(setup.call().await.is_err(), "our own policy does not");
+    let started = Instant::now();
+    setup
+        .call()
+        .retry(Retry::GoMicro)
+        .backoff(Backoff::GoMicro)
+        .await
+        .unwrap();
+    assert_eq!(
+        started.elapsed(),
+        Duration::from_millis(100),
+        "the pause before the second try"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_attempt_timeout_ends_a_try_and_the_timeout_the_call() {
+    let setup = Setup::new(&["a", "b"], |_, _| Answer::Never).await;
+    let started = Instant::now();
+    let error = setup.call().await.unwrap_err();
+    assert_eq!(
+        (error.code(), started.elapsed(), setup.asked()),
+        (408, Duration::from_secs(5), 1)
+    );
+
+    let started = Instant::now();
+    let error = setup
+        .call()
+        .timeout(Duration::from_millis(300))
+        .await
+        .unwrap_err();
+    assert_eq!(error.detail(), "call timeout: context deadline exceeded");
+    assert_eq!(started.elapsed(), Duration::from_millis(300));
+
+    let started = Instant::now();
+    let error = setup
+        .call()
+        .idempotent()
+        .retries(50)
+        .timeout(Duration::from_secs(12))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), 408);
+    assert!(
+        started.elapsed() <= Duration::from_secs(12),
+        "{:?}",
+        started.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_service_is_named_in_go_micros_words() {
+    let setup = Setup::new(&[], |_, _| Answer::Echo).await;
+    let error = setup.call().await.unwrap_err();
+    assert_eq!((error.id(), error.code()), ("go.micro.client", 500));
+    assert!(
+        error.detail().starts_with("service greeter: not found"),
+        "{error}"
+    );
+    assert!(
+        error.detail().contains("--registry"),
+        "it says what to do: {error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn addresses_given_by_hand_need_no_registry() {
+    let setup = Setup::new(&[], |address, _| {
+        if address == "10.0.0.2:1" {
+            Answer::Echo
+        } else {
+            Answer::Fail(refused())
+        }
+    })
+    .await;
+    setup
+        .call()
+        .address("10.0.0.1:1")
+        .address("10.0.0.2:1")
+        .await
+        .unwrap();
+    let asked = setup.asked();
+    setup
+        .call()
+        .address("10.0.0.1:1")
+        .address("10.0.0.2:1")
+        .await
+        .unwrap();
+    assert_eq!(
+        setup.asked(),
+        asked + 1,
+        "what was learned about the addresses is kept"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn wrappers_stand_in_order_and_the_calls_own_innermost() {
+    let setup = Setup::new(&["a"], |_, _| Answer::Echo).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let note = |name: &'static str| {
+        let seen = seen.clone();
+        micro_runtime::wrapper::from_fn(
+            move |request: Request, next: micro_runtime::wrapper::Next| {
+                let seen = seen.clone();
+                async move {
+                    seen.lock().unwrap().push(name);
+                    next.run(request).await
+                }
+            },
+        )
+    };
+    setup
+        .call()
+        .wrap(note("first"))
+        .wrap(note("second"))
+        .await
+        .unwrap();
+    assert_eq!(*seen.lock().unwrap(), ["first", "second"]);
+}
