@@ -11,7 +11,10 @@ pub use ::prost_types;
 
 pub use crate::call::{BoxFuture, Dispatch, Payload, Receiver, Reply, Request, Sender};
 pub use crate::client::{Bidi, Call, Client, ClientStream, ServerStream, Target, Unary, Upload};
-pub use crate::codec::json::Form;
+pub use crate::codec::form::{
+    Enum, Enumeration, Field, Fields, Form, Meaning, Oneof, Shape, oneof, oneof_mut,
+};
+pub use crate::codec::merge_proto;
 pub use crate::context::Context;
 pub use crate::error::{Error, Result};
 pub use crate::metadata::Text;
@@ -25,7 +28,10 @@ use crate::codec;
 use crate::error::id;
 
 #[doc(inline)]
-pub use crate::__payload as payload;
+pub use crate::{__payload as payload, __server as server};
+
+/// What a [`Dispatch`] answers with.
+pub type Served = BoxFuture<Result<Reply>>;
 
 /// Generated code names this constant's module by version, so that it does not compile against a
 /// runtime of another version. The name has the first two numbers of this crate's version.
@@ -80,6 +86,26 @@ macro_rules! __payload {
             fn form_mut(&mut self) -> ::core::option::Option<&mut dyn $crate::codegen::Form> {
                 let $this = self;
                 $form
+            }
+        }
+    };
+}
+
+/// Gives a generated server, which holds an `Arc` of the service, `Clone` and `Debug` whatever the
+/// service has.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __server {
+    ($server:ident) => {
+        impl<T> ::core::clone::Clone for $server<T> {
+            fn clone(&self) -> Self {
+                Self(::std::sync::Arc::clone(&self.0))
+            }
+        }
+
+        impl<T> ::core::fmt::Debug for $server<T> {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.write_str(::core::stringify!($server))
             }
         }
     };
@@ -192,14 +218,6 @@ pub fn no_such_method(
 pub fn local(service: impl Dispatch) -> Target {
     let name = service.descriptor().full_name;
     Target::new(name, Arc::new(Local::new(service)))
-}
-
-/// Reads protobuf into a prost message, as Go Micro words its failure.
-pub fn merge_proto<M: prost::Message>(message: &mut M, body: bytes::Bytes) -> Result<()> {
-    // The space is U+00A0 in some builds of protobuf-go and plain in others; tools match on the rest.
-    message.merge(body).map_err(|error| {
-        Error::plain("proto: cannot parse invalid wire-format data").with_source(error)
-    })
 }
 
 fn stream(body: Body) -> Result<crate::call::RawStream> {

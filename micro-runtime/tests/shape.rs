@@ -10,7 +10,34 @@ mod greeter {
         pub name: ::micro_runtime::codegen::prost::alloc::string::String,
     }
 
-    impl ::micro_runtime::codegen::Form for Request {}
+    impl ::micro_runtime::codegen::Fields for Request {
+        fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+            static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+                "go.micro.srv.greeter.Request",
+                &[::micro_runtime::codegen::Field::new("name", "name")],
+                &[],
+            );
+            &SHAPE
+        }
+        fn field(
+            &self,
+            index: usize,
+        ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+            ::core::option::Option::Some(match index {
+                0 => &self.name,
+                _ => return ::core::option::Option::None,
+            })
+        }
+        fn field_mut(
+            &mut self,
+            index: usize,
+        ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+            ::core::option::Option::Some(match index {
+                0 => &mut self.name,
+                _ => return ::core::option::Option::None,
+            })
+        }
+    }
 
     impl ::micro_runtime::codegen::Payload for Request {
         fn proto_len(&self) -> usize {

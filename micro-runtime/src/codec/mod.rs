@@ -4,15 +4,20 @@
 //! content type of the call, before a node is chosen.
 
 mod bytes_codec;
+pub mod form;
+#[cfg(feature = "json")]
 pub mod json;
 mod payload;
 mod protobuf;
+mod well_known;
 
 pub use bytes_codec::BytesCodec;
 #[cfg(feature = "json")]
-pub use json::JsonCodec;
+pub use json::{JsonCodec, Types};
 pub use payload::{Frame, Payload};
 pub use protobuf::Protobuf;
+#[doc(hidden)]
+pub use protobuf::merge as merge_proto;
 
 use std::fmt;
 use std::sync::Arc;
@@ -80,7 +85,32 @@ pub struct Codecs {
 }
 
 impl Default for Codecs {
+    /// A [server](Codecs::server)'s.
     fn default() -> Self {
+        Self::server()
+    }
+}
+
+impl Codecs {
+    /// Those that a client writes with: JSON refuses what Go could not read.
+    pub fn client() -> Self {
+        #[cfg(feature = "json")]
+        let known = Self::json().map(|codec| Arc::new(codec.for_client()) as Arc<dyn Codec>);
+        #[cfg(not(feature = "json"))]
+        let known = [];
+        Self::binary(known)
+    }
+
+    /// Those that a server answers with: JSON is what a Go server would write.
+    pub fn server() -> Self {
+        #[cfg(feature = "json")]
+        let known = Self::json().map(|codec| Arc::new(codec) as Arc<dyn Codec>);
+        #[cfg(not(feature = "json"))]
+        let known = [];
+        Self::binary(known)
+    }
+
+    fn binary(text: impl IntoIterator<Item = Arc<dyn Codec>>) -> Self {
         let mut known: Vec<Arc<dyn Codec>> = vec![
             Arc::new(Protobuf::new("application/protobuf")),
             Arc::new(Protobuf::new("application/proto-rpc")),
@@ -88,26 +118,17 @@ impl Default for Codecs {
             Arc::new(Protobuf::new("application/grpc+proto")),
             Arc::new(BytesCodec),
         ];
-        #[cfg(feature = "json")]
-        known.extend([
-            Arc::new(JsonCodec::original_names("application/json")) as Arc<dyn Codec>,
-            Arc::new(JsonCodec::go("application/json-rpc")),
-            Arc::new(JsonCodec::original_names("application/grpc+json")),
-        ]);
-        known.shrink_to_fit();
+        known.extend(text);
         Self { known }
     }
-}
 
-impl Codecs {
-    /// Those that a client writes with.
-    pub fn client() -> Self {
-        Self::default()
-    }
-
-    /// Those that a server answers with.
-    pub fn server() -> Self {
-        Self::default()
+    #[cfg(feature = "json")]
+    fn json() -> [JsonCodec; 3] {
+        [
+            JsonCodec::original_names("application/json"),
+            JsonCodec::go("application/json-rpc"),
+            JsonCodec::canonical("application/grpc+json"),
+        ]
     }
 
     /// Adds a codec; one of the same content type gives way.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::codec::json::Form;
+use super::form::Form;
 use crate::error::Result;
 
 /// A message that every codec can write and read, behind one vtable.

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::{Codec, Payload};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// `application/protobuf` and the content types that carry the same bytes in another envelope.
 #[derive(Clone, Copy, Debug)]
@@ -31,4 +31,15 @@ impl Codec for Protobuf {
     fn decode(&self, body: Bytes, message: &mut dyn Payload) -> Result<()> {
         message.merge_proto(body)
     }
+}
+
+/// Reads protobuf into a prost message, as Go Micro words its failure.
+///
+/// # Errors
+/// Plain words where the bytes are not such a message.
+pub fn merge<M: prost::Message>(message: &mut M, body: Bytes) -> Result<()> {
+    // The space is U+00A0 in some builds of protobuf-go and plain in others; tools match on the rest.
+    message.merge(body).map_err(|error| {
+        Error::plain("proto: cannot parse invalid wire-format data").with_source(error)
+    })
 }

@@ -10,7 +10,7 @@ mod server;
 use proc_macro2::{Literal, TokenStream};
 use prost_reflect::{FileDescriptor, MessageDescriptor};
 use quote::{format_ident, quote};
-use syn::{Attribute, Item, parse_quote};
+use syn::Item;
 
 use crate::descriptor;
 use crate::error::{Error, Result};
@@ -133,30 +133,31 @@ fn parse(tokens: TokenStream) -> Result<Vec<Item>> {
         .map_err(|error| Error::new(format!("the code that was generated is not Rust: {error}")))
 }
 
-/// Keeps the lints of the user's crate off an item: what it says comes from the `.proto`.
-fn allow(mut item: Item) -> Item {
-    let allow: Attribute = parse_quote! {
-        #[allow(
-            clippy::all, clippy::pedantic, clippy::nursery,
-            dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub
-        )]
+/// An item's text. The lints of the user's crate are kept off it: what it says comes from the
+/// `.proto`.
+fn print(item: Item) -> String {
+    // In one line, which prettyplease would not do.
+    const ALLOW: &str = "#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, \
+        deprecated, missing_docs, non_camel_case_types, unreachable_pub)]\n";
+    let bare = match &item {
+        Item::Macro(_) => true,
+        Item::Const(item) => item.ident == "_",
+        _ => false,
     };
-    let attrs = match &mut item {
-        Item::Const(item) => &mut item.attrs,
-        Item::Enum(item) => &mut item.attrs,
-        Item::Impl(item) => &mut item.attrs,
-        Item::Mod(item) => &mut item.attrs,
-        Item::Static(item) => &mut item.attrs,
-        Item::Struct(item) => &mut item.attrs,
-        Item::Trait(item) => &mut item.attrs,
-        _ => return item,
-    };
-    let after_docs = attrs
-        .iter()
-        .take_while(|attr| attr.path().is_ident("doc"))
-        .count();
-    attrs.insert(after_docs, allow);
-    item
+    let text = prettyplease::unparse(&syn::File {
+        shebang: None,
+        attrs: Vec::new(),
+        items: vec![item],
+    });
+    if bare {
+        return text;
+    }
+    let docs: usize = text
+        .split_inclusive('\n')
+        .take_while(|line| line.starts_with("///"))
+        .map(str::len)
+        .sum();
+    [&text[..docs], ALLOW, &text[docs..]].concat()
 }
 
 /// A doc comment of these lines; none of none.

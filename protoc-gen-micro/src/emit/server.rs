@@ -77,7 +77,6 @@ fn server(service: &Service) -> TokenStream {
         ..
     } = service;
     let docs = doc(&[format!("Serves a [`{name}`].")]);
-    let debug = server.to_string();
     let arms = service.methods.iter().map(|method| arm(service, method));
     let owned = (!service.methods.is_empty())
         .then(|| quote!(let service = ::std::sync::Arc::clone(&self.0);));
@@ -90,17 +89,7 @@ fn server(service: &Service) -> TokenStream {
         #docs
         pub struct #server<T>(::std::sync::Arc<T>);
 
-        impl<T> ::core::clone::Clone for #server<T> {
-            fn clone(&self) -> Self {
-                Self(::std::sync::Arc::clone(&self.0))
-            }
-        }
-
-        impl<T> ::core::fmt::Debug for #server<T> {
-            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                f.write_str(#debug)
-            }
-        }
+        ::micro_runtime::codegen::server!(#server);
 
         impl<T: #name> #server<T> {
             /// A server of `service`.
@@ -123,9 +112,7 @@ fn server(service: &Service) -> TokenStream {
                 &self,
                 index: u16,
                 #request: ::micro_runtime::codegen::Request,
-            ) -> ::micro_runtime::codegen::BoxFuture<
-                ::micro_runtime::codegen::Result<::micro_runtime::codegen::Reply>,
-            > {
+            ) -> ::micro_runtime::codegen::Served {
                 #owned
                 match index {
                     #(#arms)*

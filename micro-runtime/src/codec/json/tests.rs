@@ -1,0 +1,1 @@
+//! Tests of the three dialects on a message written by hand.
