@@ -1,5 +1,8 @@
 //! The runtime of Micro: services found by name, called over Go Micro's protocol and our own.
 
+// Generated code of our own names the crate as users' does.
+extern crate self as micro_runtime;
+
 pub mod call;
 pub mod client;
 pub mod codec;
@@ -15,6 +18,7 @@ pub mod registry;
 pub mod router;
 pub mod selector;
 pub mod server;
+pub mod service;
 pub mod tasks;
 #[doc(hidden)]
 pub mod testing;
@@ -26,3 +30,4 @@ pub use client::Client;
 pub use context::Context;
 pub use error::{Error, Result};
 pub use metadata::Metadata;
+pub use service::Service;

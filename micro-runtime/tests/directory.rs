@@ -1,4 +1,5 @@
 //! The snapshots that calls read: fed by watches and loads, and good through a registry's failure.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -208,13 +209,12 @@ async fn callers_share_one_question_and_do_not_repeat_it_at_once() {
     let directory = Directory::new(registry.clone(), &tasks());
     let view = directory.view("greeter");
     *registry.slow.lock().unwrap() = Duration::from_millis(30);
-    let all = (0..50).map(|_| {
+    let callers = tasks();
+    for _ in 0..50 {
         let view = view.clone();
-        tokio::spawn(async move { view.refresh(soon()).await })
-    });
-    for caller in all.collect::<Vec<_>>() {
-        caller.await.unwrap().unwrap();
+        callers.spawn(async move { view.refresh(soon()).await.unwrap() });
     }
+    callers.idle().await;
     // One when the watch was open; one may have begun before it and been given up.
     let first = registry.loads();
     assert!(first <= 2, "{first} questions");

@@ -5,6 +5,11 @@ use std::fmt::Write as _;
 
 use crate::names;
 
+/// `deprecated` is for the `impl`s that prost-derive writes of deprecated messages: they are items
+/// of their own, which no attribute of the message reaches.
+const ALLOW: &str =
+    "#[allow(clippy::module_inception, deprecated, missing_docs, unreachable_pub)]\n";
+
 #[derive(Default)]
 struct Tree {
     file: Option<String>,
@@ -33,7 +38,7 @@ fn write(tree: &Tree, depth: usize, out: &mut String) {
     }
     for (name, below) in &tree.below {
         if depth == 0 {
-            out.push_str("#[allow(clippy::module_inception, missing_docs, unreachable_pub)]\n");
+            out.push_str(ALLOW);
         }
         let _ = writeln!(out, "{indent}pub mod {name} {{");
         write(below, depth + 1, out);
@@ -53,7 +58,7 @@ mod tests {
             file(&packages).split_once("\n\n").unwrap().1,
             concat!(
                 "include!(\"_.rs\");\n",
-                "#[allow(clippy::module_inception, missing_docs, unreachable_pub)]\n",
+                "#[allow(clippy::module_inception, deprecated, missing_docs, unreachable_pub)]\n",
                 "pub mod a {\n",
                 "    include!(\"a.rs\");\n",
                 "    pub mod r#type {\n",

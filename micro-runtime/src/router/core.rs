@@ -44,6 +44,8 @@ pub struct CoreOptions {
     pub tasks: Tasks,
     /// Wrappers around every handler, the first outermost.
     pub wrappers: Vec<Arc<dyn Wrapper>>,
+    /// Where calls are counted.
+    pub(crate) counters: Arc<CallCounters>,
 }
 
 /// Counts calls of a server.
@@ -55,6 +57,14 @@ pub(crate) struct CallCounters {
 }
 
 impl CallCounters {
+    /// How many calls were started, and how many of them failed.
+    pub(crate) fn totals(&self) -> (u64, u64) {
+        (
+            self.started.load(Ordering::Relaxed),
+            self.failed.load(Ordering::Relaxed),
+        )
+    }
+
     pub(crate) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -91,10 +101,10 @@ impl Core {
     ) -> Result<Self> {
         let wrappers: Arc<[Arc<dyn Wrapper>]> = options.wrappers.clone().into();
         let mut core = Self {
+            counters: options.counters.clone(),
             options,
             services: BTreeMap::new(),
             full_names: BTreeMap::new(),
-            counters: Arc::default(),
             drain: watch::Sender::new(false),
         };
         for service in services {
@@ -207,10 +217,7 @@ impl Core {
 
     /// How many calls were started since the start, and how many of them failed.
     pub fn totals(&self) -> (u64, u64) {
-        (
-            self.counters.started.load(Ordering::Relaxed),
-            self.counters.failed.load(Ordering::Relaxed),
-        )
+        self.counters.totals()
     }
 
     /// Whether, and when, the server stops taking calls.

@@ -8,6 +8,7 @@ mod core;
 mod limits;
 mod serving;
 
+pub(crate) use self::core::CallCounters;
 pub use self::core::{Core, CoreOptions, Draining, Route};
 pub use limits::Limits;
 pub use serving::Serving;

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost_build::{Config, Module};
-use prost_reflect::FileDescriptor;
+use prost_reflect::{FileDescriptor, MessageDescriptor};
 use prost_types::source_code_info::Location;
 use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, SourceCodeInfo};
 
 use crate::docs;
 use crate::error::{Error, Result};
-use crate::model::{Model, WELL_KNOWN};
+use crate::model::{Cardinality, Field, Model, WELL_KNOWN};
 
 /// The messages and enums of the files in `generated`, by package.
 pub(crate) fn generate(
@@ -30,7 +30,13 @@ pub(crate) fn generate(
         };
         requests.push((module, docs.mark(&file)));
     }
-    let written = config(model)
+    let mut config = config(model);
+    for path in with_ordered_maps(model, generated) {
+        // prost-derive's own `Debug` of a `BTreeMap` names the crate `prost`, which is not there.
+        config.skip_debug([&path]);
+        config.type_attribute(path, "#[derive(Debug)]");
+    }
+    let written = config
         .generate(requests)
         .map_err(|error| Error::new(error.to_string()))?;
     let mut items = BTreeMap::new();
@@ -68,6 +74,34 @@ fn config(model: &Model) -> Config {
         config.field_attribute(path, attribute);
     }
     config
+}
+
+/// The messages that hold a `BTreeMap`, without those nested in one that does: a path is about all
+/// below it.
+fn with_ordered_maps(model: &Model, generated: &BTreeSet<String>) -> BTreeSet<String> {
+    let ordered = |message: &MessageDescriptor| {
+        let is_ordered =
+            |field: &Field| matches!(field.cardinality, Cardinality::Map { ordered: true, .. });
+        model.message(message).fields.iter().any(is_ordered)
+    };
+    let files = model.pool().files();
+    let mut open: Vec<MessageDescriptor> = files
+        .filter(|file| generated.contains(file.name()))
+        .flat_map(|file| file.messages().collect::<Vec<_>>())
+        .collect();
+    let mut found = BTreeSet::new();
+    while let Some(message) = open.pop() {
+        if ordered(&message) {
+            found.insert(format!(".{}", message.full_name()));
+        } else {
+            open.extend(
+                message
+                    .child_messages()
+                    .filter(|child| !child.is_map_entry()),
+            );
+        }
+    }
+    found
 }
 
 fn parse(text: &str) -> Result<Vec<syn::Item>> {
@@ -108,6 +142,8 @@ impl Docs {
         let mut marks = Marks {
             docs: self,
             known: &known,
+            // The module that allows their use is a package's: see `include`.
+            types_can_be_deprecated: !file.package().is_empty(),
             out: Vec::new(),
         };
         for (index, message) in (0..).zip(&file.message_type) {
@@ -147,6 +183,7 @@ impl Docs {
 struct Marks<'a> {
     docs: &'a mut Docs,
     known: &'a BTreeMap<Vec<i32>, Location>,
+    types_can_be_deprecated: bool,
     out: Vec<Location>,
 }
 
@@ -164,7 +201,8 @@ impl Marks<'_> {
 
     fn message(&mut self, path: Vec<i32>, message: &DescriptorProto) {
         let options = message.options.as_ref();
-        self.mark(&path, options.is_some_and(|options| options.deprecated()));
+        let deprecated = options.is_some_and(|options| options.deprecated());
+        self.mark(&path, deprecated && self.types_can_be_deprecated);
         let below = |kind: i32, index: i32| [&path[..], &[kind, index]].concat();
         for (index, field) in (0..).zip(&message.field) {
             // prost-build marks all deprecated fields but maps.
@@ -192,7 +230,8 @@ impl Marks<'_> {
 
     fn enumeration(&mut self, path: Vec<i32>, ty: &EnumDescriptorProto) {
         let options = ty.options.as_ref();
-        self.mark(&path, options.is_some_and(|options| options.deprecated()));
+        let deprecated = options.is_some_and(|options| options.deprecated());
+        self.mark(&path, deprecated && self.types_can_be_deprecated);
         for (index, _) in (0..).zip(&ty.value) {
             self.mark(&[&path[..], &[2, index]].concat(), false);
         }

@@ -8,7 +8,7 @@ pub(crate) mod messages;
 mod server;
 
 use proc_macro2::{Literal, TokenStream};
-use prost_reflect::{FileDescriptor, MessageDescriptor};
+use prost_reflect::{EnumDescriptor, FileDescriptor, MessageDescriptor};
 use quote::{format_ident, quote};
 use syn::Item;
 
@@ -31,6 +31,11 @@ pub(crate) fn package(
         for message in files.iter().flat_map(|file| all_messages(model, file)) {
             items.extend(parse(payload(model, &message))?);
         }
+        if options.json {
+            for descriptor in files.iter().flat_map(|file| all_enums(model, file)) {
+                items.extend(parse(json::enumeration(model, &descriptor))?);
+            }
+        }
     }
     if (options.client || options.server) && !services.is_empty() {
         items.extend(parse(file_descriptor_set(files))?);
@@ -46,16 +51,7 @@ pub(crate) fn package(
     if items.is_empty() {
         return Ok(None);
     }
-    let items = parse(version_check())?
-        .into_iter()
-        .chain(items)
-        .map(|item| {
-            prettyplease::unparse(&syn::File {
-                shebang: None,
-                attrs: Vec::new(),
-                items: vec![allow(item)],
-            })
-        });
+    let items = parse(version_check())?.into_iter().chain(items).map(print);
     let sources: Vec<&str> = files.iter().map(FileDescriptor::name).collect();
     // prettyplease would leave the comment out.
     let banner = format!(
@@ -88,6 +84,15 @@ fn all_messages(model: &Model, file: &FileDescriptor) -> Vec<MessageDescriptor> 
         add(model, message, &mut all);
     }
     all
+}
+
+/// The enums of `file` for which code is generated.
+fn all_enums(model: &Model, file: &FileDescriptor) -> Vec<EnumDescriptor> {
+    let nested = all_messages(model, file);
+    let nested = nested.iter().flat_map(MessageDescriptor::child_enums);
+    (file.enums().chain(nested))
+        .filter(|descriptor| !model.is_extern(descriptor.full_name()))
+        .collect()
 }
 
 /// What makes a message one for the runtime's codecs.

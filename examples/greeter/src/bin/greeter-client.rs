@@ -11,7 +11,11 @@ use crate::go::micro::srv::greeter::{Request, SayClient};
 async fn main() -> Result<()> {
     let service = Service::new("greeter.client").init()?;
     let say = SayClient::new("go.micro.srv.greeter", service.client());
-    let reply = say.hello(Request { name: "John".into() }).await?;
+    let reply = say
+        .hello(Request {
+            name: "John".into(),
+        })
+        .await?;
     println!("{}", reply.msg);
     Ok(())
 }

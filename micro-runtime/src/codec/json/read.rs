@@ -68,10 +68,9 @@ impl<'a> Reader<'a> {
         match token {
             // An absent value: the slot is empty as it is.
             Token::Null => self.json.null(),
-            Token::Object if matches!(meaning, Meaning::Wrapper) => match slot {
-                Slot::Message(message) => self.message(*message),
-                _ => self.wrapped(slot),
-            },
+            Token::Object if matches!(meaning, Meaning::Wrapper) && is_scalar(slot) => {
+                self.wrapped(slot)
+            }
             _ => self.plain(slot, meaning, token),
         }
     }
@@ -509,6 +508,13 @@ impl<'a> Reader<'a> {
             .decode(text.as_bytes())
             .map_err(|error| Fault::new(Kind::Base64, format!("illegal base64 data: {error}")))
     }
+}
+
+fn is_scalar(slot: &Slot<'_>) -> bool {
+    !matches!(
+        slot,
+        Slot::Message(_) | Slot::List(_) | Slot::Map(_) | Slot::Known(_)
+    )
 }
 
 fn expect(found: Token, wanted: Token, type_name: &str) -> Result<()> {

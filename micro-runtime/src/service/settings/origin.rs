@@ -1,0 +1,181 @@
+//! Settings with where each came from, and what a person is told about them.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::path::PathBuf;
+
+use super::Settings;
+use super::outside::{self, Environment};
+use super::table::TABLE;
+use crate::error::Error;
+
+/// The id of errors about settings.
+const ID: &str = "go.micro.service";
+
+/// Where a value comes from, strongest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Source {
+    /// The command line.
+    Flag,
+    /// This variable.
+    Environment(String),
+    /// This file, which a variable names. The value may be secret and is not shown.
+    File(PathBuf),
+    /// The program.
+    Code,
+    /// Nobody has said anything.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Code => f.write_str("code"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// What arguments and environment say.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Parsed {
+    /// The settings.
+    pub settings: Settings,
+    /// Sentences for the log: variables that nobody reads.
+    pub warnings: Vec<String>,
+    /// Whether `--explain-config` was given: print [`explanation`](Parsed::explanation) and end.
+    pub explain: bool,
+    pub(super) origins: BTreeMap<&'static str, (String, Source)>,
+}
+
+impl Parsed {
+    /// Puts flags over the environment and reads all values.
+    pub(super) fn of(
+        flags: &BTreeMap<&'static str, String>,
+        explain: bool,
+        env: &Environment,
+    ) -> Result<Self, Stop> {
+        let mut settings = Settings::default();
+        let mut origins = BTreeMap::new();
+        for setting in &TABLE {
+            let flag = flags.get(setting.name).filter(|value| !value.is_empty());
+            let (value, source) = match flag {
+                Some(value) => (value.clone(), Source::Flag),
+                None => match outside::value(setting, env)? {
+                    Some(found) => found,
+                    None => continue,
+                },
+            };
+            (setting.set)(&mut settings, &value).map_err(|right| {
+                let name = setting.name;
+                Stop::wrong(match &source {
+                    Source::Flag => format!("--{name} takes {right}, not \"{value}\""),
+                    Source::Environment(name) => format!("{name} takes {right}, not \"{value}\""),
+                    source => format!("{name} from {source} does not hold {right}"),
+                })
+            })?;
+            origins.insert(setting.name, (value, source));
+        }
+        Ok(Self {
+            settings,
+            warnings: outside::unread(env),
+            explain,
+            origins,
+        })
+    }
+
+    /// Where the setting of this name comes from; `None` where it is not set from outside.
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.origins.get(name).map(|(_, source)| source)
+    }
+
+    /// A line for each setting: its name, its value, where that comes from. `code` has what the
+    /// program set, by name.
+    pub fn explanation(&self, code: &BTreeMap<&str, String>) -> String {
+        let lines: Vec<(&str, String, Source)> = TABLE
+            .iter()
+            .map(|setting| match self.origins.get(setting.name) {
+                Some((_, source @ Source::File(_))) => {
+                    (setting.name, "(hidden)".to_owned(), source.clone())
+                }
+                Some((value, source)) => (setting.name, without_password(value), source.clone()),
+                None => match code.get(setting.name) {
+                    Some(value) => (setting.name, without_password(value), Source::Code),
+                    None => (setting.name, setting.default.to_owned(), Source::Default),
+                },
+            })
+            .collect();
+        let width = |column: fn(&(&str, String, Source)) -> usize| {
+            lines.iter().map(column).max().unwrap_or_default()
+        };
+        let names = width(|line| line.0.len());
+        let values = width(|line| line.1.chars().count()).min(40);
+        let mut out = String::new();
+        for (name, value, source) in &lines {
+            let _ = writeln!(out, "{name:names$}  {value:values$}  {source}");
+        }
+        out
+    }
+}
+
+/// A value as it may be shown: `nats://user:password@host` without the password.
+fn without_password(value: &str) -> String {
+    let one = |address: &str| match address.split_once("://") {
+        Some((scheme, rest)) => match rest.rsplit_once('@') {
+            Some((_, host)) => format!("{scheme}://(hidden)@{host}"),
+            None => address.to_owned(),
+        },
+        None => address.to_owned(),
+    };
+    value.split(',').map(one).collect::<Vec<_>>().join(",")
+}
+
+/// The program is to say something and to end: help, or what is wrong with its settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stop {
+    /// The exit code: 0 after help, 2 where something is wrong.
+    pub code: i32,
+    /// What the person is to read.
+    pub text: String,
+}
+
+impl Stop {
+    pub(super) fn new(code: i32, text: String) -> Self {
+        Self { code, text }
+    }
+
+    pub(super) fn wrong(text: String) -> Self {
+        Self::new(2, format!("error: {text}\n"))
+    }
+
+    /// Says it, on standard output or where something is wrong on standard error, and ends the
+    /// process.
+    pub fn exit(self) -> ! {
+        match self.code {
+            0 => print!("{}", self.text),
+            _ => eprint!("{}", self.text),
+        }
+        std::process::exit(self.code)
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text.trim_end())
+    }
+}
+
+impl std::error::Error for Stop {}
+
+impl From<Stop> for Error {
+    /// 400 with the text, for those who do not end the process.
+    fn from(stop: Stop) -> Self {
+        Self::bad_request(ID, stop.to_string())
+    }
+}

@@ -1,0 +1,149 @@
+//! Each setting once: its name, what it is for, its default, and how a value is read.
+
+use super::Settings;
+use super::value::{
+    Bad, duration, list, names, pairs, path, positive, seconds, strategy, switch, text, whole,
+};
+
+/// One setting.
+#[derive(Debug)]
+#[cfg_attr(
+    not(feature = "cli"),
+    expect(dead_code, reason = "the help and lists of flags are of the command line")
+)]
+pub(super) struct Setting {
+    /// The flag's name; the variable's is `MICRO_` and this in capitals.
+    pub(super) name: &'static str,
+    pub(super) group: &'static str,
+    /// What stands for its value in the help; empty for a switch.
+    pub(super) value: &'static str,
+    pub(super) help: &'static str,
+    /// The default in words.
+    pub(super) default: &'static str,
+    /// Whether several values are one list.
+    pub(super) many: bool,
+    /// Whether the value is the path of a file, so that `MICRO_…_FILE` means the same.
+    pub(super) path: bool,
+    pub(super) set: fn(&mut Settings, &str) -> Result<(), Bad>,
+}
+
+impl Setting {
+    const fn new(
+        group: &'static str,
+        name: &'static str,
+        value: &'static str,
+        help: &'static str,
+        default: &'static str,
+        set: fn(&mut Settings, &str) -> Result<(), Bad>,
+    ) -> Self {
+        Self {
+            name,
+            group,
+            value,
+            help,
+            default,
+            many: false,
+            path: false,
+            set,
+        }
+    }
+
+    const fn many(mut self) -> Self {
+        self.many = true;
+        self
+    }
+
+    const fn path(mut self) -> Self {
+        self.path = true;
+        self
+    }
+
+    /// `MICRO_SERVER_NAME`.
+    pub(super) fn variable(&self) -> String {
+        format!("MICRO_{}", self.name.to_ascii_uppercase())
+    }
+}
+
+const SERVER: &str = "Server";
+const DISCOVERY: &str = "Discovery";
+const CLIENT: &str = "Client";
+const TLS: &str = "TLS";
+
+/// All settings, in the order of the help.
+#[rustfmt::skip]
+pub(super) static TABLE: [Setting; 23] = [
+    Setting::new(SERVER, "server_name", "NAME", "The name that the service is found by", "what code says",
+        |to, from| text(&mut to.server_name, from)),
+    Setting::new(SERVER, "server_version", "VERSION", "The service's version", "latest",
+        |to, from| text(&mut to.server_version, from)),
+    Setting::new(SERVER, "server_id", "ID", "What the node's id ends with", "a random UUID",
+        |to, from| text(&mut to.server_id, from)),
+    Setting::new(SERVER, "server_address", "HOST:PORT", "Where the server listens", "a free port of loopback",
+        |to, from| text(&mut to.server_address, from)),
+    Setting::new(SERVER, "server_advertise", "HOST:PORT", "The address that others are told", "where the server listens",
+        |to, from| text(&mut to.server_advertise, from)),
+    Setting::new(SERVER, "server_metadata", "KEY=VALUE,...", "The node's metadata, in place of that which code gives", "none",
+        |to, from| pairs(&mut to.server_metadata, from)).many(),
+    Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: mucp, braid; auto for all", "auto",
+        |to, from| names(&mut to.server, from)),
+    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, or one that the program brings", "local",
+        |to, from| text(&mut to.registry, from)),
+    Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of the local one, its folder", "the registry's own",
+        |to, from| list(&mut to.registry_address, from)).many(),
+    Setting::new(DISCOVERY, "register_ttl", "SECONDS", "How long a registration holds without being renewed", "60",
+        |to, from| seconds(&mut to.register_ttl, from)),
+    Setting::new(DISCOVERY, "register_interval", "SECONDS", "How often the service is registered again", "30",
+        |to, from| seconds(&mut to.register_interval, from)),
+    Setting::new(DISCOVERY, "transport", "NAME", "What bytes travel on: http (also as tcp), memory", "http",
+        |to, from| text(&mut to.transport, from)),
+    Setting::new(CLIENT, "client", "PROTOCOL,...", "The protocols that the client may speak, best first: mucp, braid; auto for all", "auto",
+        |to, from| names(&mut to.client, from)),
+    Setting::new(CLIENT, "client_request_timeout", "DURATION", "The limit of a whole call: 300ms, 1.5s, 1m", "30s",
+        |to, from| duration(&mut to.client_request_timeout, from)),
+    Setting::new(CLIENT, "client_retries", "NUMBER", "Tries after the first", "5",
+        |to, from| whole(&mut to.client_retries, from)),
+    Setting::new(CLIENT, "client_pool_size", "NUMBER", "Idle connections kept to a node", "100",
+        |to, from| positive(&mut to.client_pool_size, from)),
+    Setting::new(CLIENT, "client_pool_ttl", "DURATION", "How long a connection is used", "1m",
+        |to, from| duration(&mut to.client_pool_ttl, from)),
+    Setting::new(CLIENT, "selector", "NAME", "How a node is chosen: random, roundrobin", "random",
+        |to, from| strategy(&mut to.selector, from)),
+    Setting::new(CLIENT, "proxy", "SERVICE", "The service that all calls go to, whatever name they call", "none",
+        |to, from| text(&mut to.proxy, from)),
+    Setting::new(TLS, "tls_cert", "FILE", "The server's certificates, in PEM", "no TLS",
+        |to, from| path(&mut to.tls_cert, from)).path(),
+    Setting::new(TLS, "tls_key", "FILE", "The key of the server's certificate, in PEM", "no TLS",
+        |to, from| path(&mut to.tls_key, from)).path(),
+    Setting::new(TLS, "tls_ca", "FILE", "Whom the client trusts: certificates in PEM", "no TLS",
+        |to, from| path(&mut to.tls_ca, from)).path(),
+    Setting::new(TLS, "tls_insecure", "", "The client uses TLS and trusts everybody", "false",
+        |to, from| switch(&mut to.tls_insecure, from)),
+];
+
+/// Go Micro's variables that have no effect here, and that nobody mistyped.
+pub(super) const WITHOUT_EFFECT: [&str; 24] = [
+    "MICRO_AUTH",
+    "MICRO_AUTH_ID",
+    "MICRO_AUTH_NAMESPACE",
+    "MICRO_AUTH_PRIVATE_KEY",
+    "MICRO_AUTH_PUBLIC_KEY",
+    "MICRO_AUTH_SECRET",
+    "MICRO_BROKER",
+    "MICRO_BROKER_ADDRESS",
+    "MICRO_CONFIG",
+    "MICRO_DEBUG_PROFILE",
+    "MICRO_LOG_LEVEL",
+    "MICRO_NETWORK",
+    "MICRO_NETWORK_ADDRESS",
+    "MICRO_PLUGIN",
+    "MICRO_PROXY_ADDRESS",
+    "MICRO_RUNTIME",
+    "MICRO_RUNTIME_SOURCE",
+    "MICRO_STORE",
+    "MICRO_STORE_ADDRESS",
+    "MICRO_STORE_DATABASE",
+    "MICRO_STORE_TABLE",
+    "MICRO_TRACER",
+    "MICRO_TRACER_ADDRESS",
+    "MICRO_TRANSPORT_ADDRESS",
+];

@@ -1,0 +1,163 @@
+//! Reading values: Go's forms, with words for a person where one makes no sense.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::selector::Strategy;
+
+/// What would have been right.
+pub(super) type Bad = String;
+
+pub(super) fn text(to: &mut Option<String>, from: &str) -> Result<(), Bad> {
+    *to = Some(from.to_owned());
+    Ok(())
+}
+
+pub(super) fn path(to: &mut Option<PathBuf>, from: &str) -> Result<(), Bad> {
+    *to = Some(from.into());
+    Ok(())
+}
+
+pub(super) fn list(to: &mut Option<Vec<String>>, from: &str) -> Result<(), Bad> {
+    let items = from.split(',').map(str::trim);
+    let items: Vec<_> = items.filter(|item| !item.is_empty()).collect();
+    if !items.is_empty() {
+        *to = Some(items.into_iter().map(str::to_owned).collect());
+    }
+    Ok(())
+}
+
+/// Names of protocols; `auto` among them stands for all.
+pub(super) fn names(to: &mut Option<Vec<String>>, from: &str) -> Result<(), Bad> {
+    list(to, from)?;
+    if let Some(names) = to
+        && names.iter().any(|name| name == "auto")
+    {
+        names.clear();
+    }
+    Ok(())
+}
+
+/// `k=v,k=v`; of a pair without `=` the value is empty, as in Go Micro.
+pub(super) fn pairs(to: &mut Option<BTreeMap<String, String>>, from: &str) -> Result<(), Bad> {
+    let mut items = None;
+    list(&mut items, from)?;
+    let pair = |item: &String| {
+        let (key, value) = item.split_once('=').unwrap_or((item, ""));
+        (key.trim().to_owned(), value.to_owned())
+    };
+    *to = items.map(|items| items.iter().map(pair).collect());
+    Ok(())
+}
+
+/// Go Micro leaves a setting alone that is below zero.
+fn not_negative<T>(to: &mut Option<T>, from: &str, value: Option<T>) -> Result<(), Bad> {
+    match value {
+        Some(value) => *to = Some(value),
+        None if from.parse::<i64>().is_ok_and(|number| number < 0) => {}
+        None => return Err("a whole number".to_owned()),
+    }
+    Ok(())
+}
+
+pub(super) fn whole(to: &mut Option<u32>, from: &str) -> Result<(), Bad> {
+    not_negative(to, from, from.parse().ok())
+}
+
+/// As Go Micro's pool size: zero is as good as not set.
+pub(super) fn positive(to: &mut Option<usize>, from: &str) -> Result<(), Bad> {
+    not_negative(to, from, from.parse().ok())?;
+    *to = to.filter(|number| *number > 0);
+    Ok(())
+}
+
+/// Whole seconds, or a duration with its unit.
+pub(super) fn seconds(to: &mut Option<Duration>, from: &str) -> Result<(), Bad> {
+    let seconds = from.parse().ok().map(Duration::from_secs);
+    not_negative(to, from, seconds.or_else(|| go_duration(from)))
+        .map_err(|_| "a number of seconds, or a duration like 90s or 1m30s".to_owned())
+}
+
+pub(super) fn duration(to: &mut Option<Duration>, from: &str) -> Result<(), Bad> {
+    let wrong = "a duration like 300ms, 1.5s or 1h2m";
+    *to = Some(go_duration(from).ok_or(wrong)?);
+    Ok(())
+}
+
+/// What Go's `strconv.ParseBool` reads, and the words of a person.
+pub(super) fn switch(to: &mut Option<bool>, from: &str) -> Result<(), Bad> {
+    *to = Some(match &*from.to_ascii_lowercase() {
+        "1" | "t" | "true" | "yes" | "on" => true,
+        "0" | "f" | "false" | "no" | "off" => false,
+        _ => return Err("true or false".to_owned()),
+    });
+    Ok(())
+}
+
+pub(super) fn strategy(to: &mut Option<Strategy>, from: &str) -> Result<(), Bad> {
+    let wrong = |_| "random or roundrobin".to_owned();
+    *to = Some(from.parse().map_err(wrong)?);
+    Ok(())
+}
+
+/// Reads what Go's `time.ParseDuration` reads, but nothing below zero.
+pub(super) fn go_duration(text: &str) -> Option<Duration> {
+    let text = text.strip_prefix('+').unwrap_or(text);
+    if text == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut rest = text;
+    let mut total: u64 = 0;
+    while !rest.is_empty() {
+        let (whole, after) = digits(rest);
+        let (fraction, after) = match after.strip_prefix('.') {
+            Some(after) => digits(after),
+            None => ("", after),
+        };
+        if whole.is_empty() && fraction.is_empty() {
+            return None;
+        }
+        let end = after
+            .find(|c: char| c == '.' || c.is_ascii_digit())
+            .unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let unit = nanos(unit)?;
+        let mut part = match whole {
+            "" => 0,
+            whole => whole.parse::<u64>().ok()?.checked_mul(unit)?,
+        };
+        // Digit by digit, cut at whole nanoseconds.
+        let mut scale = unit;
+        let mut rounded: u64 = 0;
+        for digit in fraction.bytes().take(18) {
+            // Tenths of the last scale: units are at most 3.6e12, so eighteen digits fit.
+            rounded = rounded.checked_add(scale.checked_mul(u64::from(digit - b'0'))? / 10)?;
+            scale /= 10;
+        }
+        part = part.checked_add(rounded)?;
+        total = total.checked_add(part)?;
+        rest = after;
+    }
+    // Go counts in 63 bits.
+    (!text.is_empty() && i64::try_from(total).is_ok()).then(|| Duration::from_nanos(total))
+}
+
+fn digits(text: &str) -> (&str, &str) {
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    text.split_at(end)
+}
+
+fn nanos(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "ns" => 1,
+        "us" | "µs" | "μs" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return None,
+    })
+}
