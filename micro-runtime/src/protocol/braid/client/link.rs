@@ -12,9 +12,7 @@ use tracing::debug;
 
 use super::super::error::read_error;
 use super::super::fault::Fault;
-use super::super::fields::{
-    Fields, Goaway, message, write_hello, write_metadata, write_short_text,
-};
+use super::super::fields::{Fields, Goaway, message, write_hello, write_metadata};
 use super::super::flow::Flow;
 use super::super::inbox::Inbox;
 use super::super::outbox::{Closed, Flush, Outbox, Refused, Room};

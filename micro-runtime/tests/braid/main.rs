@@ -1,0 +1,6 @@
+//! braid from a client to a server and back, over pipes in memory.
+#![allow(missing_docs, unreachable_pub)]
+
+mod calls;
+mod net;
+mod say;
