@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bench_common::Args;
 use micro_runtime::registry::{Local, Memory, Node, RegisterOptions, Registry};
 use micro_runtime::tasks::Tasks;
-use micro_runtime::transport::{self, Transport};
+use micro_runtime::transport;
 use micro_runtime::{Result, Service, registry};
 
 /// A registry and a transport that both sides use.
