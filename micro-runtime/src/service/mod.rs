@@ -25,6 +25,8 @@ use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result};
 use crate::metadata::Text;
 use crate::protocol::Protocol;
+use crate::protocol::braid::Braid;
+use crate::protocol::mucp::Mucp;
 
 use crate::registry::Registry;
 use crate::selector::Strategy;
@@ -442,7 +444,8 @@ impl Service {
 
     /// The user's protocols and the built-in ones, best first.
     fn protocols(options: &Options) -> Vec<Arc<dyn Protocol>> {
-        let built_in: [Arc<dyn Protocol>; 0] = [];
+        let built_in: [Arc<dyn Protocol>; 2] =
+            [Arc::new(Braid::default()), Arc::new(Mucp::default())];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
         for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
             if !protocols
