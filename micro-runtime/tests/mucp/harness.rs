@@ -115,12 +115,7 @@ pub fn channel(
     mucp.channel(node, environment)
 }
 
-pub fn client(
-    mucp: &Mucp,
-    address: &str,
-    environment: Environment,
-    legacy: bool,
-) -> GreeterClient {
+pub fn client(mucp: &Mucp, address: &str, environment: Environment, legacy: bool) -> GreeterClient {
     over(channel(mucp, address, &environment, legacy))
 }
 
@@ -202,9 +197,7 @@ impl Raw {
 }
 
 pub fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
-    bytes
-        .windows(part.len())
-        .position(|window| window == part)
+    bytes.windows(part.len()).position(|window| window == part)
 }
 
 pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {

@@ -59,7 +59,11 @@ impl Caller {
     pub(super) fn with<K>(&self, call: client::Call<K>) -> client::Call<K> {
         let args = &*self.args;
         let mut call = call;
-        for address in args.address.split(',').filter(|address| !address.is_empty()) {
+        for address in args
+            .address
+            .split(',')
+            .filter(|address| !address.is_empty())
+        {
             call = call.address(address.to_owned());
         }
         for (key, value) in &args.metadata {

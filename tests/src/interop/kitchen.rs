@@ -78,7 +78,9 @@ async fn one(caller: Caller, call: Call, recipe: String) -> Result<(), Failure> 
         }
         // Without a dish of ours: the server's answer to an unknown recipe is of interest.
         Call::Make => {
-            let request = MakeRequest { recipe: recipe.clone() };
+            let request = MakeRequest {
+                recipe: recipe.clone(),
+            };
             let made = caller.with(kitchen.make(request)).await.map_err(parsed)?;
             recipes::difference(&dish?, &made)
         }
