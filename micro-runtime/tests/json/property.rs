@@ -1,15 +1,19 @@
 //! Random messages against prost-reflect's JSON.
 
 use micro_runtime::codec::Payload;
+use proptest::prelude::*;
 use prost::Message;
 use prost_reflect::DynamicMessage;
-use proptest::prelude::*;
 
 use super::generated::{forms, forms2, kitchen};
 use super::random::Choices;
 use super::support::{CANONICAL, GO, ORIGINAL, dynamic, other, pool, read, same, types, write};
 
-fn random<M: Message + Default>(name: &str, change: impl FnOnce(&mut Choices<'_>), bytes: &[u8]) -> M {
+fn random<M: Message + Default>(
+    name: &str,
+    change: impl FnOnce(&mut Choices<'_>),
+    bytes: &[u8],
+) -> M {
     let mut choices = Choices::new(bytes);
     change(&mut choices);
     let message = choices.message(&pool().get_message_by_name(name).unwrap(), 4);
@@ -29,7 +33,10 @@ fn assert_equal<M: Message>(name: &str, one: &M, two: &M) {
 fn check<M: Message + Payload + Default>(name: &str, bytes: &[u8]) {
     let codec = CANONICAL.with_types(types());
     let message: M = random(name, |choices| choices.nan_values = true, bytes);
-    match (write(&codec, &message), other(&dynamic(name, &message), true)) {
+    match (
+        write(&codec, &message),
+        other(&dynamic(name, &message), true),
+    ) {
         (Ok(ours), Ok(theirs)) => {
             assert_same(&ours, &theirs);
             assert_equal(name, &read::<M>(&codec, &theirs).unwrap(), &message);
@@ -48,8 +55,10 @@ fn check<M: Message + Payload + Default>(name: &str, bytes: &[u8]) {
     let theirs = other(&dynamic(name, &message), false).unwrap();
     let ours = write(&codec, &message).unwrap();
     // The one difference: a field mask is an object, which Go Micro reads.
-    let without_masks = |json: &str| json.replace("\"field_mask\":\"\"", "\"field_mask\":{}")
-        .replace("\"mask_member\":\"\"", "\"mask_member\":{}");
+    let without_masks = |json: &str| {
+        json.replace("\"field_mask\":\"\"", "\"field_mask\":{}")
+            .replace("\"mask_member\":\"\"", "\"mask_member\":{}")
+    };
     let theirs_changed = without_masks(&theirs);
     if !theirs_changed.contains("\"masks\"") {
         assert_same(&ours, &theirs_changed);

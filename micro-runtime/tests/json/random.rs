@@ -56,7 +56,10 @@ impl<'a> Choices<'a> {
         for field in descriptor.fields() {
             let required = field.cardinality() == prost_reflect::Cardinality::Required;
             let real = |oneof: &OneofDescriptor| !oneof.is_synthetic();
-            if !required && (self.bytes.is_empty() || field.containing_oneof().is_some_and(|oneof| real(&oneof))) {
+            if !required
+                && (self.bytes.is_empty()
+                    || field.containing_oneof().is_some_and(|oneof| real(&oneof)))
+            {
                 continue;
             }
             if required || self.one_in(4) {
@@ -89,7 +92,11 @@ impl<'a> Choices<'a> {
             }
             Value::Map(map)
         } else if field.is_list() {
-            Value::List((0..self.byte() % 4).map(|_| self.value(field, depth)).collect())
+            Value::List(
+                (0..self.byte() % 4)
+                    .map(|_| self.value(field, depth))
+                    .collect(),
+            )
         } else {
             self.value(field, depth)
         };
@@ -99,7 +106,16 @@ impl<'a> Choices<'a> {
     fn value(&mut self, field: &FieldDescriptor, depth: u8) -> Value {
         let wide = match self.byte() % 4 {
             0 => u64::from(self.byte()),
-            1 => self.pick(&[0, 1, u64::MAX, i64::MAX as u64, i64::MIN as u64, u64::from(u32::MAX), 1 << 53, (1 << 53) + 1]),
+            1 => self.pick(&[
+                0,
+                1,
+                u64::MAX,
+                i64::MAX as u64,
+                i64::MIN as u64,
+                u64::from(u32::MAX),
+                1 << 53,
+                (1 << 53) + 1,
+            ]),
             _ => self.number(),
         };
         match field.kind() {
@@ -111,7 +127,9 @@ impl<'a> Choices<'a> {
             Kind::Float => Value::F32(self.double() as f32),
             Kind::Double => Value::F64(self.double()),
             Kind::String => Value::String(self.text()),
-            Kind::Bytes => Value::Bytes(Bytes::copy_from_slice(&wide.to_be_bytes()[usize::from(self.byte() % 9).min(8)..])),
+            Kind::Bytes => Value::Bytes(Bytes::copy_from_slice(
+                &wide.to_be_bytes()[usize::from(self.byte() % 9).min(8)..],
+            )),
             Kind::Enum(descriptor) => {
                 let values: Vec<_> = descriptor.values().map(|value| value.number()).collect();
                 let open = descriptor.parent_file().syntax() == prost_reflect::Syntax::Proto3
@@ -128,13 +146,38 @@ impl<'a> Choices<'a> {
     fn double(&mut self) -> f64 {
         match self.byte() % 3 {
             0 => f64::from(self.byte()) / 4.0,
-            1 => self.pick(&[0.0, -0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, 5e-324, 1e21, 1e-7, 0.1, 1e20, 123_456_789.125]),
+            1 => self.pick(&[
+                0.0,
+                -0.0,
+                f64::NAN,
+                f64::INFINITY,
+                f64::NEG_INFINITY,
+                f64::MAX,
+                5e-324,
+                1e21,
+                1e-7,
+                0.1,
+                1e20,
+                123_456_789.125,
+            ]),
             _ => f64::from_bits(self.number()),
         }
     }
 
     fn text(&mut self) -> String {
-        let words = ["", "a", "\"quoted\"", "<b>&amp;</b>", "back\\slash", "\u{2028}\u{2029}", "\u{1f600}", "line\nfeed\ttab\u{1}\u{7f}", "é", "null", "\u{8}\u{c}\r/"];
+        let words = [
+            "",
+            "a",
+            "\"quoted\"",
+            "<b>&amp;</b>",
+            "back\\slash",
+            "\u{2028}\u{2029}",
+            "\u{1f600}",
+            "line\nfeed\ttab\u{1}\u{7f}",
+            "é",
+            "null",
+            "\u{8}\u{c}\r/",
+        ];
         (0..self.byte() % 3).map(|_| self.pick(&words)).collect()
     }
 
@@ -154,13 +197,18 @@ impl<'a> Choices<'a> {
             }
             "google.protobuf.Duration" => {
                 let seconds = self.number() as i64 % 315_576_000_001;
-                let sign = if seconds < 0 || (seconds == 0 && self.one_in(2)) { -1 } else { 1 };
+                let sign = if seconds < 0 || (seconds == 0 && self.one_in(2)) {
+                    -1
+                } else {
+                    1
+                };
                 message.set_field_by_name("seconds", Value::I64(seconds));
                 message.set_field_by_name("nanos", Value::I32(sign * nanos));
             }
             "google.protobuf.FieldMask" => {
                 let paths = if self.masks { self.byte() % 3 } else { 0 };
-                let paths = (0..paths).map(|_| Value::String(self.pick(&["a", "a_b.c_d", "foo_bar", "x1"]).into()));
+                let paths = (0..paths)
+                    .map(|_| Value::String(self.pick(&["a", "a_b.c_d", "foo_bar", "x1"]).into()));
                 let paths: Vec<_> = paths.collect();
                 message.set_field_by_name("paths", Value::List(paths));
             }
@@ -170,13 +218,25 @@ impl<'a> Choices<'a> {
                     0 => message.set_field_by_name("null_value", Value::EnumNumber(0)),
                     1 => {
                         let number = self.double();
-                        let number = if number.is_finite() || self.nan_values { number } else { 0.5 };
+                        let number = if number.is_finite() || self.nan_values {
+                            number
+                        } else {
+                            0.5
+                        };
                         message.set_field_by_name("number_value", Value::F64(number));
                     }
                     2 => message.set_field_by_name("string_value", Value::String(self.text())),
                     3 => message.set_field_by_name("bool_value", Value::Bool(self.one_in(2))),
-                    4 => self.set(&mut message, &descriptor.get_field_by_name("struct_value").unwrap(), depth),
-                    _ => self.set(&mut message, &descriptor.get_field_by_name("list_value").unwrap(), depth),
+                    4 => self.set(
+                        &mut message,
+                        &descriptor.get_field_by_name("struct_value").unwrap(),
+                        depth,
+                    ),
+                    _ => self.set(
+                        &mut message,
+                        &descriptor.get_field_by_name("list_value").unwrap(),
+                        depth,
+                    ),
                 }
             }
             // prost-reflect writes null for what is not finite in these.
@@ -188,15 +248,29 @@ impl<'a> Choices<'a> {
             }
             "google.protobuf.Any" => {
                 let mut names = vec![
-                    "kitchen.Dish.Inner", "kitchen.Course", "forms.Odd", "forms2.Old",
-                    "google.protobuf.Timestamp", "google.protobuf.Struct", "google.protobuf.Int64Value",
-                    "google.protobuf.StringValue", "google.protobuf.Value", "google.protobuf.Any",
+                    "kitchen.Dish.Inner",
+                    "kitchen.Course",
+                    "forms.Odd",
+                    "forms2.Old",
+                    "google.protobuf.Timestamp",
+                    "google.protobuf.Struct",
+                    "google.protobuf.Int64Value",
+                    "google.protobuf.StringValue",
+                    "google.protobuf.Value",
+                    "google.protobuf.Any",
                 ];
                 if self.masks {
                     names.extend(["google.protobuf.Empty", "google.protobuf.FieldMask"]);
                 }
-                let name = if depth == 0 { "kitchen.Dish.Inner" } else { self.pick(&names) };
-                let content = self.message(&pool().get_message_by_name(name).unwrap(), depth.saturating_sub(1));
+                let name = if depth == 0 {
+                    "kitchen.Dish.Inner"
+                } else {
+                    self.pick(&names)
+                };
+                let content = self.message(
+                    &pool().get_message_by_name(name).unwrap(),
+                    depth.saturating_sub(1),
+                );
                 let url = format!("type.googleapis.com/{name}");
                 message.set_field_by_name("type_url", Value::String(url));
                 message.set_field_by_name("value", Value::Bytes(content.encode_to_vec().into()));

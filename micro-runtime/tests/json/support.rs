@@ -44,7 +44,10 @@ pub fn read<M: Payload + Default>(codec: &JsonCodec, json: &str) -> micro_runtim
 /// The error of reading `json`, in its own words.
 pub fn refusal<M: Payload + Default>(codec: &JsonCodec, json: &str) -> String {
     let read = read::<M>(codec, json);
-    read.err().map_or_else(|| format!("{json} was read"), |error| error.detail().to_owned())
+    read.err().map_or_else(
+        || format!("{json} was read"),
+        |error| error.detail().to_owned(),
+    )
 }
 
 /// `message` through prost-reflect.
@@ -73,17 +76,18 @@ pub fn same(one: &str, other: &str) -> bool {
                 one.as_f64() == other.as_f64()
             }
             (Value::Array(one), Value::Array(other)) => {
-                one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+                one.len() == other.len()
+                    && one.iter().zip(other).all(|(one, other)| same(one, other))
             }
             (Value::Object(one), Value::Object(other)) => {
                 one.len() == other.len()
-                    && (one.iter()).all(|(key, one)| other.get(key).is_some_and(|other| same(one, other)))
+                    && (one.iter())
+                        .all(|(key, one)| other.get(key).is_some_and(|other| same(one, other)))
             }
             (one, other) => one == other,
         }
     }
-    let [one, other] = [one, other].map(|json| {
-        serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}"))
-    });
+    let [one, other] = [one, other]
+        .map(|json| serde_json::from_str(json).unwrap_or_else(|error| panic!("{error}: {json}")));
     same(&one, &other)
 }

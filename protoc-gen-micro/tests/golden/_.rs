@@ -44,8 +44,8 @@ impl ::micro_runtime::codegen::Fields for Item {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.part),
-            1usize => ::core::option::Option::Some(&self.name),
+            0 => ::core::option::Option::Some(&self.part),
+            1 => ::core::option::Option::Some(&self.name),
             _ => ::core::option::Option::None,
         }
     }
@@ -54,8 +54,8 @@ impl ::micro_runtime::codegen::Fields for Item {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.part),
-            1usize => ::core::option::Option::Some(&mut self.name),
+            0 => ::core::option::Option::Some(&mut self.part),
+            1 => ::core::option::Option::Some(&mut self.name),
             _ => ::core::option::Option::None,
         }
     }
@@ -78,7 +78,7 @@ impl ::micro_runtime::codegen::Fields for item::Part {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.inner),
+            0 => ::core::option::Option::Some(&self.inner),
             _ => ::core::option::Option::None,
         }
     }
@@ -87,7 +87,7 @@ impl ::micro_runtime::codegen::Fields for item::Part {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.inner),
+            0 => ::core::option::Option::Some(&mut self.inner),
             _ => ::core::option::Option::None,
         }
     }

@@ -94,10 +94,9 @@ impl ::micro_runtime::codegen::Fields for Page {
             "docs.Page",
             &[
                 ::micro_runtime::codegen::Field::new("title", "title"),
-                ::micro_runtime::codegen::Field::new("text", "text")
-                    .member(0u16, "Text"),
+                ::micro_runtime::codegen::Field::new("text", "text").member(0, "Text"),
                 ::micro_runtime::codegen::Field::new("image", "image")
-                    .member(0u16, "Image"),
+                    .member(0, "Image"),
                 ::micro_runtime::codegen::Field::new("kinds", "kinds")
                     .meaning(
                         ::micro_runtime::codegen::Meaning::Enum(
@@ -114,9 +113,9 @@ impl ::micro_runtime::codegen::Fields for Page {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.title),
-            3usize => ::core::option::Option::Some(&self.kinds),
-            1usize | 2usize => ::micro_runtime::codegen::oneof(&self.content, index),
+            0 => ::core::option::Option::Some(&self.title),
+            3 => ::core::option::Option::Some(&self.kinds),
+            1 | 2 => ::micro_runtime::codegen::oneof(&self.content, index),
             _ => ::core::option::Option::None,
         }
     }
@@ -125,11 +124,9 @@ impl ::micro_runtime::codegen::Fields for Page {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.title),
-            3usize => ::core::option::Option::Some(&mut self.kinds),
-            1usize | 2usize => {
-                ::micro_runtime::codegen::oneof_mut(&mut self.content, index)
-            }
+            0 => ::core::option::Option::Some(&mut self.title),
+            3 => ::core::option::Option::Some(&mut self.kinds),
+            1 | 2 => ::micro_runtime::codegen::oneof_mut(&mut self.content, index),
             _ => ::core::option::Option::None,
         }
     }
@@ -140,16 +137,16 @@ impl ::micro_runtime::codegen::Oneof for page::Content {
     fn make(index: usize) -> ::core::option::Option<Self> {
         ::core::option::Option::Some(
             match index {
-                1usize => Self::Text(::core::default::Default::default()),
-                2usize => Self::Image(::core::default::Default::default()),
+                1 => Self::Text(::core::default::Default::default()),
+                2 => Self::Image(::core::default::Default::default()),
                 _ => return ::core::option::Option::None,
             },
         )
     }
     fn member(&self) -> (usize, &dyn ::micro_runtime::codegen::Form) {
         match self {
-            Self::Text(value) => (1usize, value),
-            Self::Image(value) => (2usize, value),
+            Self::Text(value) => (1, value),
+            Self::Image(value) => (2, value),
         }
     }
     fn member_mut(&mut self) -> &mut dyn ::micro_runtime::codegen::Form {

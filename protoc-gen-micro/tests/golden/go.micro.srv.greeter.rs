@@ -35,7 +35,7 @@ impl ::micro_runtime::codegen::Fields for Request {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.name),
+            0 => ::core::option::Option::Some(&self.name),
             _ => ::core::option::Option::None,
         }
     }
@@ -44,7 +44,7 @@ impl ::micro_runtime::codegen::Fields for Request {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.name),
+            0 => ::core::option::Option::Some(&mut self.name),
             _ => ::core::option::Option::None,
         }
     }
@@ -67,7 +67,7 @@ impl ::micro_runtime::codegen::Fields for Response {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.msg),
+            0 => ::core::option::Option::Some(&self.msg),
             _ => ::core::option::Option::None,
         }
     }
@@ -76,7 +76,7 @@ impl ::micro_runtime::codegen::Fields for Response {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.msg),
+            0 => ::core::option::Option::Some(&mut self.msg),
             _ => ::core::option::Option::None,
         }
     }

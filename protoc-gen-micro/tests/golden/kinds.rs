@@ -35,7 +35,7 @@ impl ::micro_runtime::codegen::Fields for Question {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.text),
+            0 => ::core::option::Option::Some(&self.text),
             _ => ::core::option::Option::None,
         }
     }
@@ -44,7 +44,7 @@ impl ::micro_runtime::codegen::Fields for Question {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.text),
+            0 => ::core::option::Option::Some(&mut self.text),
             _ => ::core::option::Option::None,
         }
     }
@@ -67,7 +67,7 @@ impl ::micro_runtime::codegen::Fields for Answer {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.text),
+            0 => ::core::option::Option::Some(&self.text),
             _ => ::core::option::Option::None,
         }
     }
@@ -76,7 +76,7 @@ impl ::micro_runtime::codegen::Fields for Answer {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.text),
+            0 => ::core::option::Option::Some(&mut self.text),
             _ => ::core::option::Option::None,
         }
     }

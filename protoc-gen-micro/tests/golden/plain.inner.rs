@@ -27,7 +27,7 @@ impl ::micro_runtime::codegen::Fields for Inner {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.name),
+            0 => ::core::option::Option::Some(&self.name),
             _ => ::core::option::Option::None,
         }
     }
@@ -36,7 +36,7 @@ impl ::micro_runtime::codegen::Fields for Inner {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.name),
+            0 => ::core::option::Option::Some(&mut self.name),
             _ => ::core::option::Option::None,
         }
     }

@@ -34,8 +34,8 @@ impl ::micro_runtime::codegen::Fields for Thing {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.name),
-            1usize => ::core::option::Option::Some(&self.inner),
+            0 => ::core::option::Option::Some(&self.name),
+            1 => ::core::option::Option::Some(&self.inner),
             _ => ::core::option::Option::None,
         }
     }
@@ -44,8 +44,8 @@ impl ::micro_runtime::codegen::Fields for Thing {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.name),
-            1usize => ::core::option::Option::Some(&mut self.inner),
+            0 => ::core::option::Option::Some(&mut self.name),
+            1 => ::core::option::Option::Some(&mut self.inner),
             _ => ::core::option::Option::None,
         }
     }
