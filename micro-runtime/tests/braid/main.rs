@@ -2,5 +2,9 @@
 #![allow(missing_docs, unreachable_pub)]
 
 mod calls;
+mod deadlocks;
+mod lives;
 mod net;
+mod raw;
 mod say;
+mod streams;

@@ -1,5 +1,6 @@
 //! A service by hand, as generated code is, whose handlers do what a test asks for.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -84,6 +85,9 @@ pub struct Probe {
     pub go: Notify,
     pub received: AtomicUsize,
     pub sent: AtomicUsize,
+    /// Handlers that take the free lock below and were not ready at their first poll.
+    pub pending: AtomicUsize,
+    pub lock: tokio::sync::Mutex<()>,
 }
 
 impl Probe {
@@ -168,6 +172,20 @@ impl Say {
             }
             "yield" => {
                 tokio::task::yield_now().await;
+                Ok(request)
+            }
+            "mutex" => {
+                let mut free = std::pin::pin!(probe.lock.lock());
+                let mut first = true;
+                let held = std::future::poll_fn(|task| {
+                    let polled = free.as_mut().poll(task);
+                    if std::mem::take(&mut first) && polled.is_pending() {
+                        probe.pending.fetch_add(1, Ordering::SeqCst);
+                    }
+                    polled
+                })
+                .await;
+                drop(held);
                 Ok(request)
             }
             "reply" => Ok(sized(arg, request.number as usize)),

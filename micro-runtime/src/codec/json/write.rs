@@ -331,7 +331,7 @@ impl<'a> Writer<'a> {
             Some(value::Kind::ListValue(list)) => self.list(&list.values)?,
             Some(value::Kind::StructValue(object)) => self.object(object)?,
             Some(value::Kind::NumberValue(number)) => match number.special() {
-                None => number.write(self.out),
+                None => number::write_float(self.out, *number),
                 Some(special) => {
                     let text =
                         format!("google.protobuf.Value.number_value: invalid {special} value");
@@ -344,7 +344,7 @@ impl<'a> Writer<'a> {
 
     fn float<F: Float>(&mut self, number: F) -> Result<()> {
         match number.special() {
-            None => number.write(self.out),
+            None => number::write_float(self.out, number),
             Some(special) if self.go() => {
                 let name = match special {
                     "Infinity" => "+Inf",

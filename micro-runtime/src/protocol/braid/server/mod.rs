@@ -209,7 +209,9 @@ impl Reader {
                 // The one thing that this reader waits for. The peer's reader waits for nothing, so
                 // room comes, or the peer is given up.
                 self.session.out.flush();
-                self.session.out.room().await;
+                if !self.session.out.room().await {
+                    return Ok(frames);
+                }
             }
             if self.polled >= INLINE {
                 self.polled = 0;
