@@ -43,6 +43,7 @@ impl Caller {
         }
         let mut service = with_registry(Service::new("micro-interop"), &args)?
             .client_protocols([args.protocol.as_str()])
+            .codec(kitchen::json().for_client())
             .content_type(args.content_type.clone())
             .retries(args.retries);
         if let Some(tls) = tls(&args)? {
