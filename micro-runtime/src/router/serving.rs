@@ -55,6 +55,17 @@ impl Serving {
         }
     }
 
+    /// Drops the handler because the call's deadline has passed: the answer is this 408.
+    ///
+    /// For a protocol that keeps its own timer; [`finish`](Serving::finish) does the same.
+    pub fn expire(&mut self) -> Error {
+        self.counters.failed();
+        self.done = true;
+        self.cx.cancel();
+        self.handler = Box::pin(std::future::pending());
+        deadline_passed()
+    }
+
     /// The context of the call.
     pub fn context(&self) -> &Context {
         &self.cx

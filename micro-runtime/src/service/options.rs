@@ -98,6 +98,9 @@ impl Options {
 
     /// `base` with the user's codecs.
     pub(super) fn codecs(&self, base: Codecs) -> Codecs {
-        self.user_codecs.iter().cloned().fold(base, Codecs::with_shared)
+        self.user_codecs
+            .iter()
+            .cloned()
+            .fold(base, Codecs::with_shared)
     }
 }

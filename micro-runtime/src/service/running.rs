@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
+use super::apply::default_registry;
 use super::hooks::{Hooks, Moment};
 use super::options::Options;
 use super::{ID, Service};
@@ -67,10 +68,16 @@ impl Service {
     /// the registry refuses.
     pub async fn start(mut self) -> Result<Running> {
         if cfg!(panic = "abort") {
-            return Err(Error::internal(ID, "built with panic = \"abort\": a handler's panic would end the process; use \"unwind\""));
+            return Err(Error::internal(
+                ID,
+                "built with panic = \"abort\": a handler's panic would end the process; use \"unwind\"",
+            ));
         }
-        if self.options.name.trim().is_empty() {
-            return Err(Error::bad_request(ID, "a service needs a name to be found by"));
+        if self.name().trim().is_empty() {
+            return Err(Error::bad_request(
+                ID,
+                "a service needs a name to be found by",
+            ));
         }
         // Options that are wrong together show here, before anything is opened.
         if self.client.get().is_none() {
@@ -78,19 +85,32 @@ impl Service {
             let _ = self.client.set(client);
         }
         let client = self.client().clone();
+        let options = self.effective()?;
         self.hooks.run(Moment::BeforeStart).await?;
 
-        let registry = self.registry_of()?;
-        let server = self.server()?;
-        let wanted = self.options.address.clone().unwrap_or_else(|| "127.0.0.1:0".to_owned());
-        let listener = self.options.transport.listen(&wanted).await?;
+        let registry = self.registry_of(&options)?;
+        let server = self.server(&options)?;
+        let wanted = options
+            .address
+            .clone()
+            .unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        let listener = options.transport.listen(&wanted).await?;
         let address = listener.address().to_owned();
         server.start(listener);
 
-        let entry = self.entry(&server, &address, &*registry);
-        let Self { options, hooks, .. } = self;
+        let entry = self.entry(&options, &server, &address, &*registry);
+        let hooks = self.hooks;
         let heartbeat = options.tasks.group();
-        let mut running = Running { server, address, entry, registry, client, hooks, options, heartbeat };
+        let mut running = Running {
+            server,
+            address,
+            entry,
+            registry,
+            client,
+            hooks,
+            options,
+            heartbeat,
+        };
         if let Err(error) = running.register().await {
             running.server.stop(Duration::ZERO).await;
             return Err(error);
@@ -104,9 +124,8 @@ impl Service {
         Ok(running)
     }
 
-    fn server(&self) -> Result<Server> {
-        let options = &self.options;
-        let protocols = self.named(&options.server_protocols)?;
+    fn server(&self, options: &Options) -> Result<Server> {
+        let protocols = self.named(options, &options.server_protocols)?;
         let mut core = CoreOptions::default();
         core.name.clone_from(&options.name);
         core.limits = options.limits;
@@ -115,7 +134,11 @@ impl Service {
         core.tasks = options.tasks.group();
         core.wrappers.clone_from(&options.handler_wrappers);
         let mut services = self.services.clone();
-        if options.debug && !services.iter().any(|service| service.descriptor().name == "Debug") {
+        if options.debug
+            && !services
+                .iter()
+                .any(|service| service.descriptor().name == "Debug")
+        {
             services.push(debug_service(core.counters.clone(), options.tasks.clone()));
         }
         let server = Server::new(Core::new(core, services)?, protocols)?;
@@ -128,10 +151,21 @@ impl Service {
     }
 
     /// What the registry is told.
-    fn entry(&self, server: &Server, address: &str, registry: &dyn Registry) -> registry::Service {
-        let options = &self.options;
+    fn entry(
+        &self,
+        options: &Options,
+        server: &Server,
+        address: &str,
+        registry: &dyn Registry,
+    ) -> registry::Service {
         let id = options.id.clone().unwrap_or_else(|| options.tasks.uuid());
-        let mut node = Node::new(format!("{}-{id}", options.name), options.advertise.clone().unwrap_or_else(|| reachable(address)));
+        let mut node = Node::new(
+            format!("{}-{id}", options.name),
+            options
+                .advertise
+                .clone()
+                .unwrap_or_else(|| reachable(address)),
+        );
         let protocols: Vec<_> = server.protocols().collect();
         // What Go Micro's nodes tell about themselves; Go reads `protocol` to choose an envelope.
         let tells = [
@@ -141,10 +175,15 @@ impl Service {
             ("protocol", "mucp"),
             ("protocols", &protocols.join(",")),
         ];
-        node.metadata = tells.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        node.metadata = tells
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         // Like Go Micro: what a person says about the node stays beside it, and cannot lie about it.
         for (key, value) in &options.metadata {
-            node.metadata.entry(key.clone()).or_insert_with(|| value.clone());
+            node.metadata
+                .entry(key.clone())
+                .or_insert_with(|| value.clone());
         }
         let mut entry = registry::Service::new(&options.name, &options.version);
         entry.endpoints = endpoints(&self.services);
@@ -153,26 +192,40 @@ impl Service {
         entry
     }
 
-    pub(super) fn registry_of(&self) -> Result<Arc<dyn Registry>> {
-        match &self.options.registry {
-            Some(registry) => Ok(registry.clone()),
-            None => super::default_registry(),
+    /// The one registry of the service's server and client.
+    pub(super) fn registry_of(&self, options: &Options) -> Result<Arc<dyn Registry>> {
+        if let Some(registry) = self.registry.get() {
+            return Ok(registry.clone());
         }
+        let registry = match &options.registry {
+            Some(registry) => registry.clone(),
+            None => default_registry(&options.tasks)?,
+        };
+        Ok(self.registry.get_or_init(|| registry).clone())
     }
 }
 
 /// The endpoints of all services, by name: the order in which Go Micro registers them.
 fn endpoints(services: &[Arc<dyn Dispatch>]) -> Vec<Endpoint> {
-    let mut endpoints: Vec<Endpoint> =
-        services.iter().flat_map(|service| service.descriptor().endpoints).map(Endpoint::from).collect();
+    let mut endpoints: Vec<Endpoint> = services
+        .iter()
+        .flat_map(|service| service.descriptor().endpoints)
+        .map(Endpoint::from)
+        .collect();
     endpoints.sort_by(|a, b| a.name.cmp(&b.name));
     endpoints
 }
 
 /// An address that another process of this machine can dial: loopback for "every interface".
 fn reachable(address: &str) -> String {
-    let Some((host, port)) = address.rsplit_once(':') else { return address.to_owned() };
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return address.to_owned();
+    };
+    match host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+    {
         Ok(ip) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
         _ => address.to_owned(),
     }
@@ -227,7 +280,10 @@ impl Running {
         sleep_until(Instant::now() + self.options.linger).await;
         let left = self.server.stop(self.options.drain).await;
         if left > 0 {
-            warn!(calls = left, "calls were cut off at the end of the drain limit");
+            warn!(
+                calls = left,
+                "calls were cut off at the end of the drain limit"
+            );
         }
         first.and(self.hooks.run_all(Moment::AfterStop).await)
     }
@@ -253,11 +309,17 @@ impl Running {
         if interval.is_zero() {
             return;
         }
-        let (registry, entry, ttl) = (self.registry.clone(), self.entry.clone(), self.options.register_ttl);
+        let (registry, entry, ttl) = (
+            self.registry.clone(),
+            self.entry.clone(),
+            self.options.register_ttl,
+        );
         self.heartbeat.spawn(async move {
             loop {
                 sleep_until(Instant::now() + interval).await;
-                if let Err(error) = bounded(registry.register(&entry, RegisterOptions::with_ttl(ttl))).await {
+                if let Err(error) =
+                    bounded(registry.register(&entry, RegisterOptions::with_ttl(ttl))).await
+                {
                     warn!(%error, "the registration could not be renewed");
                 }
             }
@@ -269,7 +331,8 @@ impl Running {
         let node = self.entry.nodes.first();
         let advertised = node.map_or("", |node| &node.address);
         let protocols: Vec<_> = self.server.protocols().collect();
-        let (name, protocols, registry) = (&self.entry.name, protocols.join(","), self.registry.name());
+        let (name, protocols, registry) =
+            (&self.entry.name, protocols.join(","), self.registry.name());
         let tls = if self.has_tls() { "on" } else { "off" };
         if tracing::dispatcher::has_been_set() {
             info!(service = %name, address = %self.address, advertised, registry, protocols, tls, "serving");
@@ -296,6 +359,9 @@ impl Running {
 async fn bounded(asked: impl Future<Output = Result<()>>) -> Result<()> {
     match timeout(REGISTRY_TIMEOUT, asked).await {
         Ok(answer) => answer,
-        Err(_) => Err(Error::timeout(ID, format!("the registry did not answer within {REGISTRY_TIMEOUT:?}"))),
+        Err(_) => Err(Error::timeout(
+            ID,
+            format!("the registry did not answer within {REGISTRY_TIMEOUT:?}"),
+        )),
     }
 }

@@ -94,7 +94,11 @@ fn with_ordered_maps(model: &Model, generated: &BTreeSet<String>) -> BTreeSet<St
         if ordered(&message) {
             found.insert(format!(".{}", message.full_name()));
         } else {
-            open.extend(message.child_messages().filter(|child| !child.is_map_entry()));
+            open.extend(
+                message
+                    .child_messages()
+                    .filter(|child| !child.is_map_entry()),
+            );
         }
     }
     found

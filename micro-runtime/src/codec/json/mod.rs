@@ -32,9 +32,6 @@ mod time;
 mod types;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 pub use types::Types;
 
 use bytes::{BufMut as _, Bytes, BytesMut};

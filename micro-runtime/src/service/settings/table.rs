@@ -9,7 +9,10 @@ use super::value::{
 #[derive(Debug)]
 #[cfg_attr(
     not(feature = "cli"),
-    expect(dead_code, reason = "the help and lists of flags are of the command line")
+    expect(
+        dead_code,
+        reason = "the help and lists of flags are of the command line"
+    )
 )]
 pub(super) struct Setting {
     /// The flag's name; the variable's is `MICRO_` and this in capitals.
