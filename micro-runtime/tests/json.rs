@@ -4,9 +4,13 @@
 #[deny(warnings, missing_docs, unreachable_pub)]
 #[path = "json/generated/mod.rs"]
 mod generated;
+#[path = "json/go.rs"]
+mod go;
 #[path = "json/property.rs"]
 mod property;
 #[path = "json/random.rs"]
 mod random;
+#[path = "json/rules.rs"]
+mod rules;
 #[path = "json/support.rs"]
 mod support;

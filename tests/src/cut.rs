@@ -114,8 +114,12 @@ impl Proxy {
     pub async fn let_go(&self) -> Result<(), String> {
         let mut open = self.shared.open.subscribe();
         let none = timeout(LETTING_GO, open.wait_for(|open| *open == 0)).await;
-        none.map(drop)
-            .map_err(|_| format!("the server keeps {} connections", *self.shared.open.borrow()))
+        none.map(drop).map_err(|_| {
+            format!(
+                "the server keeps {} connections",
+                *self.shared.open.borrow()
+            )
+        })
     }
 }
 

@@ -58,7 +58,8 @@ impl Program {
     /// The program with more flags.
     #[must_use]
     pub fn with(mut self, flags: &[&str]) -> Self {
-        self.flags.extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self.flags
+            .extend(flags.iter().map(|flag| (*flag).to_owned()));
         self
     }
 
@@ -184,7 +185,10 @@ impl Running {
     /// # Panics
     /// Where it is no server.
     pub fn port(&self) -> &str {
-        self.address.rsplit_once(':').expect("a server has a port").1
+        self.address
+            .rsplit_once(':')
+            .expect("a server has a port")
+            .1
     }
 
     /// The flag that makes a client call this server.
@@ -246,9 +250,13 @@ impl Running {
 
     /// What it was, once both outputs are closed; else it is killed.
     fn end(mut self) -> Ended {
-        let closed = matches!(self.lines.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected));
+        let closed = matches!(
+            self.lines.try_recv(),
+            Err(std::sync::mpsc::TryRecvError::Disconnected)
+        );
         if !closed {
-            self.seen.push(Line::Err("(killed: it ran for too long)".to_owned()));
+            self.seen
+                .push(Line::Err("(killed: it ran for too long)".to_owned()));
             let _ = self.child.kill();
         }
         let code = self.child.wait().ok().and_then(|status| status.code());
@@ -270,7 +278,9 @@ impl Running {
 
 impl fmt::Display for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.seen.iter().try_for_each(|line| writeln!(f, "  {}", line.text()))
+        self.seen
+            .iter()
+            .try_for_each(|line| writeln!(f, "  {}", line.text()))
     }
 }
 

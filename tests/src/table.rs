@@ -32,9 +32,17 @@ pub struct Row {
 /// The rows as Markdown.
 pub fn markdown(rows: &[Row]) -> String {
     let short = CONTENT_TYPES.map(|name| name.trim_start_matches("application/"));
-    let mut out = format!("| who calls whom | call | {} |\n|---|---|---|---|---|---|\n", short.join(" | "));
+    let mut out = format!(
+        "| who calls whom | call | {} |\n|---|---|---|---|---|---|\n",
+        short.join(" | ")
+    );
     let mut before = "";
-    for Row { direction, call, cells } in rows {
+    for Row {
+        direction,
+        call,
+        cells,
+    } in rows
+    {
         // A direction is named once.
         let shown = if *direction == before { "" } else { direction };
         before = direction;
@@ -89,7 +97,11 @@ mod tests {
             call: call.to_owned(),
             cells: ["ok", "ok", "ok", "no"].map(str::to_owned),
         };
-        let table = markdown(&[row("a to b", "hello"), row("a to b", "echo"), row("b to a", "echo")]);
+        let table = markdown(&[
+            row("a to b", "hello"),
+            row("a to b", "echo"),
+            row("b to a", "echo"),
+        ]);
         assert_eq!(table.lines().count(), 5);
         assert!(table.contains("|  | echo | ok | ok | ok | no |"));
         let text = format!("# Title\n{BEGIN}\n{table}{END}\nmore");

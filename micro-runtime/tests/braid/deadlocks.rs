@@ -16,7 +16,8 @@ const PIPE: usize = 4 * 1024;
 
 async fn all(tasks: Vec<tokio::task::JoinHandle<Result<()>>>) -> Result<()> {
     for task in tasks {
-        task.await.map_err(|error| Error::internal("test", error.to_string()))??;
+        task.await
+            .map_err(|error| Error::internal("test", error.to_string()))??;
     }
     Ok(())
 }
@@ -28,7 +29,14 @@ fn callers(say: &SayClient) -> Vec<tokio::task::JoinHandle<Result<()>>> {
             let say = say.clone();
             tokio::spawn(async move {
                 for i in 0..50 {
-                    let request = sized(if (caller + i) % 3 == 0 { "yield" } else { "echo" }, 8 * 1024);
+                    let request = sized(
+                        if (caller + i) % 3 == 0 {
+                            "yield"
+                        } else {
+                            "echo"
+                        },
+                        8 * 1024,
+                    );
                     assert_eq!(say.hello(request.clone()).await?, request);
                 }
                 Ok(())
@@ -43,7 +51,12 @@ fn streams(say: &SayClient) -> Vec<tokio::task::JoinHandle<Result<()>>> {
         .flat_map(|_| {
             let (count, sum) = (say.clone(), say.clone());
             let down = tokio::spawn(async move {
-                let mut replies = count.count(Word { number: 200, ..Word::default() }).await?;
+                let mut replies = count
+                    .count(Word {
+                        number: 200,
+                        ..Word::default()
+                    })
+                    .await?;
                 while let Some(reply) = replies.message().await? {
                     count.hello(sized("echo", reply.number as usize)).await?;
                 }
@@ -60,7 +73,9 @@ fn streams(say: &SayClient) -> Vec<tokio::task::JoinHandle<Result<()>>> {
                 while input.message().await?.is_some() {
                     sum.hello(sized("yield", 2000)).await?;
                 }
-                sends.await.map_err(|error| Error::internal("test", error.to_string()))?
+                sends
+                    .await
+                    .map_err(|error| Error::internal("test", error.to_string()))?
             });
             [down, both]
         })
@@ -71,7 +86,10 @@ async fn run(limits: Limits) {
     let net = Net::with(PIPE, limits);
     let mut tasks = callers(&net.say);
     tasks.extend(streams(&net.say));
-    timeout(LONG, all(tasks)).await.expect("it stands still").unwrap();
+    timeout(LONG, all(tasks))
+        .await
+        .expect("it stands still")
+        .unwrap();
     assert_eq!(net.pipes.dials.load(std::sync::atomic::Ordering::SeqCst), 1);
     assert_eq!(net.server.core().running(), 0);
 }
@@ -113,7 +131,9 @@ async fn calls_that_are_given_up_at_any_time_leave_nothing_behind() {
                     }
                     if i % 10 == 0 {
                         let stream = net.say.sum();
-                        if let Ok(Ok((mut out, input))) = timeout(wait, async { stream.await }).await {
+                        if let Ok(Ok((mut out, input))) =
+                            timeout(wait, async { stream.await }).await
+                        {
                             let _ = timeout(wait, out.send(request)).await;
                             drop(input);
                         }
@@ -123,7 +143,10 @@ async fn calls_that_are_given_up_at_any_time_leave_nothing_behind() {
             })
         })
         .collect();
-    timeout(LONG, all(tasks)).await.expect("it stands still").unwrap();
+    timeout(LONG, all(tasks))
+        .await
+        .expect("it stands still")
+        .unwrap();
     while net.server.core().running() > 0 {
         tokio::task::yield_now().await;
     }
@@ -134,7 +157,13 @@ async fn calls_that_are_given_up_at_any_time_leave_nothing_behind() {
 #[tokio::test]
 async fn a_stream_that_nobody_reads_does_not_hold_up_calls() -> Result<()> {
     let net = Net::with(PIPE, Limits::default());
-    let unread = net.say.count(Word { number: 100_000, ..Word::default() }).await?;
+    let unread = net
+        .say
+        .count(Word {
+            number: 100_000,
+            ..Word::default()
+        })
+        .await?;
     for _ in 0..500 {
         net.say.hello(sized("echo", 3000)).await?;
     }
@@ -159,7 +188,9 @@ async fn a_handler_that_calls_the_lock_of_its_own_sender_is_not_polled_under_it(
                     tokio::spawn(async move { call.await })
                 })
                 .collect();
-            net.probe.until(|probe| (count(&probe.started) - count(&probe.dropped)) == 10).await;
+            net.probe
+                .until(|probe| (count(&probe.started) - count(&probe.dropped)) == 10)
+                .await;
             net.probe.go.notify_waiters();
             for wait in waits {
                 wait.await.unwrap().unwrap();
@@ -184,5 +215,9 @@ async fn a_thousand_ready_handlers_are_answered_without_being_spawned() {
         call.await.unwrap().unwrap();
     }
     assert_eq!(net.tasks.running(), before);
-    assert_eq!(count(&net.probe.pending), 0, "handlers were pending that had nothing to wait for");
+    assert_eq!(
+        count(&net.probe.pending),
+        0,
+        "handlers were pending that had nothing to wait for"
+    );
 }

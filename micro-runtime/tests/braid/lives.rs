@@ -26,7 +26,10 @@ async fn one_connection_is_dialled_for_all_and_only_when_needed() -> Result<()> 
         net.say.hello(word("b")).into_future(),
         net.say.hello(word("c")).into_future(),
     );
-    assert_eq!((a?.text, b?.text, c?.text), ("a".into(), "b".into(), "c".into()));
+    assert_eq!(
+        (a?.text, b?.text, c?.text),
+        ("a".into(), "b".into(), "c".into())
+    );
     assert_eq!(dials(&net), 1);
     Ok(())
 }
@@ -35,9 +38,15 @@ async fn one_connection_is_dialled_for_all_and_only_when_needed() -> Result<()> 
 async fn a_failed_dial_is_told_to_all_who_wait_and_not_kept() -> Result<()> {
     let net = Net::new();
     net.pipes.down.store(true, Ordering::SeqCst);
-    let (a, b) = tokio::join!(net.say.hello(word("a")).into_future(), net.say.hello(word("b")).into_future());
+    let (a, b) = tokio::join!(
+        net.say.hello(word("a")).into_future(),
+        net.say.hello(word("b")).into_future()
+    );
     for error in [a.unwrap_err(), b.unwrap_err()] {
-        assert_eq!((error.id(), error.code(), error.is_unprocessed()), ("go.micro.client", 500, true));
+        assert_eq!(
+            (error.id(), error.code(), error.is_unprocessed()),
+            ("go.micro.client", 500, true)
+        );
     }
     assert_eq!(dials(&net), 1);
     net.pipes.down.store(false, Ordering::SeqCst);
@@ -53,7 +62,10 @@ async fn a_peer_that_says_nothing_is_given_up_after_the_dial_timeout() {
     let channel = channel(pipes, &tasks, "silent");
     let say = client(&channel);
     let before = tokio::time::Instant::now();
-    let (error, io) = tokio::join!(async { say.hello(word("x")).await.unwrap_err() }, dialled.recv());
+    let (error, io) = tokio::join!(
+        async { say.hello(word("x")).await.unwrap_err() },
+        dialled.recv()
+    );
     assert_eq!(before.elapsed(), Duration::from_secs(5));
     assert!(error.is_unprocessed(), "{error}");
     drop(io);
@@ -82,13 +94,25 @@ async fn losing_the_connection_fails_what_was_sent_and_the_next_call_dials_anew(
     let tasks = Tasks::new();
     let server_tasks = tasks.group();
     let probe = Arc::default();
-    let server = crate::net::server(crate::say::Say(Arc::clone(&probe)), Limits::default(), &server_tasks);
+    let server = crate::net::server(
+        crate::say::Say(Arc::clone(&probe)),
+        Limits::default(),
+        &server_tasks,
+    );
     let channel = channel(pipes, &tasks, "server");
     let say = client(&channel);
     let mut waits = Box::pin(say.hello(word("wait")).into_future());
     let (_, mut replies) = tokio::join!(
         async { server.attach(Connection::new(dialled.recv().await.unwrap(), "a", "b")) },
-        async { say.count(Word { text: "wait".into(), number: 2, ..Word::default() }).await.unwrap() }
+        async {
+            say.count(Word {
+                text: "wait".into(),
+                number: 2,
+                ..Word::default()
+            })
+            .await
+            .unwrap()
+        }
     );
     tokio::select! {
         biased;
@@ -97,11 +121,20 @@ async fn losing_the_connection_fails_what_was_sent_and_the_next_call_dials_anew(
     }
     server_tasks.abort_all();
     let error = waits.await.unwrap_err();
-    assert_eq!((error.id(), error.code()), ("go.micro.client.transport", 500));
-    assert_eq!((error.detail(), error.is_unprocessed()), ("unexpected EOF", false));
+    assert_eq!(
+        (error.id(), error.code()),
+        ("go.micro.client.transport", 500)
+    );
+    assert_eq!(
+        (error.detail(), error.is_unprocessed()),
+        ("unexpected EOF", false)
+    );
     assert!(replies.message().await?.is_some());
     assert!(replies.message().await?.is_some());
-    assert_eq!(replies.message().await.unwrap_err().detail(), "unexpected EOF");
+    assert_eq!(
+        replies.message().await.unwrap_err().detail(),
+        "unexpected EOF"
+    );
 
     let server = crate::net::server(crate::say::Say(probe), Limits::default(), &tasks);
     let (again, ()) = tokio::join!(say.hello(word("again")).into_future(), async {
@@ -121,7 +154,14 @@ async fn a_caller_that_is_gone_takes_its_handlers_with_it() {
             tokio::spawn(async move { call.await })
         })
         .collect();
-    let stream = say.count(Word { text: "wait".into(), number: 1, ..Word::default() }).await.unwrap();
+    let stream = say
+        .count(Word {
+            text: "wait".into(),
+            number: 1,
+            ..Word::default()
+        })
+        .await
+        .unwrap();
     net.probe.until(|probe| count(&probe.started) == 11).await;
     // The process ends: its tasks, and with them its end of the pipe.
     drop((channel, say));
@@ -141,12 +181,16 @@ async fn a_connection_that_breaks_takes_its_handlers_with_it() {
     let channel = channel(pipes, &client_tasks, "server");
     let say = client(&channel);
     let call = tokio::spawn(async move { say.hello(word("wait")).await });
-    net.server.attach(Connection::new(dialled.recv().await.unwrap(), "a", "b"));
+    net.server
+        .attach(Connection::new(dialled.recv().await.unwrap(), "a", "b"));
     net.probe.until(|probe| count(&probe.started) == 1).await;
     client_tasks.abort_all();
     net.probe.until(|probe| count(&probe.dropped) == 1).await;
     let error = call.await.unwrap().unwrap_err();
-    assert_eq!((error.id(), error.is_unprocessed()), ("go.micro.client.transport", false));
+    assert_eq!(
+        (error.id(), error.is_unprocessed()),
+        ("go.micro.client.transport", false)
+    );
 }
 
 #[tokio::test]
@@ -173,7 +217,11 @@ async fn draining_lets_calls_end_and_sends_new_ones_elsewhere() -> Result<()> {
     assert!(error.is_unprocessed(), "{error}");
     assert_eq!(dials(&net), 2);
     // The open ones go on to their end.
-    out.send(Word { number: 4, ..Word::default() }).await?;
+    out.send(Word {
+        number: 4,
+        ..Word::default()
+    })
+    .await?;
     assert_eq!(input.message().await?.unwrap().number, 4);
     net.probe.go.notify_waiters();
     assert_eq!(waits.await?.text, "wait");
@@ -193,15 +241,35 @@ async fn a_call_that_crosses_the_goaway_is_unprocessed() {
         let mut peer = crate::raw::Raw::server(dialled.recv().await.unwrap()).await;
         let first = peer.next().await.unwrap();
         let second = peer.next().await.unwrap();
-        assert_eq!((first.kind, second.kind), (crate::raw::CALL, crate::raw::CALL));
+        assert_eq!(
+            (first.kind, second.kind),
+            (crate::raw::CALL, crate::raw::CALL)
+        );
         // One was taken, the other not; then the server is gone.
-        peer.send(crate::raw::GOAWAY, 0, 0, (0, 0), &crate::raw::goaway(1, 0, "the server stops")).await;
+        peer.send(
+            crate::raw::GOAWAY,
+            0,
+            0,
+            (0, 0),
+            &crate::raw::goaway(1, 0, "the server stops"),
+        )
+        .await;
     };
-    let (first, second, ()) =
-        tokio::join!(say.hello(word("a")).into_future(), say.hello(word("b")).into_future(), server);
+    let (first, second, ()) = tokio::join!(
+        say.hello(word("a")).into_future(),
+        say.hello(word("b")).into_future(),
+        server
+    );
     let (first, second) = (first.unwrap_err(), second.unwrap_err());
-    assert_eq!((first.id(), first.is_unprocessed()), ("go.micro.client.transport", false));
-    assert_eq!((second.code(), second.is_unprocessed()), (503, true), "{second}");
+    assert_eq!(
+        (first.id(), first.is_unprocessed()),
+        ("go.micro.client.transport", false)
+    );
+    assert_eq!(
+        (second.code(), second.is_unprocessed()),
+        (503, true),
+        "{second}"
+    );
 }
 
 #[tokio::test]
@@ -217,11 +285,21 @@ async fn a_call_behind_what_was_written_is_unprocessed() {
         }
         drop(peer);
     };
-    let data = Word { data: Bytes::from(vec![0; 10_000]), ..Word::default() };
-    let (first, second, ()) =
-        tokio::join!(say.hello(data.clone()).into_future(), say.hello(data).into_future(), server);
+    let data = Word {
+        data: Bytes::from(vec![0; 10_000]),
+        ..Word::default()
+    };
+    let (first, second, ()) = tokio::join!(
+        say.hello(data.clone()).into_future(),
+        say.hello(data).into_future(),
+        server
+    );
     let (first, second) = (first.unwrap_err(), second.unwrap_err());
-    assert_eq!((first.id(), first.is_unprocessed()), ("go.micro.client.transport", false), "partly written");
+    assert_eq!(
+        (first.id(), first.is_unprocessed()),
+        ("go.micro.client.transport", false),
+        "partly written"
+    );
     assert!(second.is_unprocessed(), "none of it was written: {second}");
 }
 
@@ -232,7 +310,11 @@ async fn a_closed_channel_refuses_calls_and_lets_streams_end() -> Result<()> {
     net.channel.close();
     let error = net.say.hello(word("x")).await.unwrap_err();
     assert!(error.is_unprocessed());
-    out.send(Word { number: 2, ..Word::default() }).await?;
+    out.send(Word {
+        number: 2,
+        ..Word::default()
+    })
+    .await?;
     assert_eq!(input.message().await?.unwrap().number, 2);
     out.finish().await?;
     assert!(input.message().await?.is_none());
@@ -256,16 +338,33 @@ async fn a_peer_that_does_not_read_is_given_up() {
     // Replies of 64 KiB each, none of which is read: the server stops reading, and then serving.
     let mut refused = false;
     for i in 0..1000 {
-        let call = crate::raw::call(&["/test.Say/Hello", "application/protobuf", "s"], &crate::raw::reply_of(64 * 1024));
+        let call = crate::raw::call(
+            &["/test.Say/Hello", "application/protobuf", "s"],
+            &crate::raw::reply_of(64 * 1024),
+        );
         let flags = crate::raw::NAMES | crate::raw::BODY | crate::raw::LAST;
-        if peer.try_send(crate::raw::CALL, flags, u16::MAX, (i % 1000, i / 1000), &call).await.is_err() {
+        if peer
+            .try_send(
+                crate::raw::CALL,
+                flags,
+                u16::MAX,
+                (i % 1000, i / 1000),
+                &call,
+            )
+            .await
+            .is_err()
+        {
             refused = true;
             break;
         }
     }
     assert!(refused, "it would read for ever");
     assert!(before.elapsed() >= Duration::from_secs(7));
-    assert!(count(&net.probe.started) < 20, "{} replies were kept", count(&net.probe.started));
+    assert!(
+        count(&net.probe.started) < 20,
+        "{} replies were kept",
+        count(&net.probe.started)
+    );
     assert_eq!(net.server.core().running(), 0);
 }
 
@@ -276,14 +375,33 @@ async fn the_clients_own_client_speaks_it_too() -> Result<()> {
     let net = Net::new();
     let registry = Memory::default();
     let mut node = Node::new("test.say-1", "server:1");
-    node.metadata.insert("protocols".into(), "braid,mucp".into());
+    node.metadata
+        .insert("protocols".into(), "braid,mucp".into());
     let service = Service::new("test.say", "1").with_nodes(vec![node]);
-    registry.register(&service, RegisterOptions::default()).await?;
-    let options = ClientOptions::new(Arc::new(registry), net.pipes.clone(), vec![Arc::new(micro_runtime::protocol::Braid)]);
+    registry
+        .register(&service, RegisterOptions::default())
+        .await?;
+    let options = ClientOptions::new(
+        Arc::new(registry),
+        net.pipes.clone(),
+        vec![Arc::new(micro_runtime::protocol::Braid)],
+    );
     let say = crate::say::SayClient(Client::new(options)?.target("test.say"));
-    let reply = say.hello(word("metadata")).metadata("k", "v").full().await?;
-    assert_eq!((&*reply.message.text, reply.trailers.get("took")), ("k=v;", Some("long")));
-    let mut replies = say.count(Word { number: 10, ..Word::default() }).await?;
+    let reply = say
+        .hello(word("metadata"))
+        .metadata("k", "v")
+        .full()
+        .await?;
+    assert_eq!(
+        (&*reply.message.text, reply.trailers.get("took")),
+        ("k=v;", Some("long"))
+    );
+    let mut replies = say
+        .count(Word {
+            number: 10,
+            ..Word::default()
+        })
+        .await?;
     let mut seen = 0;
     while replies.message().await?.is_some() {
         seen += 1;

@@ -49,7 +49,9 @@ pub fn frame(kind: u8, flags: u8, route: u16, id: (u32, u32), payload: &[u8]) ->
 /// What a HELLO of version 1 says: calls, message, window, metadata, pairs.
 pub fn hello(limits: [u32; 5]) -> Vec<u8> {
     let mut out = 1_u16.to_le_bytes().to_vec();
-    limits.iter().for_each(|limit| out.extend(limit.to_le_bytes()));
+    limits
+        .iter()
+        .for_each(|limit| out.extend(limit.to_le_bytes()));
     out
 }
 
@@ -93,7 +95,12 @@ pub fn goaway(taken: u64, code: u16, reason: &str) -> Vec<u8> {
 /// `Word { text, number }`, encoded.
 pub fn message(text: &str, number: u64) -> Vec<u8> {
     use micro_runtime::codegen::prost::Message;
-    crate::say::Word { text: text.into(), number, ..Default::default() }.encode_to_vec()
+    crate::say::Word {
+        text: text.into(),
+        number,
+        ..Default::default()
+    }
+    .encode_to_vec()
 }
 
 /// A request for a reply of `size` bytes.
@@ -126,7 +133,9 @@ impl Raw {
     }
 
     pub async fn send(&mut self, kind: u8, flags: u8, route: u16, id: (u32, u32), payload: &[u8]) {
-        self.try_send(kind, flags, route, id, payload).await.unwrap();
+        self.try_send(kind, flags, route, id, payload)
+            .await
+            .unwrap();
     }
 
     pub async fn try_send(
@@ -137,7 +146,9 @@ impl Raw {
         id: (u32, u32),
         payload: &[u8],
     ) -> std::io::Result<()> {
-        self.io.write_all(&frame(kind, flags, route, id, payload)).await
+        self.io
+            .write_all(&frame(kind, flags, route, id, payload))
+            .await
     }
 
     /// The next frame; `None` at the end.

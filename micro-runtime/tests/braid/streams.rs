@@ -209,10 +209,7 @@ async fn dropping_both_halves_drops_the_handler_and_not_the_connection() -> Resu
         "an upload that was not finished is no upload"
     );
     assert_eq!(net.say.hello(word("x")).await?.text, "x");
-    assert_eq!(
-        net.pipes.dials.load(std::sync::atomic::Ordering::SeqCst),
-        1
-    );
+    assert_eq!(net.pipes.dials.load(std::sync::atomic::Ordering::SeqCst), 1);
     Ok(())
 }
 

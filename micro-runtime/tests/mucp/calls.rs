@@ -88,7 +88,12 @@ async fn all_four_kinds_work_over_memory_and_tcp() {
 #[tokio::test]
 async fn a_node_from_before_protocol_metadata_gets_envelopes() {
     let server = serve().await;
-    let greeter = client(&Mucp::default(), &server.address, server.environment(), true);
+    let greeter = client(
+        &Mucp::default(),
+        &server.address,
+        server.environment(),
+        true,
+    );
     for content_type in ["application/protobuf", "application/json"] {
         let request = HelloRequest {
             name: "John".into(),

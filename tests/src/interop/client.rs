@@ -43,6 +43,7 @@ impl Caller {
         }
         let mut service = with_registry(Service::new("micro-interop"), &args)?
             .client_protocols([args.protocol.as_str()])
+            .codec(kitchen::json().for_client())
             .content_type(args.content_type.clone())
             .retries(args.retries);
         if let Some(tls) = tls(&args)? {
@@ -59,7 +60,11 @@ impl Caller {
     pub(super) fn with<K>(&self, call: client::Call<K>) -> client::Call<K> {
         let args = &*self.args;
         let mut call = call;
-        for address in args.address.split(',').filter(|address| !address.is_empty()) {
+        for address in args
+            .address
+            .split(',')
+            .filter(|address| !address.is_empty())
+        {
             call = call.address(address.to_owned());
         }
         for (key, value) in &args.metadata {

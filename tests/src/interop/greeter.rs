@@ -71,9 +71,17 @@ impl Handlers for Greeter {
     async fn sleep(&self, cx: &Context, request: SleepRequest) -> Result<HelloResponse> {
         let mut traced = self.trace.then(|| Traced::begin(cx));
         let slept = match &self.next {
-            Some(next) => next.greeter.sleep(request).address(next.address.clone()).await,
+            Some(next) => {
+                next.greeter
+                    .sleep(request)
+                    .address(next.address.clone())
+                    .await
+            }
             None => {
-                sleep(Duration::from_millis(u64::try_from(request.ms).unwrap_or(0))).await;
+                sleep(Duration::from_millis(
+                    u64::try_from(request.ms).unwrap_or(0),
+                ))
+                .await;
                 Ok(HelloResponse {
                     msg: "slept".to_owned(),
                 })
@@ -87,7 +95,11 @@ impl Handlers for Greeter {
 
     async fn echo(&self, cx: &Context, request: EchoRequest) -> Result<EchoResponse> {
         if let Some(next) = &self.next {
-            return next.greeter.echo(request).address(next.address.clone()).await;
+            return next
+                .greeter
+                .echo(request)
+                .address(next.address.clone())
+                .await;
         }
         Ok(EchoResponse {
             metadata: cx

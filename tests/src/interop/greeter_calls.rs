@@ -49,7 +49,10 @@ async fn one(caller: Caller, call: Call, left_open: LeftOpen) -> Result<(), Fail
         }
         Call::Fail => {
             let (kind, detail) = (args.arg.clone(), args.arg2.clone());
-            match caller.with(greeter.fail(FailRequest { kind, detail })).await {
+            match caller
+                .with(greeter.fail(FailRequest { kind, detail }))
+                .await
+            {
                 Ok(reply) => show(&reply),
                 Err(error) => {
                     caller.say(format_args!("PARSED {}", error.to_json()));
@@ -57,7 +60,11 @@ async fn one(caller: Caller, call: Call, left_open: LeftOpen) -> Result<(), Fail
                 }
             }
         }
-        Call::Sleep => show(&caller.with(greeter.sleep(SleepRequest { ms: number })).await?),
+        Call::Sleep => show(
+            &caller
+                .with(greeter.sleep(SleepRequest { ms: number }))
+                .await?,
+        ),
         Call::Echo => {
             let key = args.arg.clone();
             show(&caller.with(greeter.echo(EchoRequest { key })).await?);

@@ -1,12 +1,13 @@
 //! The kitchen: its handlers and the calls of its client, those of the Go peer.
 
+use micro_runtime::codec::{JsonCodec, Types};
 use micro_runtime::{Context, Error, Result};
 
 use super::args::Call;
 use super::client::{Caller, Failure};
 use super::server::wrong;
 use crate::proto::kitchen::{
-    CheckRequest, CheckResponse, Dish, Kitchen as Handlers, KitchenClient, MakeRequest,
+    CheckRequest, CheckResponse, Dish, Kitchen as Handlers, KitchenClient, MakeRequest, dish,
 };
 use crate::recipes;
 
@@ -31,6 +32,12 @@ impl Handlers for Kitchen {
             difference: difference.unwrap_or_default(),
         })
     }
+}
+
+/// `application/json` that unfolds the dishes' messages from an `Any`, as Go does.
+pub(super) fn json() -> JsonCodec {
+    let types = Types::new().with::<Dish>().with::<dish::Inner>();
+    JsonCodec::original_names("application/json").with_types(types)
 }
 
 fn unknown(id: &'static str, recipe: &str) -> Error {
@@ -78,7 +85,9 @@ async fn one(caller: Caller, call: Call, recipe: String) -> Result<(), Failure> 
         }
         // Without a dish of ours: the server's answer to an unknown recipe is of interest.
         Call::Make => {
-            let request = MakeRequest { recipe: recipe.clone() };
+            let request = MakeRequest {
+                recipe: recipe.clone(),
+            };
             let made = caller.with(kitchen.make(request)).await.map_err(parsed)?;
             recipes::difference(&dish?, &made)
         }

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Args, RegistryName, ServiceName};
 use super::greeter::Greeter;
-use super::kitchen::Kitchen;
+use super::kitchen::{self, Kitchen};
 use super::tally::Counter;
 use crate::proto::greeter::GreeterServer;
 use crate::proto::kitchen::KitchenServer;
@@ -44,7 +44,9 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
             let greeter = Greeter::new(args)?;
             service.handle(GreeterServer::new(greeter))
         }
-        ServiceName::Kitchen => service.handle(KitchenServer::new(Kitchen)),
+        ServiceName::Kitchen => service
+            .codec(kitchen::json())
+            .handle(KitchenServer::new(Kitchen)),
         ServiceName::Tally => service.handle(TallyServer::new(Counter::default())),
     };
     let mut terminate = signal(SignalKind::terminate())?;

@@ -45,9 +45,11 @@ fn of_values(path: &str, want: &Value, got: &Value) -> Option<String> {
                     got.len()
                 ));
             }
-            return want.iter().zip(got).enumerate().find_map(|(at, (want, got))| {
-                of_values(&format!("{path}[{at}]"), want, got)
-            });
+            return want
+                .iter()
+                .zip(got)
+                .enumerate()
+                .find_map(|(at, (want, got))| of_values(&format!("{path}[{at}]"), want, got));
         }
         (Value::Map(want), Value::Map(got)) => {
             if want.len() != got.len() {

@@ -89,9 +89,7 @@ pub(super) const NAMED: [Recipe; 43] = [
     ("oneof_timestamp", || {
         choice(Choice::TimestampChoice(timestamp(1_700_000_000, 5)))
     }),
-    ("oneof_zero", || {
-        choice(Choice::StringChoice(String::new()))
-    }),
+    ("oneof_zero", || choice(Choice::StringChoice(String::new()))),
     ("optional", || Dish {
         optional_int32: Some(0),
         optional_string: Some(String::new()),
@@ -388,7 +386,14 @@ fn full() -> Dish {
         ..Dish::default()
     };
     for part in [
-        "names", "list", "map", "wrapper", "struct", "any", "fieldmask", "empty",
+        "names",
+        "list",
+        "map",
+        "wrapper",
+        "struct",
+        "any",
+        "fieldmask",
+        "empty",
     ] {
         let part = super::make(part).expect("it is in the table above");
         dish.merge(part.encode_to_vec().as_slice())

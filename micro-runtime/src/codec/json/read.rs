@@ -14,7 +14,7 @@ use super::fault::{Fault, Kind, Result, Short};
 use super::lex::{Lexer, Token};
 use super::number::{self, Integer};
 use super::{Types, mask, time};
-use crate::codec::form::{Fields, Form, Key, KnownMut, MapMut, Meaning, Shape, Slot};
+use crate::codec::form::{Enum, Fields, Form, Key, KnownMut, MapMut, Meaning, Shape, Slot};
 
 /// Go's encoder pads, the URL alphabet often does not; the bits left over carry nothing.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -22,6 +22,13 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_allow_trailing_bits(true);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// The one enum that is null in JSON; some writers give its name.
+const NULL_VALUE: Enum = Enum::new(
+    "google.protobuf.NullValue",
+    |number| (number == 0).then_some("NULL_VALUE"),
+    |name| (name == "NULL_VALUE").then_some(0),
+);
 
 /// How many `Any` may lie in each other: each is read twice, for its type and for its content.
 const ANYS: u8 = 8;
@@ -423,8 +430,10 @@ impl<'a> Reader<'a> {
 
     fn int32(&mut self, meaning: Meaning, token: Token) -> Result<i32> {
         let narrow = |number: Integer| i32::try_from(number.signed()?).ok();
-        let Meaning::Enum(names) = meaning else {
-            return self.integer(token, "int32", narrow);
+        let names = match meaning {
+            Meaning::Enum(names) => names,
+            Meaning::Null => &NULL_VALUE,
+            _ => return self.integer(token, "int32", narrow),
         };
         let unknown = |value: &str| {
             let text = format!("unknown value {value} for enum {}", names.name());

@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
             }
             (scalar, Meaning::Wrapper) if self.go() => {
                 self.open(b'{')?;
-                if !is_zero(scalar) {
+                if !self.is_empty(scalar) {
                     self.raw("\"value\":");
                     self.scalar(scalar)?;
                 }
@@ -114,7 +114,7 @@ impl<'a> Writer<'a> {
                 continue;
             }
             let view = message.field(index).map_or(View::Absent, Form::view);
-            if matches!(view, View::Absent) || (!field.has_presence() && is_empty(view)) {
+            if matches!(view, View::Absent) || (!field.has_presence() && self.is_empty(view)) {
                 continue;
             }
             self.comma(std::mem::replace(some, true));
@@ -126,6 +126,26 @@ impl<'a> Writer<'a> {
                 .map_err(|fault| fault.at(shape.name(), field.name()))?;
         }
         Ok(())
+    }
+
+    /// Whether a field without presence need not be written.
+    fn is_empty(&self, view: View<'_>) -> bool {
+        match view {
+            View::Absent => true,
+            View::Bool(value) => !value,
+            View::I32(number) => number == 0,
+            View::I64(number) => number == 0,
+            View::U32(number) => number == 0,
+            View::U64(number) => number == 0,
+            // Minus zero is a value of its own, save to Go.
+            View::F32(number) => number.to_bits() == 0 || (self.go() && number == 0.0),
+            View::F64(number) => number.to_bits() == 0 || (self.go() && number == 0.0),
+            View::Text(text) => text.is_empty(),
+            View::Bytes(bytes) => bytes.is_empty(),
+            View::List(list) => list.is_empty(),
+            View::Map(map) => map.is_empty(),
+            View::Message(_) | View::Known(_) => false,
+        }
     }
 
     /// A oneof as Go's `encoding/json` writes the interface that holds it, set or not.
@@ -471,31 +491,5 @@ fn escaped(byte: u8, bytes: &[u8], at: usize, html: bool) -> usize {
         // U+2028 and U+2029.
         0xe2 if html && matches!(bytes.get(at + 1..at + 3), Some([0x80, 0xa8 | 0xa9])) => 3,
         _ => 0,
-    }
-}
-
-/// Whether a field without presence need not be written.
-fn is_empty(view: View<'_>) -> bool {
-    match view {
-        View::List(list) => list.is_empty(),
-        View::Map(map) => map.is_empty(),
-        view => is_zero(view),
-    }
-}
-
-fn is_zero(view: View<'_>) -> bool {
-    match view {
-        View::Absent => true,
-        View::Bool(value) => !value,
-        View::I32(number) => number == 0,
-        View::I64(number) => number == 0,
-        View::U32(number) => number == 0,
-        View::U64(number) => number == 0,
-        // Minus zero is a value of its own.
-        View::F32(number) => number.to_bits() == 0,
-        View::F64(number) => number.to_bits() == 0,
-        View::Text(text) => text.is_empty(),
-        View::Bytes(bytes) => bytes.is_empty(),
-        View::Message(_) | View::List(_) | View::Map(_) | View::Known(_) => false,
     }
 }

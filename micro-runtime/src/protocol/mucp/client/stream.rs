@@ -98,10 +98,7 @@ pub(super) async fn open(
     });
     let mut reply = Reply::new(Body::Stream(RawStream {
         send: Box::new(Send(link.clone())),
-        receive: Box::new(Receive {
-            link,
-            timer: None,
-        }),
+        receive: Box::new(Receive { link, timer: None }),
     }));
     reply.peer = Some(peer);
     Ok(reply)
