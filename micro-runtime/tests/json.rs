@@ -1,6 +1,8 @@
 //! Protobuf JSON: three dialects, one form.
 #![allow(missing_docs, unreachable_pub)]
 
+#[path = "json/fuzz.rs"]
+mod fuzz;
 #[deny(warnings, missing_docs, unreachable_pub)]
 #[path = "json/generated/mod.rs"]
 mod generated;
