@@ -452,8 +452,7 @@ impl Service {
 
     /// The user's protocols and the built-in ones, best first.
     fn protocols(options: &Options) -> Vec<Arc<dyn Protocol>> {
-        let built_in: [Arc<dyn Protocol>; 2] =
-            [Arc::new(Braid::default()), Arc::new(Mucp::default())];
+        let built_in: [Arc<dyn Protocol>; 2] = [Arc::new(Braid), Arc::new(Mucp::default())];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
         for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
             if !protocols
