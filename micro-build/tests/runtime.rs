@@ -33,6 +33,16 @@ fn the_messages_of_json_tests_are_up_to_date() {
         .include(root().join("tests/proto"))
         .bytes(".forms.Odd.shared")
         .btree_map(".forms.Odd.ordered")
-        .compile(&[root().join("tests/proto/kitchen.proto"), protos.join("forms.proto")])
+        .compile(&[
+            root().join("tests/proto/kitchen.proto"),
+            protos.join("forms.proto"),
+        ])
+        .unwrap();
+}
+
+#[test]
+fn the_greeter_of_mucp_tests_is_up_to_date() {
+    builder("micro-runtime/tests/mucp/generated")
+        .compile(&[root().join("tests/proto/greeter.proto")])
         .unwrap();
 }

@@ -42,8 +42,8 @@
 //! # Names
 //! Messages are named as prost names them. A service `Say` gives the trait `Say`, `SayServer` and
 //! `SayClient`; where a message has one of these names, all three take the suffix `Service`, and a
-//! warning says so. The methods `New`, `Local`, `FromTarget` and `Clone` become `new_`, `local_`,
-//! `from_target_` and `clone_`, since a client has methods with these names.
+//! warning says so. The methods `New`, `Local`, `FromTarget`, `Clone`, `Into` and `TryInto` get an
+//! underscore, `new_` and so on, since a client has methods with these names.
 
 mod clashes;
 mod descriptor;

@@ -4,7 +4,7 @@
 //! server it is handed a connection whose first bytes it has recognised, and serves it with what
 //! [`Core`] offers. `mucp` is Go Micro's; `braid` is ours.
 
-//TMP pub mod braid;
+pub mod braid;
 pub(crate) mod http1;
 pub mod mucp;
 
@@ -22,7 +22,7 @@ use crate::router::Core;
 use crate::tasks::Tasks;
 use crate::transport::{Borrowed, Connection, Transport};
 
-//TMP pub use braid::Braid;
+pub use braid::Braid;
 
 /// Frames calls: one value serves for all connections of a client or a server.
 #[async_trait]

@@ -25,7 +25,7 @@ use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result};
 use crate::metadata::Text;
 use crate::protocol::Protocol;
-//TMP
+use crate::protocol::braid::Braid;
 use crate::protocol::mucp::Mucp;
 
 use crate::registry::Registry;
@@ -425,7 +425,15 @@ impl Service {
         let options = self.effective()?;
         let protocols = self.named(&options, &options.client_protocols)?;
         let registry = self.registry_of(&options)?;
+        let first = protocols.first().map(|protocol| protocol.name());
+        let mucp = protocols.iter().any(|protocol| protocol.name() == "mucp");
         let mut client = ClientOptions::new(registry, options.transport.clone(), protocols);
+        // A client that was told not to speak mucp does not, to nodes that say nothing either.
+        if let Some(first) = first
+            && !mucp
+        {
+            client.fallback = first;
+        }
         client.tasks = options.tasks.clone();
         client.codecs = options.codecs(Codecs::client());
         client.content_type = options.content_type.clone();
@@ -444,7 +452,8 @@ impl Service {
 
     /// The user's protocols and the built-in ones, best first.
     fn protocols(options: &Options) -> Vec<Arc<dyn Protocol>> {
-        let built_in: [Arc<dyn Protocol>; 1] = [Arc::new(Mucp::default())];
+        let built_in: [Arc<dyn Protocol>; 2] =
+            [Arc::new(Braid::default()), Arc::new(Mucp::default())];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
         for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
             if !protocols

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Channel, Destination, Environment, Protocol, Recognised};
-use crate::server::Core;
+use crate::router::Core;
 use crate::transport::Connection;
 
 /// Our own multiplexed protocol, version 1.

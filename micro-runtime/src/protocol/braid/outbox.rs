@@ -167,7 +167,9 @@ impl<S: Beside> Outbox<S> {
     ) -> Result<T, Refused> {
         loop {
             match self.append(Room::Needed, &mut write) {
-                Err(Refused::Full) => self.room().await,
+                Err(Refused::Full) => {
+                    self.room().await;
+                }
                 other => return other,
             }
         }
@@ -183,13 +185,17 @@ impl<S: Beside> Outbox<S> {
         }
     }
 
-    /// Waits until the queue is below the high-water mark, or over. Cancel safe.
-    pub(super) async fn room(&self) {
+    /// Waits until the queue is below the high-water mark; says whether the connection goes on.
+    /// Cancel safe.
+    pub(super) async fn room(&self) -> bool {
         loop {
             let mut emptied = std::pin::pin!(self.room.notified());
             emptied.as_mut().enable();
-            if !self.is_full() {
-                return;
+            {
+                let out = self.lock();
+                if out.ends != Ends::No || out.queue.len() < HIGH_WATER {
+                    return out.ends == Ends::No;
+                }
             }
             emptied.await;
         }

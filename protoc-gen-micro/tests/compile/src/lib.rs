@@ -25,6 +25,11 @@ case!(deprecated);
 case!(docs);
 case!(routes);
 
+/// The golden files, from the source tree.
+pub mod golden {
+    micro_runtime::include_protos!("../golden/mod.rs");
+}
+
 /// A case for each option.
 pub mod options {
     case!(no_client);

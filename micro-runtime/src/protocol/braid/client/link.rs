@@ -12,9 +12,7 @@ use tracing::debug;
 
 use super::super::error::read_error;
 use super::super::fault::Fault;
-use super::super::fields::{
-    Fields, Goaway, message, write_hello, write_metadata, write_short_text,
-};
+use super::super::fields::{Fields, Goaway, message, write_hello, write_metadata};
 use super::super::flow::Flow;
 use super::super::inbox::Inbox;
 use super::super::outbox::{Closed, Flush, Outbox, Refused, Room};
@@ -276,13 +274,17 @@ impl Link {
 
     /// Frees a call's place, and tells the peer where it was still in flight.
     pub(super) fn give_up(&self, id: CallId) {
-        let removed = self.calls.remove(id);
-        if removed == Removed::InFlight {
-            let _ = self.out.append(Room::Ignored, |queue, waiting, _| {
-                waiting.ending.retain(|ending| *ending != id);
-                queue.frame(Head::new(Kind::Cancel, 0, id), &Bytes::new(), |_| {});
-                ((), Flush::Soon)
-            });
+        let told = self.out.append(Room::Ignored, |queue, waiting, _| {
+            // Under the queue's lock: the next call in this place must come after the CANCEL.
+            if self.calls.remove(id) == Removed::Over {
+                return ((), Flush::Held);
+            }
+            waiting.ending.retain(|ending| *ending != id);
+            queue.frame(Head::new(Kind::Cancel, 0, id), &Bytes::new(), |_| {});
+            ((), Flush::Soon)
+        });
+        if told.is_err() {
+            self.calls.remove(id);
         }
         self.finish_if_spent();
     }

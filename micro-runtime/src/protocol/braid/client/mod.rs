@@ -128,13 +128,15 @@ impl Shared {
                 .tasks
                 .spawn(async move { this.dial(dial_timeout, tell).await });
         }
-        let done = dialled.wait_for(Option::is_some);
+        let done = async {
+            dialled
+                .wait_for(Option::is_some)
+                .await
+                .map(|done| done.clone())
+        };
         match timeout_at(Instant::now() + dial_timeout, done).await {
-            Ok(Ok(result)) => match &*result {
-                Some(result) => result.clone(),
-                None => Err(self.no_answer(dial_timeout)),
-            },
-            Err(_) => Err(self.no_answer(dial_timeout)),
+            Ok(Ok(Some(result))) => result,
+            Ok(Ok(None)) | Err(_) => Err(self.no_answer(dial_timeout)),
             Ok(Err(_)) => {
                 self.forget(&dialled);
                 let words = "the client stops: no connections are made any more";

@@ -22,11 +22,11 @@ use super::flow::Flow;
 use super::inbox::{Broken, Inbox};
 use super::outbox::{Flush, Outbox, Room};
 use super::wire::{CallId, Frame, Head, Hello, Kind, MAGIC, flag};
-use crate::call::{Body, Request, StreamEnd};
+use crate::call::{Body, Request};
 use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
-use crate::server::{Core, Draining, Route};
+use crate::router::{Core, Draining, Route};
 use crate::transport::Connection;
 use routes::{Routes, Way};
 use session::{Found, Session, Waiting};
@@ -209,7 +209,9 @@ impl Reader {
                 // The one thing that this reader waits for. The peer's reader waits for nothing, so
                 // room comes, or the peer is given up.
                 self.session.out.flush();
-                self.session.out.room().await;
+                if !self.session.out.room().await {
+                    return Ok(frames);
+                }
             }
             if self.polled >= INLINE {
                 self.polled = 0;

@@ -8,7 +8,7 @@ use super::super::wire::{Head, NAME, NO_ROUTE, ROUTE_BYTES, ROUTES, flag};
 use crate::codec::Codec;
 use crate::error::Error;
 use crate::metadata::Text;
-use crate::server::{Core, Route};
+use crate::router::{Core, Route};
 
 /// Where a call goes, and what its messages are encoded in.
 #[derive(Clone, Debug)]

@@ -209,7 +209,8 @@ impl Session {
             self.write(queue, id, &answer, reached);
             (queue.len() >= HIGH_WATER, Flush::Held)
         });
-        full.unwrap_or(false)
+        // Where the connection is over, waiting is how the reader learns it.
+        full.unwrap_or(true)
     }
 
     /// Answers a call that has no handler. Another node would say the same: it is not marked as

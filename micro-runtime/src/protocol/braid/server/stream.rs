@@ -19,7 +19,7 @@ use crate::call::{RawReceive, RawSend, RawStream, Reply, StreamEnd};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
-use crate::server::Serving;
+use crate::router::Serving;
 
 /// A stream that a handler works on.
 pub(super) struct Opened {
