@@ -14,5 +14,7 @@ mod property;
 mod random;
 #[path = "json/rules.rs"]
 mod rules;
+#[path = "json/serde.rs"]
+mod serde_codecs;
 #[path = "json/support.rs"]
 mod support;
