@@ -1,5 +1,6 @@
 //! JSON in each dialect against go-micro's own codecs, for every recipe and every field: what Go
 //! writes we write too or read, and what we write Go reads.
+#![allow(clippy::unwrap_used, reason = "a test fails so")]
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
