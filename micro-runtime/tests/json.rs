@@ -1,6 +1,9 @@
 //! Protobuf JSON: three dialects, one form.
 #![allow(clippy::unwrap_used, reason = "a test fails so")]
-#![allow(clippy::disallowed_types, reason = "prost and prost-reflect have hash maps")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "prost and prost-reflect have hash maps"
+)]
 #![allow(missing_docs, unreachable_pub)]
 
 #[path = "json/fuzz.rs"]
