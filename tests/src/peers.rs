@@ -206,17 +206,26 @@ impl Running {
     /// # Panics
     /// Where it does not come within half a minute, with what the program said.
     pub fn wait_for(&mut self, text: &str) -> String {
+        self.wait_for_any(&[text])
+    }
+
+    /// As [`wait_for`](Running::wait_for), for a line that holds any of `texts`.
+    ///
+    /// # Panics
+    /// As [`wait_for`](Running::wait_for).
+    pub fn wait_for_any(&mut self, texts: &[&str]) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self.next_line(deadline) {
                 Ok(line) => {
-                    let found = line.text().contains(text).then(|| line.text().to_owned());
+                    let found = texts.iter().any(|text| line.text().contains(text));
+                    let text = line.text().to_owned();
                     self.seen.push(line);
-                    if let Some(found) = found {
-                        return found;
+                    if found {
+                        return text;
                     }
                 }
-                Err(error) => panic!("{} did not say {text:?} ({error})\n{self}", self.what),
+                Err(error) => panic!("{} did not say {texts:?} ({error})\n{self}", self.what),
             }
         }
     }
