@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p micro-build --test runtime` writes it anew.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use std::path::{Path, PathBuf};
 
@@ -37,5 +38,12 @@ fn the_messages_of_json_tests_are_up_to_date() {
             root().join("tests/proto/kitchen.proto"),
             protos.join("forms.proto"),
         ])
+        .unwrap();
+}
+
+#[test]
+fn the_greeter_of_mucp_tests_is_up_to_date() {
+    builder("micro-runtime/tests/mucp/generated")
+        .compile(&[root().join("tests/proto/greeter.proto")])
         .unwrap();
 }

@@ -78,10 +78,11 @@ async fn main() -> Result<()> {
     out.finish().await?;
     println!("running total: {:?}", totals.message().await?);
 
-    let too_many = counter.count(Number { n: 1_001 }).await?.message().await;
+    // The handler's error comes with the opening or with the first message, whichever it meets.
+    let too_many = async { counter.count(Number { n: 1_001 }).await?.message().await };
     println!(
         "too many: {}",
-        too_many.expect_err("the handler refuses it")
+        too_many.await.expect_err("the handler refuses it")
     );
     service.stop().await
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use prost_reflect::{EnumDescriptor, MessageDescriptor, Syntax};
 use quote::quote;
 
@@ -21,6 +21,7 @@ pub fn message(model: &Model, message: &MessageDescriptor) -> TokenStream {
     for (index, field) in fields.iter().enumerate() {
         if field.oneof.is_none() {
             let ident = &field.field.ident;
+            let index = Literal::usize_unsuffixed(index);
             get.push(quote!(#index => ::core::option::Option::Some(&self.#ident),));
             get_mut.push(quote!(#index => ::core::option::Option::Some(&mut self.#ident),));
         }
@@ -136,10 +137,10 @@ fn declared_values(descriptor: &EnumDescriptor) -> Vec<(String, i32)> {
     values.iter().map(pair).collect()
 }
 
-fn indexes(fields: &[Declared<'_>], oneof: usize) -> Vec<usize> {
+fn indexes(fields: &[Declared<'_>], oneof: usize) -> Vec<Literal> {
     let members = fields.iter().enumerate();
     (members.filter(|(_, field)| field.oneof == Some(oneof)))
-        .map(|(index, _)| index)
+        .map(|(index, _)| Literal::usize_unsuffixed(index))
         .collect()
 }
 
@@ -149,10 +150,9 @@ fn row(declared: &Declared<'_>, go: &GoNames) -> TokenStream {
     let (name, json) = (field.descriptor.name(), field.descriptor.json_name());
     let meaning = meaning(&field.ty).map(|meaning| quote!(.meaning(#meaning)));
     let explicit = is_explicit(declared).then(|| quote!(.explicit()));
-    let member = declared.oneof.and_then(|oneof| {
-        let oneof = u16::try_from(oneof).ok()?;
-        let go_name = go.field(name);
-        Some(quote!(.member(#oneof, #go_name)))
+    let member = declared.oneof.map(|oneof| {
+        let (oneof, go_name) = (Literal::usize_unsuffixed(oneof), go.field(name));
+        quote!(.member(#oneof, #go_name))
     });
     quote!(::micro_runtime::codegen::Field::new(#name, #json)#meaning #explicit #member)
 }
@@ -207,7 +207,7 @@ fn meaning(ty: &Type) -> Option<TokenStream> {
     Some(quote!(::micro_runtime::codegen::Meaning::#meaning))
 }
 
-fn oneof_impl(oneof: &Oneof, indexes: &[usize]) -> TokenStream {
+fn oneof_impl(oneof: &Oneof, indexes: &[Literal]) -> TokenStream {
     let path = &oneof.path;
     let variants: Vec<_> = oneof
         .variants

@@ -27,12 +27,71 @@ pub mod item {
 ::micro_runtime::codegen::payload!(Item, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for Item {}
+impl ::micro_runtime::codegen::Fields for Item {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "Item",
+            &[
+                ::micro_runtime::codegen::Field::new("part", "part"),
+                ::micro_runtime::codegen::Field::new("name", "name"),
+            ],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&self.part),
+            1 => ::core::option::Option::Some(&self.name),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&mut self.part),
+            1 => ::core::option::Option::Some(&mut self.name),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 ::micro_runtime::codegen::payload!(item::Part, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for item::Part {}
+impl ::micro_runtime::codegen::Fields for item::Part {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "Item.Part",
+            &[::micro_runtime::codegen::Field::new("inner", "inner")],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&self.inner),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&mut self.inner),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 /// The `FileDescriptorSet` of this package's services, with all imports and custom options.
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]

@@ -88,7 +88,86 @@ pub mod page {
 ::micro_runtime::codegen::payload!(Page, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for Page {}
+impl ::micro_runtime::codegen::Fields for Page {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "docs.Page",
+            &[
+                ::micro_runtime::codegen::Field::new("title", "title"),
+                ::micro_runtime::codegen::Field::new("text", "text").member(0, "Text"),
+                ::micro_runtime::codegen::Field::new("image", "image")
+                    .member(0, "Image"),
+                ::micro_runtime::codegen::Field::new("kinds", "kinds")
+                    .meaning(
+                        ::micro_runtime::codegen::Meaning::Enum(
+                            &<page::Kind as ::micro_runtime::codegen::Enumeration>::ENUM,
+                        ),
+                    ),
+            ],
+            &["Content"],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&self.title),
+            3 => ::core::option::Option::Some(&self.kinds),
+            1 | 2 => ::micro_runtime::codegen::oneof(&self.content, index),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&mut self.title),
+            3 => ::core::option::Option::Some(&mut self.kinds),
+            1 | 2 => ::micro_runtime::codegen::oneof_mut(&mut self.content, index),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
+
+#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
+impl ::micro_runtime::codegen::Oneof for page::Content {
+    fn make(index: usize) -> ::core::option::Option<Self> {
+        ::core::option::Option::Some(
+            match index {
+                1 => Self::Text(::core::default::Default::default()),
+                2 => Self::Image(::core::default::Default::default()),
+                _ => return ::core::option::Option::None,
+            },
+        )
+    }
+    fn member(&self) -> (usize, &dyn ::micro_runtime::codegen::Form) {
+        match self {
+            Self::Text(value) => (1, value),
+            Self::Image(value) => (2, value),
+        }
+    }
+    fn member_mut(&mut self) -> &mut dyn ::micro_runtime::codegen::Form {
+        match self {
+            Self::Text(value) => value,
+            Self::Image(value) => value,
+        }
+    }
+}
+
+#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
+impl ::micro_runtime::codegen::Enumeration for page::Kind {
+    const ENUM: ::micro_runtime::codegen::Enum = ::micro_runtime::codegen::Enum::new(
+        "docs.Page.Kind",
+        |number| {
+            let value = <Self as ::core::convert::TryFrom<i32>>::try_from(number).ok();
+            value.map(|value| value.as_str_name())
+        },
+        |name| Self::from_str_name(name).map(|value| value as i32),
+    );
+}
 
 /// The `FileDescriptorSet` of this package's services, with all imports and custom options.
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]

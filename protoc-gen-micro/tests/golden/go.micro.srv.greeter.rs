@@ -21,12 +21,66 @@ pub struct Response {
 ::micro_runtime::codegen::payload!(Request, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for Request {}
+impl ::micro_runtime::codegen::Fields for Request {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "go.micro.srv.greeter.Request",
+            &[::micro_runtime::codegen::Field::new("name", "name")],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&self.name),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&mut self.name),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 ::micro_runtime::codegen::payload!(Response, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for Response {}
+impl ::micro_runtime::codegen::Fields for Response {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "go.micro.srv.greeter.Response",
+            &[::micro_runtime::codegen::Field::new("msg", "msg")],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&self.msg),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&mut self.msg),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 /// The `FileDescriptorSet` of this package's services, with all imports and custom options.
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]

@@ -21,12 +21,66 @@ pub struct Answer {
 ::micro_runtime::codegen::payload!(Question, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for Question {}
+impl ::micro_runtime::codegen::Fields for Question {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "kinds.Question",
+            &[::micro_runtime::codegen::Field::new("text", "text")],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&self.text),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&mut self.text),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 ::micro_runtime::codegen::payload!(Answer, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for Answer {}
+impl ::micro_runtime::codegen::Fields for Answer {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "kinds.Answer",
+            &[::micro_runtime::codegen::Field::new("text", "text")],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&self.text),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&mut self.text),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 /// The `FileDescriptorSet` of this package's services, with all imports and custom options.
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]

@@ -17,7 +17,39 @@ pub struct Thing {
 ::micro_runtime::codegen::payload!(Thing, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl ::micro_runtime::codegen::Form for Thing {}
+impl ::micro_runtime::codegen::Fields for Thing {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "routes.Thing",
+            &[
+                ::micro_runtime::codegen::Field::new("name", "name"),
+                ::micro_runtime::codegen::Field::new("inner", "inner"),
+            ],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&self.name),
+            1 => ::core::option::Option::Some(&self.inner),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&mut self.name),
+            1 => ::core::option::Option::Some(&mut self.inner),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
 
 /// The `FileDescriptorSet` of this package's services, with all imports and custom options.
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]

@@ -2,6 +2,8 @@
 //!
 //! A caller: it finds the service by its name and prints what it says.
 
+use std::time::Duration;
+
 use micro_runtime::{Result, Service};
 
 micro_runtime::include_protos!();
@@ -15,6 +17,7 @@ async fn main() -> Result<()> {
         .hello(Request {
             name: "John".into(),
         })
+        .timeout(Duration::from_millis(200))
         .await?;
     println!("{}", reply.msg);
     Ok(())

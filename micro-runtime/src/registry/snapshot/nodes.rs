@@ -138,6 +138,11 @@ impl NodeEntry {
         })
     }
 
+    /// Whether a caller gave its address: then nobody has told what it speaks.
+    pub fn is_by_hand(&self) -> bool {
+        self.service.name.is_empty()
+    }
+
     /// The node's id.
     pub fn id(&self) -> &str {
         &self.node.id

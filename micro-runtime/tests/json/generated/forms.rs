@@ -341,49 +341,49 @@ impl ::micro_runtime::codegen::Fields for Odd {
                 ::micro_runtime::codegen::Field::new("nothings", "nothings"),
                 ::micro_runtime::codegen::Field::new("value_member", "valueMember")
                     .meaning(::micro_runtime::codegen::Meaning::Value)
-                    .member(0u16, "ValueMember"),
+                    .member(0, "ValueMember"),
                 ::micro_runtime::codegen::Field::new("null_member", "nullMember")
                     .meaning(::micro_runtime::codegen::Meaning::Null)
-                    .member(0u16, "NullMember"),
+                    .member(0, "NullMember"),
                 ::micro_runtime::codegen::Field::new("wrapped_member", "wrappedMember")
                     .meaning(::micro_runtime::codegen::Meaning::Wrapper)
-                    .member(0u16, "WrappedMember"),
+                    .member(0, "WrappedMember"),
                 ::micro_runtime::codegen::Field::new("empty_member", "emptyMember")
-                    .member(0u16, "EmptyMember"),
+                    .member(0, "EmptyMember"),
                 ::micro_runtime::codegen::Field::new("struct_member", "structMember")
-                    .member(0u16, "StructMember"),
+                    .member(0, "StructMember"),
                 ::micro_runtime::codegen::Field::new("any_member", "anyMember")
-                    .member(0u16, "AnyMember"),
+                    .member(0, "AnyMember"),
                 ::micro_runtime::codegen::Field::new("bool_member", "boolMember")
-                    .member(0u16, "BoolMember"),
+                    .member(0, "BoolMember"),
                 ::micro_runtime::codegen::Field::new("double_member", "doubleMember")
-                    .member(0u16, "DoubleMember"),
+                    .member(0, "DoubleMember"),
                 ::micro_runtime::codegen::Field::new("uint64_member", "uint64Member")
-                    .member(0u16, "Uint64Member"),
+                    .member(0, "Uint64Member"),
                 ::micro_runtime::codegen::Field::new("odd_member", "oddMember")
-                    .member(0u16, "OddMember"),
+                    .member(0, "OddMember"),
                 ::micro_runtime::codegen::Field::new("duration_member", "durationMember")
-                    .member(0u16, "DurationMember"),
+                    .member(0, "DurationMember"),
                 ::micro_runtime::codegen::Field::new("mask_member", "maskMember")
-                    .member(0u16, "MaskMember"),
+                    .member(0, "MaskMember"),
                 ::micro_runtime::codegen::Field::new(
                         "timestamp_member",
                         "timestampMember",
                     )
-                    .member(0u16, "TimestampMember"),
+                    .member(0, "TimestampMember"),
                 ::micro_runtime::codegen::Field::new("colour_member", "colourMember")
                     .meaning(
                         ::micro_runtime::codegen::Meaning::Enum(
                             &<super::forms2::Colour as ::micro_runtime::codegen::Enumeration>::ENUM,
                         ),
                     )
-                    .member(0u16, "ColourMember"),
+                    .member(0, "ColourMember"),
                 ::micro_runtime::codegen::Field::new("reset", "reset"),
                 ::micro_runtime::codegen::Field::new("one_of_value", "oneOfValue"),
                 ::micro_runtime::codegen::Field::new("get_reset", "getReset")
-                    .member(1u16, "GetReset"),
+                    .member(1, "GetReset"),
                 ::micro_runtime::codegen::Field::new("marshal", "marshal")
-                    .member(1u16, "Marshal_"),
+                    .member(1, "Marshal_"),
                 ::micro_runtime::codegen::Field::new("shared", "shared"),
                 ::micro_runtime::codegen::Field::new("ordered", "ordered"),
                 ::micro_runtime::codegen::Field::new("shared_wrapper", "sharedWrapper")
@@ -399,44 +399,43 @@ impl ::micro_runtime::codegen::Fields for Odd {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.alias),
-            1usize => ::core::option::Option::Some(&self.null),
-            2usize => ::core::option::Option::Some(&self.optional_null),
-            3usize => ::core::option::Option::Some(&self.bool_keys),
-            4usize => ::core::option::Option::Some(&self.int32_keys),
-            5usize => ::core::option::Option::Some(&self.int64_keys),
-            6usize => ::core::option::Option::Some(&self.uint32_keys),
-            7usize => ::core::option::Option::Some(&self.uint64_keys),
-            8usize => ::core::option::Option::Some(&self.sint32_keys),
-            9usize => ::core::option::Option::Some(&self.sint64_keys),
-            10usize => ::core::option::Option::Some(&self.fixed32_keys),
-            11usize => ::core::option::Option::Some(&self.fixed64_keys),
-            12usize => ::core::option::Option::Some(&self.sfixed32_keys),
-            13usize => ::core::option::Option::Some(&self.sfixed64_keys),
-            14usize => ::core::option::Option::Some(&self.string_keys),
-            15usize => ::core::option::Option::Some(&self.values),
-            16usize => ::core::option::Option::Some(&self.wrapped),
-            17usize => ::core::option::Option::Some(&self.odds),
-            18usize => ::core::option::Option::Some(&self.value_list),
-            19usize => ::core::option::Option::Some(&self.wrapped_list),
-            20usize => ::core::option::Option::Some(&self.durations),
-            21usize => ::core::option::Option::Some(&self.anys),
-            22usize => ::core::option::Option::Some(&self.masks),
-            23usize => ::core::option::Option::Some(&self.empties),
-            24usize => ::core::option::Option::Some(&self.structs),
-            25usize => ::core::option::Option::Some(&self.lists),
-            26usize => ::core::option::Option::Some(&self.aliases),
-            27usize => ::core::option::Option::Some(&self.nothings),
-            42usize => ::core::option::Option::Some(&self.reset),
-            43usize => ::core::option::Option::Some(&self.one_of_value),
-            46usize => ::core::option::Option::Some(&self.shared),
-            47usize => ::core::option::Option::Some(&self.ordered),
-            48usize => ::core::option::Option::Some(&self.shared_wrapper),
-            28usize | 29usize | 30usize | 31usize | 32usize | 33usize | 34usize | 35usize
-            | 36usize | 37usize | 38usize | 39usize | 40usize | 41usize => {
+            0 => ::core::option::Option::Some(&self.alias),
+            1 => ::core::option::Option::Some(&self.null),
+            2 => ::core::option::Option::Some(&self.optional_null),
+            3 => ::core::option::Option::Some(&self.bool_keys),
+            4 => ::core::option::Option::Some(&self.int32_keys),
+            5 => ::core::option::Option::Some(&self.int64_keys),
+            6 => ::core::option::Option::Some(&self.uint32_keys),
+            7 => ::core::option::Option::Some(&self.uint64_keys),
+            8 => ::core::option::Option::Some(&self.sint32_keys),
+            9 => ::core::option::Option::Some(&self.sint64_keys),
+            10 => ::core::option::Option::Some(&self.fixed32_keys),
+            11 => ::core::option::Option::Some(&self.fixed64_keys),
+            12 => ::core::option::Option::Some(&self.sfixed32_keys),
+            13 => ::core::option::Option::Some(&self.sfixed64_keys),
+            14 => ::core::option::Option::Some(&self.string_keys),
+            15 => ::core::option::Option::Some(&self.values),
+            16 => ::core::option::Option::Some(&self.wrapped),
+            17 => ::core::option::Option::Some(&self.odds),
+            18 => ::core::option::Option::Some(&self.value_list),
+            19 => ::core::option::Option::Some(&self.wrapped_list),
+            20 => ::core::option::Option::Some(&self.durations),
+            21 => ::core::option::Option::Some(&self.anys),
+            22 => ::core::option::Option::Some(&self.masks),
+            23 => ::core::option::Option::Some(&self.empties),
+            24 => ::core::option::Option::Some(&self.structs),
+            25 => ::core::option::Option::Some(&self.lists),
+            26 => ::core::option::Option::Some(&self.aliases),
+            27 => ::core::option::Option::Some(&self.nothings),
+            42 => ::core::option::Option::Some(&self.reset),
+            43 => ::core::option::Option::Some(&self.one_of_value),
+            46 => ::core::option::Option::Some(&self.shared),
+            47 => ::core::option::Option::Some(&self.ordered),
+            48 => ::core::option::Option::Some(&self.shared_wrapper),
+            28 | 29 | 30 | 31 | 32 | 33 | 34 | 35 | 36 | 37 | 38 | 39 | 40 | 41 => {
                 ::micro_runtime::codegen::oneof(&self.one_of, index)
             }
-            44usize | 45usize => ::micro_runtime::codegen::oneof(&self.string, index),
+            44 | 45 => ::micro_runtime::codegen::oneof(&self.string, index),
             _ => ::core::option::Option::None,
         }
     }
@@ -445,46 +444,43 @@ impl ::micro_runtime::codegen::Fields for Odd {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.alias),
-            1usize => ::core::option::Option::Some(&mut self.null),
-            2usize => ::core::option::Option::Some(&mut self.optional_null),
-            3usize => ::core::option::Option::Some(&mut self.bool_keys),
-            4usize => ::core::option::Option::Some(&mut self.int32_keys),
-            5usize => ::core::option::Option::Some(&mut self.int64_keys),
-            6usize => ::core::option::Option::Some(&mut self.uint32_keys),
-            7usize => ::core::option::Option::Some(&mut self.uint64_keys),
-            8usize => ::core::option::Option::Some(&mut self.sint32_keys),
-            9usize => ::core::option::Option::Some(&mut self.sint64_keys),
-            10usize => ::core::option::Option::Some(&mut self.fixed32_keys),
-            11usize => ::core::option::Option::Some(&mut self.fixed64_keys),
-            12usize => ::core::option::Option::Some(&mut self.sfixed32_keys),
-            13usize => ::core::option::Option::Some(&mut self.sfixed64_keys),
-            14usize => ::core::option::Option::Some(&mut self.string_keys),
-            15usize => ::core::option::Option::Some(&mut self.values),
-            16usize => ::core::option::Option::Some(&mut self.wrapped),
-            17usize => ::core::option::Option::Some(&mut self.odds),
-            18usize => ::core::option::Option::Some(&mut self.value_list),
-            19usize => ::core::option::Option::Some(&mut self.wrapped_list),
-            20usize => ::core::option::Option::Some(&mut self.durations),
-            21usize => ::core::option::Option::Some(&mut self.anys),
-            22usize => ::core::option::Option::Some(&mut self.masks),
-            23usize => ::core::option::Option::Some(&mut self.empties),
-            24usize => ::core::option::Option::Some(&mut self.structs),
-            25usize => ::core::option::Option::Some(&mut self.lists),
-            26usize => ::core::option::Option::Some(&mut self.aliases),
-            27usize => ::core::option::Option::Some(&mut self.nothings),
-            42usize => ::core::option::Option::Some(&mut self.reset),
-            43usize => ::core::option::Option::Some(&mut self.one_of_value),
-            46usize => ::core::option::Option::Some(&mut self.shared),
-            47usize => ::core::option::Option::Some(&mut self.ordered),
-            48usize => ::core::option::Option::Some(&mut self.shared_wrapper),
-            28usize | 29usize | 30usize | 31usize | 32usize | 33usize | 34usize | 35usize
-            | 36usize | 37usize | 38usize | 39usize | 40usize | 41usize => {
+            0 => ::core::option::Option::Some(&mut self.alias),
+            1 => ::core::option::Option::Some(&mut self.null),
+            2 => ::core::option::Option::Some(&mut self.optional_null),
+            3 => ::core::option::Option::Some(&mut self.bool_keys),
+            4 => ::core::option::Option::Some(&mut self.int32_keys),
+            5 => ::core::option::Option::Some(&mut self.int64_keys),
+            6 => ::core::option::Option::Some(&mut self.uint32_keys),
+            7 => ::core::option::Option::Some(&mut self.uint64_keys),
+            8 => ::core::option::Option::Some(&mut self.sint32_keys),
+            9 => ::core::option::Option::Some(&mut self.sint64_keys),
+            10 => ::core::option::Option::Some(&mut self.fixed32_keys),
+            11 => ::core::option::Option::Some(&mut self.fixed64_keys),
+            12 => ::core::option::Option::Some(&mut self.sfixed32_keys),
+            13 => ::core::option::Option::Some(&mut self.sfixed64_keys),
+            14 => ::core::option::Option::Some(&mut self.string_keys),
+            15 => ::core::option::Option::Some(&mut self.values),
+            16 => ::core::option::Option::Some(&mut self.wrapped),
+            17 => ::core::option::Option::Some(&mut self.odds),
+            18 => ::core::option::Option::Some(&mut self.value_list),
+            19 => ::core::option::Option::Some(&mut self.wrapped_list),
+            20 => ::core::option::Option::Some(&mut self.durations),
+            21 => ::core::option::Option::Some(&mut self.anys),
+            22 => ::core::option::Option::Some(&mut self.masks),
+            23 => ::core::option::Option::Some(&mut self.empties),
+            24 => ::core::option::Option::Some(&mut self.structs),
+            25 => ::core::option::Option::Some(&mut self.lists),
+            26 => ::core::option::Option::Some(&mut self.aliases),
+            27 => ::core::option::Option::Some(&mut self.nothings),
+            42 => ::core::option::Option::Some(&mut self.reset),
+            43 => ::core::option::Option::Some(&mut self.one_of_value),
+            46 => ::core::option::Option::Some(&mut self.shared),
+            47 => ::core::option::Option::Some(&mut self.ordered),
+            48 => ::core::option::Option::Some(&mut self.shared_wrapper),
+            28 | 29 | 30 | 31 | 32 | 33 | 34 | 35 | 36 | 37 | 38 | 39 | 40 | 41 => {
                 ::micro_runtime::codegen::oneof_mut(&mut self.one_of, index)
             }
-            44usize | 45usize => {
-                ::micro_runtime::codegen::oneof_mut(&mut self.string, index)
-            }
+            44 | 45 => ::micro_runtime::codegen::oneof_mut(&mut self.string, index),
             _ => ::core::option::Option::None,
         }
     }
@@ -495,40 +491,40 @@ impl ::micro_runtime::codegen::Oneof for odd::OneOf {
     fn make(index: usize) -> ::core::option::Option<Self> {
         ::core::option::Option::Some(
             match index {
-                28usize => Self::ValueMember(::core::default::Default::default()),
-                29usize => Self::NullMember(::core::default::Default::default()),
-                30usize => Self::WrappedMember(::core::default::Default::default()),
-                31usize => Self::EmptyMember(::core::default::Default::default()),
-                32usize => Self::StructMember(::core::default::Default::default()),
-                33usize => Self::AnyMember(::core::default::Default::default()),
-                34usize => Self::BoolMember(::core::default::Default::default()),
-                35usize => Self::DoubleMember(::core::default::Default::default()),
-                36usize => Self::Uint64Member(::core::default::Default::default()),
-                37usize => Self::OddMember(::core::default::Default::default()),
-                38usize => Self::DurationMember(::core::default::Default::default()),
-                39usize => Self::MaskMember(::core::default::Default::default()),
-                40usize => Self::TimestampMember(::core::default::Default::default()),
-                41usize => Self::ColourMember(::core::default::Default::default()),
+                28 => Self::ValueMember(::core::default::Default::default()),
+                29 => Self::NullMember(::core::default::Default::default()),
+                30 => Self::WrappedMember(::core::default::Default::default()),
+                31 => Self::EmptyMember(::core::default::Default::default()),
+                32 => Self::StructMember(::core::default::Default::default()),
+                33 => Self::AnyMember(::core::default::Default::default()),
+                34 => Self::BoolMember(::core::default::Default::default()),
+                35 => Self::DoubleMember(::core::default::Default::default()),
+                36 => Self::Uint64Member(::core::default::Default::default()),
+                37 => Self::OddMember(::core::default::Default::default()),
+                38 => Self::DurationMember(::core::default::Default::default()),
+                39 => Self::MaskMember(::core::default::Default::default()),
+                40 => Self::TimestampMember(::core::default::Default::default()),
+                41 => Self::ColourMember(::core::default::Default::default()),
                 _ => return ::core::option::Option::None,
             },
         )
     }
     fn member(&self) -> (usize, &dyn ::micro_runtime::codegen::Form) {
         match self {
-            Self::ValueMember(value) => (28usize, value),
-            Self::NullMember(value) => (29usize, value),
-            Self::WrappedMember(value) => (30usize, value),
-            Self::EmptyMember(value) => (31usize, value),
-            Self::StructMember(value) => (32usize, value),
-            Self::AnyMember(value) => (33usize, value),
-            Self::BoolMember(value) => (34usize, value),
-            Self::DoubleMember(value) => (35usize, value),
-            Self::Uint64Member(value) => (36usize, value),
-            Self::OddMember(value) => (37usize, value),
-            Self::DurationMember(value) => (38usize, value),
-            Self::MaskMember(value) => (39usize, value),
-            Self::TimestampMember(value) => (40usize, value),
-            Self::ColourMember(value) => (41usize, value),
+            Self::ValueMember(value) => (28, value),
+            Self::NullMember(value) => (29, value),
+            Self::WrappedMember(value) => (30, value),
+            Self::EmptyMember(value) => (31, value),
+            Self::StructMember(value) => (32, value),
+            Self::AnyMember(value) => (33, value),
+            Self::BoolMember(value) => (34, value),
+            Self::DoubleMember(value) => (35, value),
+            Self::Uint64Member(value) => (36, value),
+            Self::OddMember(value) => (37, value),
+            Self::DurationMember(value) => (38, value),
+            Self::MaskMember(value) => (39, value),
+            Self::TimestampMember(value) => (40, value),
+            Self::ColourMember(value) => (41, value),
         }
     }
     fn member_mut(&mut self) -> &mut dyn ::micro_runtime::codegen::Form {
@@ -556,16 +552,16 @@ impl ::micro_runtime::codegen::Oneof for odd::String {
     fn make(index: usize) -> ::core::option::Option<Self> {
         ::core::option::Option::Some(
             match index {
-                44usize => Self::GetReset(::core::default::Default::default()),
-                45usize => Self::Marshal(::core::default::Default::default()),
+                44 => Self::GetReset(::core::default::Default::default()),
+                45 => Self::Marshal(::core::default::Default::default()),
                 _ => return ::core::option::Option::None,
             },
         )
     }
     fn member(&self) -> (usize, &dyn ::micro_runtime::codegen::Form) {
         match self {
-            Self::GetReset(value) => (44usize, value),
-            Self::Marshal(value) => (45usize, value),
+            Self::GetReset(value) => (44, value),
+            Self::Marshal(value) => (45, value),
         }
     }
     fn member_mut(&mut self) -> &mut dyn ::micro_runtime::codegen::Form {

@@ -154,10 +154,8 @@ impl ::micro_runtime::codegen::Fields for Old {
                 ::micro_runtime::codegen::Field::new("minus_infinity", "minusInfinity")
                     .explicit(),
                 ::micro_runtime::codegen::Field::new("big", "big").explicit(),
-                ::micro_runtime::codegen::Field::new("left", "left")
-                    .member(0u16, "Left"),
-                ::micro_runtime::codegen::Field::new("right", "right")
-                    .member(0u16, "Right"),
+                ::micro_runtime::codegen::Field::new("left", "left").member(0, "Left"),
+                ::micro_runtime::codegen::Field::new("right", "right").member(0, "Right"),
             ],
             &["Either"],
         );
@@ -168,21 +166,21 @@ impl ::micro_runtime::codegen::Fields for Old {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.needed),
-            1usize => ::core::option::Option::Some(&self.given),
-            2usize => ::core::option::Option::Some(&self.text),
-            3usize => ::core::option::Option::Some(&self.raw),
-            4usize => ::core::option::Option::Some(&self.colour),
-            5usize => ::core::option::Option::Some(&self.needed_colour),
-            6usize => ::core::option::Option::Some(&self.numbers),
-            7usize => ::core::option::Option::Some(&self.colours),
-            8usize => ::core::option::Option::Some(&self.half),
-            9usize => ::core::option::Option::Some(&self.flag),
-            10usize => ::core::option::Option::Some(&self.inner),
-            11usize => ::core::option::Option::Some(&self.by_name),
-            12usize => ::core::option::Option::Some(&self.minus_infinity),
-            13usize => ::core::option::Option::Some(&self.big),
-            14usize | 15usize => ::micro_runtime::codegen::oneof(&self.either, index),
+            0 => ::core::option::Option::Some(&self.needed),
+            1 => ::core::option::Option::Some(&self.given),
+            2 => ::core::option::Option::Some(&self.text),
+            3 => ::core::option::Option::Some(&self.raw),
+            4 => ::core::option::Option::Some(&self.colour),
+            5 => ::core::option::Option::Some(&self.needed_colour),
+            6 => ::core::option::Option::Some(&self.numbers),
+            7 => ::core::option::Option::Some(&self.colours),
+            8 => ::core::option::Option::Some(&self.half),
+            9 => ::core::option::Option::Some(&self.flag),
+            10 => ::core::option::Option::Some(&self.inner),
+            11 => ::core::option::Option::Some(&self.by_name),
+            12 => ::core::option::Option::Some(&self.minus_infinity),
+            13 => ::core::option::Option::Some(&self.big),
+            14 | 15 => ::micro_runtime::codegen::oneof(&self.either, index),
             _ => ::core::option::Option::None,
         }
     }
@@ -191,23 +189,21 @@ impl ::micro_runtime::codegen::Fields for Old {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.needed),
-            1usize => ::core::option::Option::Some(&mut self.given),
-            2usize => ::core::option::Option::Some(&mut self.text),
-            3usize => ::core::option::Option::Some(&mut self.raw),
-            4usize => ::core::option::Option::Some(&mut self.colour),
-            5usize => ::core::option::Option::Some(&mut self.needed_colour),
-            6usize => ::core::option::Option::Some(&mut self.numbers),
-            7usize => ::core::option::Option::Some(&mut self.colours),
-            8usize => ::core::option::Option::Some(&mut self.half),
-            9usize => ::core::option::Option::Some(&mut self.flag),
-            10usize => ::core::option::Option::Some(&mut self.inner),
-            11usize => ::core::option::Option::Some(&mut self.by_name),
-            12usize => ::core::option::Option::Some(&mut self.minus_infinity),
-            13usize => ::core::option::Option::Some(&mut self.big),
-            14usize | 15usize => {
-                ::micro_runtime::codegen::oneof_mut(&mut self.either, index)
-            }
+            0 => ::core::option::Option::Some(&mut self.needed),
+            1 => ::core::option::Option::Some(&mut self.given),
+            2 => ::core::option::Option::Some(&mut self.text),
+            3 => ::core::option::Option::Some(&mut self.raw),
+            4 => ::core::option::Option::Some(&mut self.colour),
+            5 => ::core::option::Option::Some(&mut self.needed_colour),
+            6 => ::core::option::Option::Some(&mut self.numbers),
+            7 => ::core::option::Option::Some(&mut self.colours),
+            8 => ::core::option::Option::Some(&mut self.half),
+            9 => ::core::option::Option::Some(&mut self.flag),
+            10 => ::core::option::Option::Some(&mut self.inner),
+            11 => ::core::option::Option::Some(&mut self.by_name),
+            12 => ::core::option::Option::Some(&mut self.minus_infinity),
+            13 => ::core::option::Option::Some(&mut self.big),
+            14 | 15 => ::micro_runtime::codegen::oneof_mut(&mut self.either, index),
             _ => ::core::option::Option::None,
         }
     }
@@ -218,16 +214,16 @@ impl ::micro_runtime::codegen::Oneof for old::Either {
     fn make(index: usize) -> ::core::option::Option<Self> {
         ::core::option::Option::Some(
             match index {
-                14usize => Self::Left(::core::default::Default::default()),
-                15usize => Self::Right(::core::default::Default::default()),
+                14 => Self::Left(::core::default::Default::default()),
+                15 => Self::Right(::core::default::Default::default()),
                 _ => return ::core::option::Option::None,
             },
         )
     }
     fn member(&self) -> (usize, &dyn ::micro_runtime::codegen::Form) {
         match self {
-            Self::Left(value) => (14usize, value),
-            Self::Right(value) => (15usize, value),
+            Self::Left(value) => (14, value),
+            Self::Right(value) => (15, value),
         }
     }
     fn member_mut(&mut self) -> &mut dyn ::micro_runtime::codegen::Form {
@@ -258,8 +254,8 @@ impl ::micro_runtime::codegen::Fields for old::Inner {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.name),
-            1usize => ::core::option::Option::Some(&self.old),
+            0 => ::core::option::Option::Some(&self.name),
+            1 => ::core::option::Option::Some(&self.old),
             _ => ::core::option::Option::None,
         }
     }
@@ -268,8 +264,8 @@ impl ::micro_runtime::codegen::Fields for old::Inner {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.name),
-            1usize => ::core::option::Option::Some(&mut self.old),
+            0 => ::core::option::Option::Some(&mut self.name),
+            1 => ::core::option::Option::Some(&mut self.old),
             _ => ::core::option::Option::None,
         }
     }

@@ -254,7 +254,7 @@ fn seal(dialect: &Dialect<'_>, request: Asked<'_>, number: u64) -> Bytes {
 /// The message as go's json-rpc codec reads it, which is not the JSON that was written.
 #[cfg(feature = "json")]
 fn legacy_json(source: &dyn Payload) -> Result<Bytes> {
-    codec::encode(&codec::JsonCodec::go(JSON_RPC), source)
+    codec::encode(&codec::JsonCodec::go(JSON_RPC).for_client(), source)
 }
 
 #[cfg(not(feature = "json"))]

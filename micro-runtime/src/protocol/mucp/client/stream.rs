@@ -98,12 +98,7 @@ pub(super) async fn open(
     });
     let mut reply = Reply::new(Body::Stream(RawStream {
         send: Box::new(Send(link.clone())),
-        receive: Box::new(Receive {
-            link,
-            idle_timeout: request.options.idle_timeout,
-            idle_since: Instant::now(),
-            timer: None,
-        }),
+        receive: Box::new(Receive { link, timer: None }),
     }));
     reply.peer = Some(peer);
     Ok(reply)
@@ -417,8 +412,6 @@ impl Drop for Send {
 /// From the server.
 struct Receive {
     link: Arc<Link>,
-    idle_timeout: Option<Duration>,
-    idle_since: Instant,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
@@ -432,7 +425,6 @@ impl RawReceive for Receive {
                 state = self.link.lock();
             }
             if let Some(message) = state.queue.pop_front() {
-                self.idle_since = Instant::now();
                 return Poll::Ready(Some(Ok(message)));
             }
             if state.end.is_none() {
@@ -464,21 +456,13 @@ impl RawReceive for Receive {
 }
 
 impl Receive {
-    /// Waits until patience or the idle timeout ends; gives how the stream ends then.
+    /// Waits until patience ends; gives how the stream ends then.
     fn poll_patience(
         &mut self,
         patience: Option<(Instant, Option<Error>)>,
         task: &mut Context<'_>,
     ) -> Poll<Option<Error>> {
-        let idle = self.idle_timeout.map(|limit| {
-            let words = format!("the stream was idle for {limit:?}");
-            (
-                self.idle_since + limit,
-                Some(Error::timeout(id::CLIENT, words)),
-            )
-        });
-        let Some((due, end)) = patience.into_iter().chain(idle).min_by_key(|(due, _)| *due) else {
-            self.timer = None;
+        let Some((due, end)) = patience else {
             return Poll::Pending;
         };
         if due <= Instant::now() {

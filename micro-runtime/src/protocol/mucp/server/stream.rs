@@ -12,11 +12,12 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use super::reply::{self, Echo, Named, Rendered, Said};
+use super::reply::{self, Echo, Rendered, Said};
 use crate::call::{RawReceive, RawSend, RawStream};
 use crate::error::{Error, Result, id};
 use crate::protocol::http1::Outbox;
 use crate::protocol::mucp::envelope::Envelope;
+use crate::protocol::mucp::names::EOS;
 
 /// A handler that has so much on its way waits before it sends more.
 pub(super) const HIGH_WATER: usize = 64 * 1024;
@@ -194,11 +195,12 @@ impl Shared {
         let echo = Echo::Rendered(&self.echo);
         match error {
             Some(error) => {
-                reply::put_error(out, echo, self.envelope, self.named(), error, close);
+                reply::put_error(out, echo, self.envelope, &self.id, error, close);
             }
             None => {
                 let said = Said {
-                    error: Some(crate::protocol::mucp::names::EOS),
+                    body: self.envelope.seal_error(&self.id, EOS),
+                    error: Some(EOS),
                     close,
                     ..Said::default()
                 };
@@ -214,13 +216,6 @@ impl Shared {
             ..Said::default()
         };
         reply::put(out, Echo::Rendered(&self.echo), said);
-    }
-
-    fn named(&self) -> Named<'_> {
-        Named {
-            method: &self.method,
-            id: &self.id,
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -276,8 +271,9 @@ impl RawSend for Send {
 
     fn send(&mut self, message: Bytes) -> Result<()> {
         let shared = &*self.0;
-        let named = shared.named();
-        let body = shared.envelope.seal_reply(named.method, named.id, message);
+        let body = shared
+            .envelope
+            .seal_reply(&shared.method, &shared.id, message);
         let said = Said {
             body,
             grpc: shared.envelope == Envelope::Grpc,

@@ -76,7 +76,7 @@ impl ::micro_runtime::codegen::Fields for HealthRequest {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.service),
+            0 => ::core::option::Option::Some(&self.service),
             _ => ::core::option::Option::None,
         }
     }
@@ -85,7 +85,7 @@ impl ::micro_runtime::codegen::Fields for HealthRequest {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.service),
+            0 => ::core::option::Option::Some(&mut self.service),
             _ => ::core::option::Option::None,
         }
     }
@@ -108,7 +108,7 @@ impl ::micro_runtime::codegen::Fields for HealthResponse {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.status),
+            0 => ::core::option::Option::Some(&self.status),
             _ => ::core::option::Option::None,
         }
     }
@@ -117,7 +117,7 @@ impl ::micro_runtime::codegen::Fields for HealthResponse {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.status),
+            0 => ::core::option::Option::Some(&mut self.status),
             _ => ::core::option::Option::None,
         }
     }
@@ -140,7 +140,7 @@ impl ::micro_runtime::codegen::Fields for StatsRequest {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.service),
+            0 => ::core::option::Option::Some(&self.service),
             _ => ::core::option::Option::None,
         }
     }
@@ -149,7 +149,7 @@ impl ::micro_runtime::codegen::Fields for StatsRequest {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.service),
+            0 => ::core::option::Option::Some(&mut self.service),
             _ => ::core::option::Option::None,
         }
     }
@@ -181,14 +181,14 @@ impl ::micro_runtime::codegen::Fields for StatsResponse {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.timestamp),
-            1usize => ::core::option::Option::Some(&self.started),
-            2usize => ::core::option::Option::Some(&self.uptime),
-            3usize => ::core::option::Option::Some(&self.memory),
-            4usize => ::core::option::Option::Some(&self.threads),
-            5usize => ::core::option::Option::Some(&self.gc),
-            6usize => ::core::option::Option::Some(&self.requests),
-            7usize => ::core::option::Option::Some(&self.errors),
+            0 => ::core::option::Option::Some(&self.timestamp),
+            1 => ::core::option::Option::Some(&self.started),
+            2 => ::core::option::Option::Some(&self.uptime),
+            3 => ::core::option::Option::Some(&self.memory),
+            4 => ::core::option::Option::Some(&self.threads),
+            5 => ::core::option::Option::Some(&self.gc),
+            6 => ::core::option::Option::Some(&self.requests),
+            7 => ::core::option::Option::Some(&self.errors),
             _ => ::core::option::Option::None,
         }
     }
@@ -197,14 +197,14 @@ impl ::micro_runtime::codegen::Fields for StatsResponse {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.timestamp),
-            1usize => ::core::option::Option::Some(&mut self.started),
-            2usize => ::core::option::Option::Some(&mut self.uptime),
-            3usize => ::core::option::Option::Some(&mut self.memory),
-            4usize => ::core::option::Option::Some(&mut self.threads),
-            5usize => ::core::option::Option::Some(&mut self.gc),
-            6usize => ::core::option::Option::Some(&mut self.requests),
-            7usize => ::core::option::Option::Some(&mut self.errors),
+            0 => ::core::option::Option::Some(&mut self.timestamp),
+            1 => ::core::option::Option::Some(&mut self.started),
+            2 => ::core::option::Option::Some(&mut self.uptime),
+            3 => ::core::option::Option::Some(&mut self.memory),
+            4 => ::core::option::Option::Some(&mut self.threads),
+            5 => ::core::option::Option::Some(&mut self.gc),
+            6 => ::core::option::Option::Some(&mut self.requests),
+            7 => ::core::option::Option::Some(&mut self.errors),
             _ => ::core::option::Option::None,
         }
     }
