@@ -47,10 +47,10 @@ pub struct Args {
     #[arg(long, value_enum)]
     pub call: Option<Call>,
     /// Client: argument of the call.
-    #[arg(long, default_value = "world")]
+    #[arg(long, default_value = "world", allow_hyphen_values = true)]
     pub arg: String,
     /// Client: second argument of the call.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub arg2: String,
     /// Client of the kitchen: recipes, separated by commas; `all` for each named recipe, `fields`
     /// for each field of a dish alone.
