@@ -1,5 +1,6 @@
 //! The interop program itself: its flags, its end, and how it is found by name.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use micro_tests::peers::Program;
 use tempfile::TempDir;

@@ -10,10 +10,6 @@ use crate::go::parse_duration;
 /// Serves or calls the test services; the twin of the Go peers.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "micro-interop", version, rename_all = "snake_case")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
 pub struct Args {
     /// Serve or call.
     #[arg(long, value_enum, default_value_t = Mode::Server)]
