@@ -1,4 +1,5 @@
 //! Both fronts give the same code, whatever has read the files.
+#![allow(clippy::unwrap_used, reason = "a test fails so")]
 
 mod common;
 

@@ -1,6 +1,7 @@
 //! What is generated, in full, for people to read. `tests/compile` compiles the same files.
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p protoc-gen-micro` writes them anew.
+#![allow(clippy::unwrap_used, reason = "a test fails so")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! The plugin under a real protoc.
+#![allow(clippy::unwrap_used, reason = "a test fails so")]
 
 mod common;
 

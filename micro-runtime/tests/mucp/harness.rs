@@ -10,9 +10,12 @@ use micro_runtime::protocol::{AttemptLimits, Channel, Destination, Environment, 
 use micro_runtime::router::{Core, CoreOptions, Limits};
 use micro_runtime::tasks::Tasks;
 use micro_runtime::transport::{Connection, Memory, Transport};
-use micro_runtime::{Reply, Request, Result};
+use micro_runtime::{Context, Reply, Request, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::debug::debug::{
+    Debug, DebugServer, HealthRequest, HealthResponse, StatsRequest, StatsResponse,
+};
 use crate::generated::greeter::{GreeterClient, GreeterServer};
 use crate::greeter::Peer;
 
@@ -56,7 +59,8 @@ impl Setup {
         options.limits = self.limits;
         options.tasks = tasks.clone();
         let service: Arc<dyn Dispatch> = Arc::new(GreeterServer::new(peer.clone()));
-        let core = Arc::new(Core::new(options, [service]).unwrap());
+        let debug: Arc<dyn Dispatch> = Arc::new(DebugServer::new(Healthy));
+        let core = Arc::new(Core::new(options, [service, debug]).unwrap());
         let mut listener = self.transport.listen("127.0.0.1:0").await.unwrap();
         let address = listener.address().to_owned();
         let (mucp, accepting, serving) = (self.mucp.clone(), tasks.clone(), core.clone());
@@ -74,6 +78,21 @@ impl Setup {
             transport: self.transport,
             mucp: self.mucp,
         }
+    }
+}
+
+/// The Debug service that the Go test peer registers.
+struct Healthy;
+
+impl Debug for Healthy {
+    async fn health(&self, _cx: &Context, _request: HealthRequest) -> Result<HealthResponse> {
+        Ok(HealthResponse {
+            status: "ok".into(),
+        })
+    }
+
+    async fn stats(&self, _cx: &Context, _request: StatsRequest) -> Result<StatsResponse> {
+        Ok(StatsResponse::default())
     }
 }
 
@@ -124,7 +143,7 @@ pub fn over(channel: Arc<dyn Channel>) -> GreeterClient {
     GreeterClient::from_target(Target::new("greeter", Arc::new(Direct(channel))))
 }
 
-struct Direct(Arc<dyn Channel>);
+pub struct Direct(pub Arc<dyn Channel>);
 
 impl Invoke for Direct {
     fn invoke(&self, request: Request) -> BoxFuture<Result<Reply>> {

@@ -2,9 +2,14 @@
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 
 mod calls;
+mod capture;
 mod generated;
 mod greeter;
 mod harness;
+mod vectors;
+
+#[path = "../../src/server/debug/generated/mod.rs"]
+mod debug;
 
 #[test]
 fn the_generated_greeter_is_current() {

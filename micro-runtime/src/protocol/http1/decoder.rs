@@ -139,6 +139,11 @@ impl Decoder {
         matches!(self.state, State::Head(_)) && inbox.is_empty()
     }
 
+    /// Whether a head is there and its body is not.
+    pub(crate) fn has_head(&self) -> bool {
+        matches!(self.state, State::Body { .. })
+    }
+
     /// Takes the head of a message whose body cannot be had, so that its sender can be answered.
     pub(crate) fn take_head(&mut self) -> Option<Head> {
         match std::mem::replace(&mut self.state, State::Head(Scan::default())) {

@@ -78,7 +78,6 @@ impl Malformed {
             Self::HeadTooLarge | Self::TooManyHeaders => (431, "Request Header Fields Too Large"),
             Self::BodyTooLarge => (413, "Request Entity Too Large"),
             Self::Encoding => (501, "Not Implemented"),
-            Self::Version => (505, "HTTP Version Not Supported"),
             _ => (400, "Bad Request"),
         }
     }

@@ -212,14 +212,14 @@ impl Envelope {
         }
     }
 
-    /// The body of a reply that is an error with these words; empty where the envelope has no place
-    /// for one.
-    pub(super) fn seal_error(self, method: &str, id: &str, words: &str) -> Bytes {
+    /// The body of a reply that is an error with these words, or the end of a stream; empty where
+    /// the envelope has no place for one. A Go client looks for it there.
+    pub(super) fn seal_error(self, id: &str, words: &str) -> Bytes {
         match self {
             Self::Bare | Self::Grpc => Bytes::new(),
             Self::ProtoRpc => {
                 let header = ReplyHeader {
-                    service_method: method.to_owned(),
+                    service_method: String::new(),
                     seq: seq(id),
                     error: words.to_owned(),
                 };
@@ -304,6 +304,10 @@ fn text(body: &[u8]) -> Result<&str> {
     let text = std::str::from_utf8(body).map_err(|_| Error::plain("invalid UTF-8 in the JSON"))?;
     if text.trim_ascii().is_empty() {
         return Err(Error::plain("EOF"));
+    }
+    // A list of the members' values would be taken as well.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Error::plain("the envelope is no JSON object"));
     }
     Ok(text)
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::inbound::{Inbound, Refusal};
-use super::reply::{self, Echo, Named, Rendered, Said};
+use super::reply::{self, Echo, Rendered, Said};
 use super::stream::Shared;
 use super::{Conn, READ_AHEAD, Slot};
 use crate::call::{Body, Request};
@@ -229,12 +229,8 @@ impl Conn<'_> {
                 });
             }
             Err(error) => {
-                let named = Named {
-                    method: "",
-                    id: &id,
-                };
                 let echo = Echo::Of(&inbound);
-                reply::put_error(&mut self.out, echo, envelope, named, &error, close);
+                reply::put_error(&mut self.out, echo, envelope, &id, &error, close);
                 self.decoder.recycle(inbound.head);
             }
         }
@@ -360,11 +356,7 @@ impl Conn<'_> {
                 reply::put_plain(&mut answer, code, status, &words);
             }
             Instead::Error(envelope, id, error) => {
-                let named = Named {
-                    method: "",
-                    id: &id,
-                };
-                reply::put_error(&mut answer, echo, envelope, named, &error, close);
+                reply::put_error(&mut answer, echo, envelope, &id, &error, close);
             }
             Instead::Text(words) => {
                 let said = Said {

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use self::dispatch::{Unary, Waiting};
 use self::inbound::Inbound;
-use self::reply::{Echo, Named, Said};
+use self::reply::{Echo, Said};
 use self::stream::{HIGH_WATER, Hub, Shared};
 use self::timing::Timing;
 use super::Mucp;
@@ -332,8 +332,8 @@ impl<'a> Conn<'a> {
         match head.filter(|inbound| inbound.admit(self.settings).is_ok()) {
             Some(inbound) => {
                 let error = Error::new(id::SERVER, words, i32::from(code));
-                let (echo, named) = (Echo::Of(&inbound), Named::default());
-                reply::put_error(&mut answer, echo, Envelope::Bare, named, &error, true);
+                let echo = Echo::Of(&inbound);
+                reply::put_error(&mut answer, echo, Envelope::Bare, "", &error, true);
             }
             None => reply::put_plain(
                 &mut answer,
@@ -384,14 +384,11 @@ impl<'a> Conn<'a> {
         let close = unary.close || self.draining;
         let echo = Echo::Of(&unary.inbound);
         let envelope = unary.envelope;
-        let named = Named {
-            method: "",
-            id: &unary.id,
-        };
+        let id = &unary.id;
         match answer {
             Ok(reply) => {
                 let said = Said {
-                    body: envelope.seal_reply("", named.id, reply.message.into_bytes()),
+                    body: envelope.seal_reply("", id, reply.message.into_bytes()),
                     grpc: envelope == Envelope::Grpc,
                     close,
                     ..Said::default()
@@ -399,7 +396,7 @@ impl<'a> Conn<'a> {
                 reply::put(&mut self.out, echo, said);
             }
             Err(error) => {
-                reply::put_error(&mut self.out, echo, envelope, named, &error, close);
+                reply::put_error(&mut self.out, echo, envelope, id, &error, close);
             }
         }
         self.decoder.recycle(unary.inbound.head);

@@ -139,26 +139,19 @@ pub(super) fn put_error(
     out: &mut Outbox,
     echo: Echo<'_>,
     envelope: Envelope,
-    call: Named<'_>,
+    id: &str,
     error: &Error,
     close: bool,
 ) {
     let words = names::error_text(error);
     let said = Said {
-        body: envelope.seal_error(call.method, call.id, &words),
+        body: envelope.seal_error(id, &words),
         error: Some(&words),
         grpc: envelope == Envelope::Grpc,
         close,
         ..Said::default()
     };
     put(out, echo, said);
-}
-
-/// How an envelope names a call: the method on streams alone.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Named<'a> {
-    pub(super) method: &'a str,
-    pub(super) id: &'a str,
 }
 
 /// Appends a response outside mucp; the connection closes after it.

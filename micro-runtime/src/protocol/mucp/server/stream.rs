@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use super::reply::{self, Echo, Named, Rendered, Said};
+use super::reply::{self, Echo, Rendered, Said};
 use crate::call::{RawReceive, RawSend, RawStream};
 use crate::error::{Error, Result, id};
 use crate::protocol::http1::Outbox;
@@ -195,13 +195,11 @@ impl Shared {
         let echo = Echo::Rendered(&self.echo);
         match error {
             Some(error) => {
-                reply::put_error(out, echo, self.envelope, self.named(), error, close);
+                reply::put_error(out, echo, self.envelope, &self.id, error, close);
             }
             None => {
-                let named = self.named();
                 let said = Said {
-                    // Go's callers read the envelope first, also of the end.
-                    body: self.envelope.seal_error(named.method, named.id, EOS),
+                    body: self.envelope.seal_error(&self.id, EOS),
                     error: Some(EOS),
                     close,
                     ..Said::default()
@@ -218,13 +216,6 @@ impl Shared {
             ..Said::default()
         };
         reply::put(out, Echo::Rendered(&self.echo), said);
-    }
-
-    fn named(&self) -> Named<'_> {
-        Named {
-            method: &self.method,
-            id: &self.id,
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -280,8 +271,9 @@ impl RawSend for Send {
 
     fn send(&mut self, message: Bytes) -> Result<()> {
         let shared = &*self.0;
-        let named = shared.named();
-        let body = shared.envelope.seal_reply(named.method, named.id, message);
+        let body = shared
+            .envelope
+            .seal_reply(&shared.method, &shared.id, message);
         let said = Said {
             body,
             grpc: shared.envelope == Envelope::Grpc,

@@ -13,7 +13,7 @@ use crate::router::Limits;
 /// Since when a connection waits. Each is set where it rests and cleared where something moves.
 #[derive(Debug)]
 pub(super) struct Timing {
-    /// Until when the first request must be there.
+    /// Until when the first request's head must be there.
     first: Option<Instant>,
     /// Since when a request is incomplete.
     request: Option<Instant>,
@@ -97,6 +97,9 @@ impl Conn<'_> {
         } else {
             limits.idle
         };
+        if self.decoder.has_head() {
+            self.timing.first = None;
+        }
         let Timing {
             first,
             request,
