@@ -1,5 +1,6 @@
 //! A deadline and a cancel go through three services, each a process of its own, to the last one.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::future::IntoFuture;
 use std::time::{Duration, Instant};
