@@ -23,10 +23,11 @@ pub(crate) struct Descriptors {
 /// Compiles in this process.
 pub(crate) fn protox(files: &Files) -> Result<Descriptors> {
     let mut resolver = ChainFileResolver::new();
+    // Before any copy of the user's: a new one may use what protox does not know.
+    resolver.add(GoogleFileResolver::new());
     for include in &files.includes {
         resolver.add(Folder(include.clone()));
     }
-    resolver.add(GoogleFileResolver::new());
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).include_source_info(true);
     let mut names = Vec::new();

@@ -70,6 +70,14 @@ fn missing_code_fails_and_is_named() {
 }
 
 #[test]
+fn a_check_needs_a_folder() {
+    let folder = folder(&[("proto/a.proto", PROTO)]);
+    let proto = [folder.path().join("proto/a.proto")];
+    let error = Builder::new().check(true).compile(&proto).unwrap_err();
+    assert!(error.to_string().contains("source_dir"), "{error}");
+}
+
+#[test]
 fn imports_are_generated_where_their_types_are_used() {
     let text = "syntax = \"proto3\";\npackage a;\nimport \"b.proto\"; import \"c.proto\";\nimport \"google/protobuf/any.proto\";\nmessage M { b.M m = 1; google.protobuf.Any any = 2; }";
     let folder = folder(&[

@@ -1,5 +1,6 @@
 //! A service's life and its options.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -37,8 +37,8 @@ fn render(comment: &str) -> Vec<String> {
     let mut block = Block::Text { after_blank: true };
     let mut blanks = 0;
     for line in lines {
-        let indent = line.len() - line.trim_start().len();
-        let text = line.trim_start();
+        let text = line.trim_start_matches(' ');
+        let indent = line.len() - text.len();
         if let Block::Fence(fence) = &block {
             let closes = text
                 .trim_end()
@@ -330,5 +330,6 @@ mod tests {
     #[test]
     fn characters_that_rustc_denies_are_left_out() {
         assert_eq!(lines(" a\u{202e}b\u{7}\r\n c"), ["ab", "c"]);
+        assert_eq!(lines(" \u{3000}\u{3000}wide"), ["\u{3000}\u{3000}wide"]);
     }
 }

@@ -1,5 +1,6 @@
 //! Whom a client trusts, and what a listener with TLS answers.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use micro_runtime::call::Frame;
 use micro_runtime::registry::Memory;

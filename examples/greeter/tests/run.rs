@@ -1,5 +1,6 @@
 //! The example does what it says, as two processes.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -165,7 +165,10 @@ impl Attempts {
     fn learn(&self, entry: &NodeEntry, error: &Error) {
         // Only what reached nobody speaks against the node; an answer, whatever it says, proves it
         // alive. The watch tells the rest.
-        if error.is_unprocessed() && error.id() == id::CLIENT {
+        let ours = [id::CLIENT, id::CLIENT_TRANSPORT, id::CLIENT_CODEC].contains(&error.id());
+        if !ours {
+            entry.restore(self.now());
+        } else if error.is_unprocessed() && error.id() == id::CLIENT {
             entry.eject(self.now());
         }
     }

@@ -39,7 +39,7 @@ use crate::wrapper::Wrapper;
 
 use hooks::{Hooks, Moment};
 use options::Options;
-use settings::{Parsed, Settings};
+use settings::{Parsed, Settings, Stop};
 
 /// The id of errors that a service makes about itself.
 const ID: &str = "go.micro.service";
@@ -80,14 +80,14 @@ impl Service {
 
     /// Reads flags and environment, which win over what code sets, before and after.
     ///
-    /// Ends the process after `--help`, `--version` and `--explain-config`, and where a setting is
-    /// wrong, with a text that says what is right.
+    /// Ends the process after `--help` and `--explain-config`, and where a setting is wrong, with a
+    /// text that says what is right.
     ///
     /// # Errors
     /// 400 where a registry, a transport or a protocol is not known, or files of TLS are not usable.
     pub fn init(self) -> Result<Self> {
         match Settings::of_process() {
-            Ok(parsed) => self.take(parsed),
+            Ok(parsed) => self.take_or_exit(parsed),
             Err(stop) => stop.exit(),
         }
     }
@@ -100,7 +100,7 @@ impl Service {
     #[cfg(feature = "cli")]
     pub fn init_with<T: clap::Args>(self) -> Result<(Self, T)> {
         match Settings::of_process_with::<T>() {
-            Ok((parsed, own)) => Ok((self.take(parsed)?, own)),
+            Ok((parsed, own)) => Ok((self.take_or_exit(parsed)?, own)),
             Err(stop) => stop.exit(),
         }
     }
@@ -120,13 +120,25 @@ impl Service {
         self.take(Settings::parse(args, env)?)
     }
 
+    fn take_or_exit(self, parsed: Parsed) -> Result<Self> {
+        if parsed.explain {
+            parsed.warnings.iter().for_each(|warning| tell(warning));
+            self.explanation(&parsed).exit();
+        }
+        self.take(parsed)
+    }
+
+    /// What `--explain-config` prints.
+    fn explanation(&self, parsed: &Parsed) -> Stop {
+        Stop::new(0, parsed.explanation(&self.options.explained()))
+    }
+
     fn take(mut self, parsed: Parsed) -> Result<Self> {
         for warning in &parsed.warnings {
             tell(warning);
         }
         if parsed.explain {
-            print!("{}", parsed.explanation(&self.options.explained()));
-            std::process::exit(0);
+            return Err(self.explanation(&parsed).into());
         }
         self.settings = Some(parsed.settings);
         // What is wrong shows now and not when the service starts.
@@ -452,8 +464,7 @@ impl Service {
 
     /// The user's protocols and the built-in ones, best first.
     fn protocols(options: &Options) -> Vec<Arc<dyn Protocol>> {
-        let built_in: [Arc<dyn Protocol>; 2] =
-            [Arc::new(Braid::default()), Arc::new(Mucp::default())];
+        let built_in: [Arc<dyn Protocol>; 2] = [Arc::new(Braid), Arc::new(Mucp::default())];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
         for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
             if !protocols

@@ -8,3 +8,4 @@ mod net;
 mod raw;
 mod say;
 mod streams;
+mod wire;

@@ -8,9 +8,9 @@ use serde_json::Value;
 use super::generated::kitchen::Dish;
 use super::support::{CANONICAL, GO, ORIGINAL, dynamic, other, read, same, types, write};
 
-struct Recipe {
-    name: String,
-    dish: Dish,
+pub struct Recipe {
+    pub name: String,
+    pub dish: Dish,
     columns: Value,
 }
 
@@ -24,7 +24,7 @@ impl Recipe {
     }
 }
 
-fn recipes() -> Vec<Recipe> {
+pub fn recipes() -> Vec<Recipe> {
     let lines = include_str!("go_micro.jsonl").lines();
     let recipes = lines.map(|line| {
         let columns: Value = serde_json::from_str(line).unwrap();

@@ -9,7 +9,7 @@ fn main() -> Result<()> {
     micro_build::compile(
         &["kinds", "shapes", "ring/left", "ring/right", "plain/plain"].map(proto),
     )?;
-    for name in ["old", "names", "deprecated", "docs"] {
+    for name in ["old", "names", "deprecated", "docs", "meta"] {
         case(name, |builder| builder).compile(&[proto(name)])?;
     }
     case("routes", |builder| {

@@ -1,6 +1,7 @@
 //! Both directions between this project and unmodified Go Micro, every call in every content type.
 //! Prints the table of what was called, and leaves it in `target/interop-table.md`.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod calls;
 mod kitchen;

@@ -7,8 +7,7 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use bytes::BytesMut;
-use prost_types::{Any, FieldMask, ListValue, Struct, Value, value};
+use prost_types::{FieldMask, ListValue, Struct, Value, value};
 
 use super::fault::{Fault, Kind, Result, Short};
 use super::lex::{Lexer, Token};
@@ -30,15 +29,12 @@ const NULL_VALUE: Enum = Enum::new(
     |name| (name == "NULL_VALUE").then_some(0),
 );
 
-/// How many `Any` may lie in each other: each is read twice, for its type and for its content.
-const ANYS: u8 = 8;
-
 /// Reads one document.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
-    json: Lexer<'a>,
-    types: &'a Types,
-    anys: u8,
+    pub(super) json: Lexer<'a>,
+    pub(super) types: &'a Types,
+    pub(super) anys: u8,
 }
 
 impl<'a> Reader<'a> {
@@ -67,7 +63,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn value(&mut self, slot: &mut Slot<'_>, meaning: Meaning) -> Result<()> {
+    pub(super) fn value(&mut self, slot: &mut Slot<'_>, meaning: Meaning) -> Result<()> {
         let token = self.json.peek()?;
         if let Slot::Known(known) = slot {
             return self.known(known, token);
@@ -149,7 +145,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn message(&mut self, message: &mut dyn Fields) -> Result<()> {
+    pub(super) fn message(&mut self, message: &mut dyn Fields) -> Result<()> {
         let shape = message.shape();
         // Most writers keep the order of the fields.
         let mut likely = 0;
@@ -267,126 +263,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A field mask as a message, as Go Micro writes and reads it.
-    fn mask(&mut self, mask: &mut FieldMask) -> Result<()> {
+    pub(super) fn mask(&mut self, mask: &mut FieldMask) -> Result<()> {
         let mut members = self.json.object()?;
         while let Some(key) = members.next(&mut self.json)? {
             match &*key {
                 "paths" => self.value(&mut mask.paths.slot(), Meaning::Plain)?,
                 _ => self.json.skip()?,
             }
-        }
-        Ok(())
-    }
-
-    fn any(&mut self, any: &mut Any) -> Result<()> {
-        let Some(url) = self.any_type()? else {
-            return self.go_any(any);
-        };
-        if self.anys == ANYS {
-            let text = format!("google.protobuf.Any: more than {ANYS} in each other");
-            return Err(Fault::new(Kind::Any, text));
-        }
-        self.anys += 1;
-        any.value = match self.types.make(&url) {
-            Some(mut content) => {
-                if let Some(form) = content.form_mut() {
-                    self.any_content(&mut form.slot())?;
-                }
-                let mut value = BytesMut::with_capacity(content.proto_len());
-                content.encode_proto(&mut value);
-                value.into()
-            }
-            None => self.any_unknown(&url)?,
-        };
-        any.type_url = url;
-        self.anys -= 1;
-        Ok(())
-    }
-
-    /// Looks ahead for the type, which may stand anywhere in the object.
-    fn any_type(&mut self) -> Result<Option<String>> {
-        let mut url = None;
-        let mut json = self.json.clone();
-        let mut members = json.object()?;
-        while let Some(key) = members.next(&mut json)? {
-            if key == "@type" {
-                expect(json.peek()?, Token::String, "type URL")?;
-                url = Some(json.string()?.into_owned());
-            } else {
-                json.skip()?;
-            }
-        }
-        Ok(url)
-    }
-
-    /// The content of an `Any`: fields beside `@type`, or a `value` where the type has a form of
-    /// its own.
-    fn any_content(&mut self, slot: &mut Slot<'_>) -> Result<()> {
-        match slot {
-            Slot::Message(message) => return self.message(*message),
-            // Go Micro takes a field mask for a message like any other.
-            Slot::Known(KnownMut::FieldMask(mask)) if !self.has_value()? => return self.mask(mask),
-            _ => {}
-        }
-        let mut members = self.json.object()?;
-        while let Some(key) = members.next(&mut self.json)? {
-            match &*key {
-                "value" => self.value(slot, Meaning::Wrapper)?,
-                _ => self.json.skip()?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks ahead for a key `value`.
-    fn has_value(&self) -> Result<bool> {
-        let mut found = false;
-        let mut json = self.json.clone();
-        let mut members = json.object()?;
-        while let Some(key) = members.next(&mut json)? {
-            found |= key == "value";
-            json.skip()?;
-        }
-        Ok(found)
-    }
-
-    /// The content of an `Any` whose type is not known: its bytes, and nothing else.
-    fn any_unknown(&mut self, url: &str) -> Result<Vec<u8>> {
-        let mut value = Some(Vec::new());
-        let mut members = self.json.object()?;
-        while let Some(key) = members.next(&mut self.json)? {
-            if key == "value" && self.json.peek()? == Token::String {
-                value = Some(self.bytes(Token::String)?);
-                continue;
-            }
-            if key != "@type" {
-                value = None;
-            }
-            self.json.skip()?;
-        }
-        value.ok_or_else(|| {
-            let text = format!("google.protobuf.Any: unable to resolve {}", quoted(url));
-            Fault::new(Kind::Any, text)
-        })
-    }
-
-    /// An `Any` as Go's `encoding/json` writes it.
-    fn go_any(&mut self, any: &mut Any) -> Result<()> {
-        let mut some = false;
-        let mut members = self.json.object()?;
-        while let Some(key) = members.next(&mut self.json)? {
-            some = true;
-            match &*key {
-                "type_url" | "typeUrl" => {
-                    self.value(&mut Slot::Text(&mut any.type_url), Meaning::Plain)?;
-                }
-                "value" => self.value(&mut Slot::Bytes(&mut any.value), Meaning::Plain)?,
-                _ => self.json.skip()?,
-            }
-        }
-        if some && any.type_url.is_empty() {
-            let text = "google.protobuf.Any: missing \"@type\" field";
-            return Err(Fault::new(Kind::Any, text));
         }
         Ok(())
     }
@@ -506,7 +389,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn bytes(&mut self, token: Token) -> Result<Vec<u8>> {
+    pub(super) fn bytes(&mut self, token: Token) -> Result<Vec<u8>> {
         expect(token, Token::String, "bytes")?;
         let text = self.json.string()?;
         let engine = match text.contains(['-', '_']) {
@@ -526,7 +409,7 @@ fn is_scalar(slot: &Slot<'_>) -> bool {
     )
 }
 
-fn expect(found: Token, wanted: Token, type_name: &str) -> Result<()> {
+pub(super) fn expect(found: Token, wanted: Token, type_name: &str) -> Result<()> {
     if found == wanted {
         Ok(())
     } else {
@@ -534,6 +417,6 @@ fn expect(found: Token, wanted: Token, type_name: &str) -> Result<()> {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", Short(text).to_string())
 }

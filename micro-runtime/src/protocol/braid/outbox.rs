@@ -145,12 +145,13 @@ impl<S: Beside> Outbox<S> {
         let before = out.queue.len();
         let (value, flush) = write(&mut out.queue, &mut out.beside, out.appended);
         out.appended += (out.queue.len() - before) as u64;
-        if flush == Flush::Now && !out.scheduled {
-            if let Some((writer, full)) = out.take(Turn::Inline) {
-                drop(guard);
-                self.write_inline(writer, full);
-                return Ok(value);
-            }
+        if flush == Flush::Now
+            && !out.scheduled
+            && let Some((writer, full)) = out.take(Turn::Inline)
+        {
+            drop(guard);
+            self.write_inline(writer, full);
+            return Ok(value);
         }
         let wake = flush != Flush::Held && !std::mem::replace(&mut out.scheduled, true);
         drop(guard);

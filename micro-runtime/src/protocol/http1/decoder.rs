@@ -139,7 +139,7 @@ impl Decoder {
         matches!(self.state, State::Head(_)) && inbox.is_empty()
     }
 
-    /// Whether the head of the next message is complete and its body is not.
+    /// Whether a head is there and its body is not.
     pub(crate) fn has_head(&self) -> bool {
         matches!(self.state, State::Body { .. })
     }

@@ -305,6 +305,10 @@ fn text(body: &[u8]) -> Result<&str> {
     if text.trim_ascii().is_empty() {
         return Err(Error::plain("EOF"));
     }
+    // A list of the members' values would be taken as well.
+    if !text.trim_ascii_start().starts_with('{') {
+        return Err(Error::plain("the envelope is no JSON object"));
+    }
     Ok(text)
 }
 

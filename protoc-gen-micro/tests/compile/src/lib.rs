@@ -23,6 +23,7 @@ case!(old);
 case!(names);
 case!(deprecated);
 case!(docs);
+case!(meta);
 case!(routes);
 
 /// The golden files, from the source tree.

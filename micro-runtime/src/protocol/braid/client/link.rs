@@ -320,6 +320,13 @@ impl Link {
     async fn read(&self, mut inbox: Inbox) -> Error {
         let mut wakers = Vec::new();
         loop {
+            // First those that came with the HELLO.
+            let taken = self.take_frames(&mut inbox, &mut wakers);
+            wakers.drain(..).for_each(Waker::wake);
+            if let Err(fault) = taken {
+                self.complain(fault);
+                return fault.to_error();
+            }
             let read = tokio::select! {
                 biased;
                 read = inbox.fill() => read,
@@ -332,12 +339,6 @@ impl Link {
                     return Error::internal(id::CLIENT_TRANSPORT, error.to_string())
                         .with_source(error);
                 }
-            }
-            let taken = self.take_frames(&mut inbox, &mut wakers);
-            wakers.drain(..).for_each(Waker::wake);
-            if let Err(fault) = taken {
-                self.complain(fault);
-                return fault.to_error();
             }
         }
     }

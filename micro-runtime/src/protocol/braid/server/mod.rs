@@ -126,12 +126,6 @@ enum End {
     Fault(Fault),
 }
 
-enum Event {
-    Read(usize),
-    Drain,
-    End(End),
-}
-
 struct Reader {
     session: Arc<Session>,
     inbox: Inbox,
@@ -158,42 +152,43 @@ impl Reader {
         // Until when the frame that has begun must be all there.
         let mut until: Option<Instant> = None;
         loop {
+            // First those that came with the HELLO.
+            match self.take_frames().await {
+                Ok(_) if !self.inbox.is_within_frame() => until = None,
+                Ok(frames) if frames > 0 || until.is_none() => {
+                    until = Instant::now().checked_add(core.limits().request_read);
+                }
+                Ok(_) => {}
+                Err(fault) => return End::Fault(fault),
+            }
+            // Where bytes are always there, the waiting below is not reached.
+            if !self.drains && draining.has_begun() {
+                self.drain();
+            }
             let inbox = &mut self.inbox;
             let read = async {
                 match until {
-                    None => inbox
-                        .fill()
-                        .await
-                        .map_or(Event::End(End::Gone), Event::Read),
+                    None => inbox.fill().await.map_err(|_| End::Gone),
                     Some(until) => match timeout_at(until, inbox.fill()).await {
-                        Ok(read) => read.map_or(Event::End(End::Gone), Event::Read),
-                        Err(_) => Event::End(End::Fault(Fault::Slow)),
+                        Ok(read) => read.map_err(|_| End::Gone),
+                        Err(_) => Err(End::Fault(Fault::Slow)),
                     },
                 }
             };
-            let event = tokio::select! {
+            let read = tokio::select! {
                 biased;
-                event = read => event,
-                () = &mut gone => Event::End(End::Gone),
-                () = &mut begun, if !self.drains => Event::Drain,
-                () = session.idle(), if self.drains => Event::End(End::Drained),
+                read = read => read,
+                () = &mut gone => return End::Gone,
+                () = &mut begun, if !self.drains => {
+                    self.drain();
+                    continue;
+                }
+                () = session.idle(), if self.drains => return End::Drained,
             };
-            match event {
-                Event::Read(0) => return End::Gone,
-                Event::Read(_) => match self.take_frames().await {
-                    Ok(_) if !self.inbox.is_within_frame() => until = None,
-                    Ok(frames) if frames > 0 || until.is_none() => {
-                        until = Instant::now().checked_add(core.limits().request_read);
-                    }
-                    Ok(_) => {}
-                    Err(fault) => return End::Fault(fault),
-                },
-                Event::Drain => self.drain(),
-                Event::End(end) => return end,
-            }
-            // Where bytes are always there, nothing else above is looked at.
-            if !self.drains && draining.has_begun() {
-                self.drain();
+            match read {
+                Ok(0) => return End::Gone,
+                Ok(_) => {}
+                Err(end) => return end,
             }
         }
     }

@@ -47,6 +47,7 @@ func (g *Greeter) Sleep(ctx context.Context, in *pb.SleepRequest, out *pb.HelloR
 		out.Msg = "slept"
 		return nil
 	case <-ctx.Done():
+		log.Printf("DROPPED sleep: %v", ctx.Err())
 		return merr.Timeout("greeter.sleep", "%v", ctx.Err())
 	}
 }
