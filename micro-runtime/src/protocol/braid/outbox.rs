@@ -248,6 +248,29 @@ impl<S: Beside> Outbox<S> {
         self.room.notify_waiters();
     }
 
+    /// Drops what is queued, and ends the connection once what `write` appends is written.
+    pub(super) fn last_words(&self, error: Error, write: impl FnOnce(&mut Batch)) -> Closed {
+        let mut out = self.lock();
+        let error = out.failure.get_or_insert(error).clone();
+        // What the writer has begun goes out before the last words.
+        let reached = match out.ends {
+            Ends::Yes(reached) => reached,
+            Ends::No | Ends::Soon => out.handed,
+        };
+        if let Ends::Yes(_) = out.ends {
+            return Closed { error, reached };
+        }
+        let dropped = std::mem::take(&mut out.queue);
+        write(&mut out.queue);
+        out.ends = Ends::Soon;
+        out.scheduled = true;
+        drop(out);
+        drop(dropped);
+        self.more.notify_one();
+        self.room.notify_waiters();
+        Closed { error, reached }
+    }
+
     /// Ends the connection now. An earlier error wins over `error`.
     pub(super) fn close(&self, error: Error) -> Closed {
         let mut out = self.lock();
