@@ -50,7 +50,7 @@ pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
     );
     let mut peer = Peer::new(connection.peer, connection.local, "braid");
     peer.secure = connection.secure;
-    let (read, write) = tokio::io::split(connection.io);
+    let (read, write) = connection.io.split();
     let mut inbox = Inbox::new(read, ours);
     let theirs = match timeout(limits.first_request, inbox.opening()).await {
         Ok(Ok(theirs)) => Ok(theirs),
@@ -196,8 +196,16 @@ impl Reader {
     /// Takes the frames that are there; says how many.
     async fn take_frames(&mut self) -> Result<usize, Fault> {
         let mut frames = 0;
-        self.polled = 0;
+        if self.inbox.has_waited() {
+            self.polled = 0;
+        }
         while let Some(frame) = self.inbox.next()? {
+            // Only where there is one more: after the last, waiting for bytes lets others run.
+            if self.polled >= INLINE {
+                self.polled = 0;
+                self.session.out.flush();
+                tokio::task::yield_now().await;
+            }
             frames += 1;
             let full = self.take_frame(frame)?;
             if full {
@@ -207,11 +215,6 @@ impl Reader {
                 if !self.session.out.room().await {
                     return Ok(frames);
                 }
-            }
-            if self.polled >= INLINE {
-                self.polled = 0;
-                self.session.out.flush();
-                tokio::task::yield_now().await;
             }
         }
         self.session.out.flush();
