@@ -46,6 +46,11 @@ impl Program {
         }
     }
 
+    /// The file to run, for programs that take no mode.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Our twin of the Go peer called `name`; `path` is that of `micro-interop`.
     pub fn ours(path: impl Into<PathBuf>, name: &str) -> Self {
         Self {
@@ -68,12 +73,7 @@ impl Program {
     /// # Panics
     /// Where it does not start.
     pub fn run(&self, flags: &[&str]) -> Ended {
-        let mut running = self.start("client", flags);
-        let deadline = Instant::now() + RUN_LIMIT;
-        while let Ok(line) = running.next_line(deadline) {
-            running.seen.push(line);
-        }
-        running.end()
+        self.start("client", flags).finish()
     }
 
     /// Starts it as a server and waits until it is ready.
@@ -87,7 +87,7 @@ impl Program {
         running
     }
 
-    /// Starts it as a client and does not wait.
+    /// Starts it as a client and does not wait: see [`Running::finish`].
     ///
     /// # Panics
     /// Where it does not start.
@@ -239,6 +239,15 @@ impl Running {
             self.what
         );
         let deadline = Instant::now() + PATIENCE;
+        while let Ok(line) = self.next_line(deadline) {
+            self.seen.push(line);
+        }
+        self.end()
+    }
+
+    /// Waits until the client has ended by itself.
+    pub fn finish(mut self) -> Ended {
+        let deadline = Instant::now() + RUN_LIMIT;
         while let Ok(line) = self.next_line(deadline) {
             self.seen.push(line);
         }

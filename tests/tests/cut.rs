@@ -1,6 +1,7 @@
 //! A call never runs twice unless it is declared idempotent: the connection is cut at every byte of
 //! the request and of the reply, and the handler counts how often it has run, in a process of its own.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,5 +1,6 @@
 //! What this project is made of: licences, size and language of its dependencies.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -1,5 +1,6 @@
 //! TLS between this project and unmodified Go Micro: who is trusted, and who is not.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;

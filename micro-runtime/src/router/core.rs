@@ -226,7 +226,7 @@ impl Core {
     }
 
     /// Asks every connection to take no new calls and to close when idle.
-    pub(crate) fn start_drain(&self) {
+    pub fn start_drain(&self) {
         self.drain.send_replace(true);
     }
 }

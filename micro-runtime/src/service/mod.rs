@@ -122,6 +122,7 @@ impl Service {
 
     fn take_or_exit(self, parsed: Parsed) -> Result<Self> {
         if parsed.explain {
+            parsed.warnings.iter().for_each(|warning| tell(warning));
             self.explanation(&parsed).exit();
         }
         self.take(parsed)

@@ -10,10 +10,6 @@ use crate::go::parse_duration;
 /// Serves or calls the test services; the twin of the Go peers.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "micro-interop", version, rename_all = "snake_case")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
 pub struct Args {
     /// Serve or call.
     #[arg(long, value_enum, default_value_t = Mode::Server)]
@@ -47,10 +43,10 @@ pub struct Args {
     #[arg(long, value_enum)]
     pub call: Option<Call>,
     /// Client: argument of the call.
-    #[arg(long, default_value = "world")]
+    #[arg(long, default_value = "world", allow_hyphen_values = true)]
     pub arg: String,
     /// Client: second argument of the call.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub arg2: String,
     /// Client of the kitchen: recipes, separated by commas; `all` for each named recipe, `fields`
     /// for each field of a dish alone.
