@@ -107,16 +107,14 @@ impl Builder {
 
     /// Writes to this folder. Default: `OUT_DIR`, where `include_protos!()` looks.
     pub fn out_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.target = Target::Folder(folder.into());
+        self.target.folder = Some(folder.into());
         self
     }
 
     /// Writes to this folder of the source tree, whose code is checked in and included by
     /// `include_protos!("src/gen/mod.rs")`.
     pub fn source_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        let check = matches!(self.target, Target::Source { check: true, .. });
-        let folder = folder.into();
-        self.target = Target::Source { folder, check };
+        self.target.folder = Some(folder.into());
         self
     }
 
@@ -132,16 +130,7 @@ impl Builder {
     /// # }
     /// ```
     pub fn check(mut self, yes: bool) -> Self {
-        self.target = match self.target {
-            Target::Source { folder, .. } | Target::Folder(folder) => {
-                Target::Source { folder, check: yes }
-            }
-            Target::OutDir if yes => Target::Source {
-                folder: PathBuf::from("src/gen"),
-                check: true,
-            },
-            Target::OutDir => Target::OutDir,
-        };
+        self.target.check = yes;
         self
     }
 

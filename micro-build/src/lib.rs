@@ -30,6 +30,7 @@ mod error;
 mod files;
 mod output;
 mod read;
+mod source;
 
 pub use builder::Builder;
 pub use error::{Error, Result};

@@ -7,22 +7,23 @@ use protoc_gen_micro::File;
 
 use crate::error::{Error, Result};
 
-/// Where to write.
+/// Where to write, or to compare with.
 #[derive(Clone, Debug, Default)]
-pub(crate) enum Target {
-    /// The folder that cargo gives a build script.
-    #[default]
-    OutDir,
-    /// Another folder.
-    Folder(PathBuf),
-    /// A folder of the source tree, written to or only checked.
-    Source { folder: PathBuf, check: bool },
+pub(crate) struct Target {
+    /// `None` is the folder that cargo gives a build script.
+    pub(crate) folder: Option<PathBuf>,
+    pub(crate) check: bool,
 }
 
 /// Writes the files that have changed, or compares them all.
 pub(crate) fn write(target: &Target, files: &[File]) -> Result<()> {
-    match target {
-        Target::OutDir => {
+    match &target.folder {
+        Some(folder) if target.check => check_all(folder, files),
+        Some(folder) => write_all(folder, files),
+        None if target.check => Err(Error::new(
+            "`check` compares with checked-in code: name its folder with source_dir",
+        )),
+        None => {
             let folder = std::env::var_os("OUT_DIR").ok_or_else(|| {
                 Error::new(
                     "OUT_DIR is not set: call this from build.rs, or name a folder with out_dir",
@@ -30,15 +31,6 @@ pub(crate) fn write(target: &Target, files: &[File]) -> Result<()> {
             })?;
             write_all(Path::new(&folder), files)
         }
-        Target::Folder(folder)
-        | Target::Source {
-            folder,
-            check: false,
-        } => write_all(folder, files),
-        Target::Source {
-            folder,
-            check: true,
-        } => check_all(folder, files),
     }
 }
 

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use prost::Message as _;
-use protox::file::{ChainFileResolver, GoogleFileResolver, IncludeFileResolver};
+use protox::file::{ChainFileResolver, File, FileResolver, GoogleFileResolver};
 
 use crate::error::{Error, Result};
 use crate::files::Files;
+use crate::source;
 
 /// What was read.
 pub(crate) struct Descriptors {
@@ -22,31 +23,59 @@ pub(crate) struct Descriptors {
 /// Compiles in this process.
 pub(crate) fn protox(files: &Files) -> Result<Descriptors> {
     let mut resolver = ChainFileResolver::new();
-    for include in &files.includes {
-        resolver.add(IncludeFileResolver::new(include.clone()));
-    }
+    // Before any copy of the user's: a new one may use what protox does not know.
     resolver.add(GoogleFileResolver::new());
+    for include in &files.includes {
+        resolver.add(Folder(include.clone()));
+    }
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).include_source_info(true);
+    let mut names = Vec::new();
     for path in &files.paths {
-        if !path.is_file() {
-            return Err(Error::new(format!(
-                "{}: there is no such file",
-                path.display()
-            )));
+        let name = files.name(path);
+        match files.find(&name) {
+            Some(found) if found == *path => {}
+            Some(found) => {
+                let (path, found) = (path.display(), found.display());
+                return Err(Error::new(format!(
+                    "{path}: {found} has the same name, {name}"
+                )));
+            }
+            None => {
+                let path = path.display();
+                return Err(Error::new(format!("{path}: there is no such file")));
+            }
         }
         compiler
-            .open_file(path)
+            .open_file(&name)
             .map_err(|error| explain(&error, path, files))?;
+        names.push(name);
     }
     Ok(Descriptors {
         set: compiler.encode_file_descriptor_set(),
-        names: files.paths.iter().map(|path| files.name(path)).collect(),
+        names,
         watched: compiler
             .files()
-            .filter_map(|file| file.path().map(Path::to_owned))
+            .filter_map(|file| files.find(file.name()))
             .collect(),
     })
+}
+
+/// A folder that imports are found in.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl FileResolver for Folder {
+    fn open_file(&self, name: &str) -> std::result::Result<File, protox::Error> {
+        let path = self.0.join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(source) => File::from_source(name, &source::with_starred_comments(&source)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(protox::Error::file_not_found(name))
+            }
+            Err(error) => Err(protox::Error::new(format!("{}: {error}", path.display()))),
+        }
+    }
 }
 
 fn explain(error: &protox::Error, path: &Path, files: &Files) -> Error {
@@ -69,7 +98,7 @@ fn explain(error: &protox::Error, path: &Path, files: &Files) -> Error {
 /// protox takes an edition for a syntax error.
 fn editions(path: &Path) -> Option<Error> {
     let source = std::fs::read_to_string(path).ok()?;
-    let start = first_statement(&source);
+    let start = source::first_statement(&source);
     let rest = source[start..].strip_prefix("edition")?;
     rest.trim_start().starts_with('=').then(|| {
         let line = source[..start].matches('\n').count() + 1;
@@ -79,25 +108,6 @@ fn editions(path: &Path) -> Option<Error> {
             path.display()
         ))
     })
-}
-
-/// Where the first statement begins, behind blanks and comments.
-fn first_statement(source: &str) -> usize {
-    let mut rest = source;
-    loop {
-        rest = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
-        let end = if rest.starts_with("//") {
-            rest.find('\n')
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map(|at| at + 2)
-        } else {
-            None
-        };
-        match end {
-            Some(end) => rest = &rest[end..],
-            None => return source.len() - rest.len(),
-        }
-    }
 }
 
 /// Has a protoc compile.
@@ -197,17 +207,4 @@ fn names_in(set: &[u8]) -> Result<Vec<String>> {
         Error::new(format!("this is not a descriptor set: {error}")).with_source(error)
     })?;
     Ok(set.file.into_iter().map(|file| file.name).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_statement_is_behind_blanks_and_comments() {
-        for source in ["edition = 1", "\n // a\n/* b\n*/ // edition\n\tedition = 1"] {
-            assert!(source[first_statement(source)..].starts_with("edition = 1"));
-        }
-        assert_eq!(first_statement("// only"), 0);
-    }
 }

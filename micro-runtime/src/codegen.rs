@@ -28,7 +28,10 @@ use crate::codec;
 use crate::error::id;
 
 #[doc(inline)]
-pub use crate::{__payload as payload, __server as server};
+pub use crate::{
+    __client as client, __endpoint as endpoint, __method as method, __payload as payload,
+    __server as server,
+};
 
 /// What a [`Dispatch`] answers with.
 pub type Served = BoxFuture<Result<Reply>>;
@@ -38,15 +41,6 @@ pub type Served = BoxFuture<Result<Reply>>;
 pub mod generated_for_micro_runtime_0_1 {
     /// Named by generated code.
     pub const CHECK: () = ();
-}
-
-/// A node of the tree that describes a message in the registry.
-pub const fn value(
-    name: &'static str,
-    kind: &'static str,
-    values: &'static [ValueDescriptor],
-) -> ValueDescriptor {
-    ValueDescriptor::new(name, kind, values)
 }
 
 /// Makes a generated message a [`Payload`]: `payload!(Request, form)`, or without the form that
@@ -91,12 +85,49 @@ macro_rules! __payload {
     };
 }
 
-/// Gives a generated server, which holds an `Arc` of the service, `Clone` and `Debug` whatever the
-/// service has.
+/// A method of a service: package, Go Micro's endpoint, gRPC's path, kind, idempotency, index.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __method {
+    ($package:literal, $endpoint:literal, $path:literal, $kind:ident, $idempotency:ident, $index:literal) => {
+        $crate::codegen::Method::new(
+            $package,
+            $endpoint,
+            $path,
+            $crate::codegen::Kind::$kind,
+            $crate::codegen::Idempotency::$idempotency,
+            $index,
+        )
+    };
+}
+
+/// An endpoint: its name, the trees of request and reply, each node `("name", "type", fields…)`,
+/// and the metadata `["key" = "value", …]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __endpoint {
+    ($name:literal, $request:tt, $response:tt, [$($key:literal = $value:literal),*]) => {
+        $crate::codegen::EndpointDescriptor::new(
+            $name,
+            $crate::__endpoint!(@value $request),
+            $crate::__endpoint!(@value $response),
+            &[$(($key, $value)),*],
+        )
+    };
+    (@value ($name:literal, $kind:literal $(, $field:tt)*)) => {
+        $crate::codegen::ValueDescriptor::new(
+            $name,
+            $kind,
+            &[$($crate::__endpoint!(@value $field)),*],
+        )
+    };
+}
+
+/// What every generated server has: `Clone` and `Debug` whatever the service has, and makers.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __server {
-    ($server:ident) => {
+    ($server:ident, $service:ident) => {
         impl<T> ::core::clone::Clone for $server<T> {
             fn clone(&self) -> Self {
                 Self(::std::sync::Arc::clone(&self.0))
@@ -106,6 +137,53 @@ macro_rules! __server {
         impl<T> ::core::fmt::Debug for $server<T> {
             fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
                 f.write_str(::core::stringify!($server))
+            }
+        }
+
+        #[allow(dead_code)]
+        impl<T: $service> $server<T> {
+            /// A server of `service`.
+            pub fn new(service: T) -> Self {
+                Self::from_arc(::std::sync::Arc::new(service))
+            }
+
+            /// A server of a service that others hold too.
+            pub fn from_arc(service: ::std::sync::Arc<T>) -> Self {
+                Self(service)
+            }
+        }
+    };
+}
+
+/// What every generated client has: makers. `local` needs the server.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __client {
+    ($client:ident) => {
+        #[allow(dead_code, deprecated)]
+        impl $client {
+            /// Calls the service that is registered as `name`.
+            pub fn new(
+                name: impl ::core::convert::Into<$crate::codegen::Text>,
+                client: &$crate::codegen::Client,
+            ) -> Self {
+                Self(client.target(name))
+            }
+
+            /// Calls what `target` leads to.
+            pub fn from_target(target: $crate::codegen::Target) -> Self {
+                Self(target)
+            }
+        }
+    };
+    ($client:ident, $service:ident, $server:ident) => {
+        $crate::__client!($client);
+
+        #[allow(dead_code, deprecated)]
+        impl $client {
+            /// Calls `service` in this process, through the codec.
+            pub fn local(service: impl $service) -> Self {
+                Self($crate::codegen::local($server::new(service)))
             }
         }
     };

@@ -18,6 +18,7 @@ pub mod registry;
 pub mod router;
 pub mod selector;
 pub mod server;
+pub mod service;
 pub mod tasks;
 #[doc(hidden)]
 pub mod testing;
@@ -29,3 +30,4 @@ pub use client::Client;
 pub use context::Context;
 pub use error::{Error, Result};
 pub use metadata::Metadata;
+pub use service::Service;

@@ -1,5 +1,6 @@
 //! Which calls are tried again, where, and when they are given up.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
 //! The snapshots that calls read: fed by watches and loads, and good through a registry's failure.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,20 +14,35 @@ use micro_runtime::tasks::Tasks;
 use micro_runtime::{Error, Result};
 use tokio::time::Instant;
 
-/// A memory registry with switches: it can fail, hang, and keep its watches silent.
+/// A memory registry with switches.
 #[derive(Debug, Default)]
 struct Fickle {
     memory: Memory,
+    /// Every question fails.
     down: Mutex<bool>,
+    /// How long answers take to arrive.
     slow: Mutex<Duration>,
-    silent: bool,
+    watches: Watches,
     loads: AtomicUsize,
+    watched: AtomicUsize,
+}
+
+#[derive(Debug, Default, PartialEq)]
+enum Watches {
+    #[default]
+    Work,
+    /// They tell nothing.
+    AreSilent,
+    /// They never open.
+    Hang,
+    /// They tell nothing and end after a minute and a half.
+    End,
 }
 
 impl Fickle {
-    fn silent() -> Arc<Self> {
+    fn with(watches: Watches) -> Arc<Self> {
         Arc::new(Self {
-            silent: true,
+            watches,
             ..Self::default()
         })
     }
@@ -56,32 +72,43 @@ impl Registry for Fickle {
     }
     async fn get(&self, name: &str) -> Result<Vec<Service>> {
         self.loads.fetch_add(1, Ordering::SeqCst);
+        self.check()?;
+        let answer = self.memory.get(name).await;
         let slow = *self.slow.lock().unwrap();
         if !slow.is_zero() {
             tokio::time::sleep(slow).await;
         }
-        self.check()?;
-        self.memory.get(name).await
+        answer
     }
     async fn list(&self) -> Result<Vec<Service>> {
         self.memory.list().await
     }
     async fn watch(&self, name: Option<&str>) -> Result<Box<dyn Watcher>> {
         self.check()?;
-        if self.silent {
-            return Ok(Box::new(Silent));
+        self.watched.fetch_add(1, Ordering::SeqCst);
+        match self.watches {
+            Watches::Work => self.memory.watch(name).await,
+            Watches::AreSilent => Ok(Box::new(Silent(None))),
+            Watches::Hang => std::future::pending().await,
+            Watches::End => Ok(Box::new(Silent(Some(
+                Instant::now() + Duration::from_secs(90),
+            )))),
         }
-        self.memory.watch(name).await
     }
 }
 
+/// Tells nothing, and ends at this time.
 #[derive(Debug)]
-struct Silent;
+struct Silent(Option<Instant>);
 
 #[async_trait]
 impl Watcher for Silent {
     async fn next(&mut self) -> Result<Event> {
-        std::future::pending().await
+        match self.0 {
+            Some(end) => tokio::time::sleep_until(end).await,
+            None => std::future::pending().await,
+        }
+        Err(Error::internal("fickle", "watcher stopped"))
     }
 }
 
@@ -182,8 +209,58 @@ async fn changes_are_told_by_the_watch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn changes_told_during_a_load_are_not_undone_by_it() {
+    let registry = Arc::new(Fickle::default());
+    register(&*registry, &greeter("1", [node("a", 1), node("b", 2)])).await;
+    let directory = Directory::new(registry.clone(), &tasks());
+    let view = directory.view("greeter");
+    view.ready(soon()).await.unwrap();
+    *registry.slow.lock().unwrap() = Duration::from_secs(2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let load = view.refresh(soon());
+    let changes = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        register(&*registry, &greeter("1", [node("c", 3)])).await;
+        registry
+            .deregister(&greeter("1", [node("a", 1)]))
+            .await
+            .unwrap();
+    };
+    let (load, ()) = tokio::join!(load, changes);
+    load.unwrap();
+    assert_eq!(ids(&view), ["b", "c"]);
+    assert_eq!(registry.loads(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_does_not_open_holds_up_no_call() {
+    let registry = Fickle::with(Watches::Hang);
+    register(&*registry, &greeter("1", [node("a", 1)])).await;
+    let directory = Directory::new(registry.clone(), &tasks());
+    let view = directory.view("greeter");
+    let started = Instant::now();
+    view.ready(soon()).await.unwrap();
+    assert_eq!((ids(&view).len(), started.elapsed()), (1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_is_opened_again_and_what_was_missed_is_loaded() {
+    let registry = Fickle::with(Watches::End);
+    let directory = Directory::new(registry.clone(), &tasks());
+    let view = directory.view("greeter");
+    view.ready(soon()).await.unwrap();
+    // Just after a refresh of the snapshot, so that only a new watch brings the node in soon.
+    tokio::time::sleep(Duration::from_secs(75)).await;
+    register(&*registry, &greeter("1", [node("a", 1)])).await;
+    let started = Instant::now();
+    until(|| ids(&view) == ["a"]).await;
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(registry.watched.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_a_watch_a_snapshot_is_a_minute_old_at_most() {
-    let registry = Fickle::silent();
+    let registry = Fickle::with(Watches::AreSilent);
     let directory = Directory::new(registry.clone(), &tasks());
     let view = directory.view("greeter");
     view.ready(soon()).await.unwrap();
@@ -204,17 +281,16 @@ async fn without_a_watch_a_snapshot_is_a_minute_old_at_most() {
 
 #[tokio::test(start_paused = true)]
 async fn callers_share_one_question_and_do_not_repeat_it_at_once() {
-    let registry = Fickle::silent();
+    let registry = Fickle::with(Watches::AreSilent);
     let directory = Directory::new(registry.clone(), &tasks());
     let view = directory.view("greeter");
     *registry.slow.lock().unwrap() = Duration::from_millis(30);
-    let all = (0..50).map(|_| {
+    let callers = tasks();
+    for _ in 0..50 {
         let view = view.clone();
-        tokio::spawn(async move { view.refresh(soon()).await })
-    });
-    for caller in all.collect::<Vec<_>>() {
-        caller.await.unwrap().unwrap();
+        callers.spawn(async move { view.refresh(soon()).await.unwrap() });
     }
+    callers.idle().await;
     // One when the watch was open; one may have begun before it and been given up.
     let first = registry.loads();
     assert!(first <= 2, "{first} questions");
@@ -329,7 +405,7 @@ async fn ejection_grows_to_half_a_minute_and_ends_with_a_success() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_answers_outlives_a_load_that_forgot_it() {
-    let registry = Fickle::silent();
+    let registry = Fickle::with(Watches::AreSilent);
     register(
         &*registry,
         &greeter("1", [node("a", 1), node("b", 2), node("c", 3)]),

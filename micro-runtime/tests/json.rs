@@ -1,24 +1,29 @@
 //! Protobuf JSON: three dialects, one form.
-#![deny(warnings)]
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test fails so")]
+#![allow(
+    clippy::disallowed_types,
+    reason = "prost and prost-reflect have hash maps"
+)]
+#![allow(missing_docs, unreachable_pub)]
 
+#[path = "json/fuzz.rs"]
+mod fuzz;
+#[deny(warnings, missing_docs, unreachable_pub)]
 #[path = "json/generated/mod.rs"]
 mod generated;
-
-#[test]
-fn the_generated_forms_are_current() {
-    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folder = here.join("tests/json");
-    micro_build::Builder::new()
-        .include(folder.join("proto"))
-        .include(here.join("../tests/proto"))
-        .bytes(".forms.Odd.shared")
-        .btree_map(".forms.Odd.ordered")
-        .source_dir(folder.join("generated"))
-        .check(std::env::var_os("UPDATE_GOLDEN").is_none())
-        .compile(&[
-            here.join("../tests/proto/kitchen.proto"),
-            folder.join("proto/forms.proto"),
-        ])
-        .unwrap();
-}
+#[path = "json/go.rs"]
+mod go;
+#[path = "json/limits.rs"]
+mod limits;
+#[path = "json/property.rs"]
+mod property;
+#[path = "json/random.rs"]
+mod random;
+#[path = "json/read.rs"]
+mod read;
+#[path = "json/serde.rs"]
+mod serde_codecs;
+#[path = "json/support.rs"]
+mod support;
+#[path = "json/write.rs"]
+mod write;

@@ -1,5 +1,6 @@
 //! The registry of files: private, alive as long as the owners, untroubled by rubbish.
 #![cfg(all(unix, feature = "local"))]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,5 @@
 //! The registries that need nothing: memory, and files on this machine.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,7 @@ async fn a_node_that_changes_its_version_is_in_one_version() {
     newer.version = "2".into();
     registry.register(&newer, options).await.unwrap();
     assert_eq!(registry.get("greeter").await.unwrap(), [newer.clone()]);
-    let event = watcher.next().await.unwrap();
+    let event = tokio::time::timeout(Duration::from_secs(10), watcher.next());
+    let event = event.await.unwrap().unwrap();
     assert_eq!((event.action, event.service), (Action::Update, newer));
 }

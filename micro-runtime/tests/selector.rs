@@ -1,4 +1,5 @@
 //! Which node a call goes to.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -204,6 +205,29 @@ fn an_ejected_node_is_the_last_resort_and_comes_back_in_time() {
             choose(&[nodes.list[1].clone()], 1001).unwrap(),
             "10.0.0.0:1"
         );
+    }
+}
+
+#[test]
+fn one_call_tries_a_node_that_comes_back_and_the_others_wait_for_its_word() {
+    for strategy in [Strategy::Random, Strategy::RoundRobin] {
+        let nodes = nodes(2);
+        let back = &nodes.list[0];
+        let options = SelectOptions::default();
+        let chosen = |now| {
+            let choices = (0..200).map(|_| select(&nodes, &options, &strategy, &[], now).unwrap());
+            choices.filter(|entry| entry.is_same(back)).count()
+        };
+        back.eject(0);
+        assert_eq!(chosen(999), 0);
+        assert_eq!(chosen(1000), 1);
+        assert_eq!(chosen(5999), 0, "the call has not told how it went");
+        assert_eq!(chosen(6000), 1, "it never will");
+        back.eject(7000);
+        assert_eq!(chosen(8999), 0, "the second time is twice as long");
+        assert_eq!(chosen(9000), 1);
+        back.restore(9500);
+        assert!(chosen(9500) > 50);
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shape of generated code, written by hand: what `protoc-gen-micro` must produce.
 #![deny(warnings)]
 #![allow(missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 mod greeter {
     #[derive(Clone, PartialEq, ::micro_runtime::codegen::prost::Message)]

@@ -37,7 +37,19 @@ pub(crate) fn pool(descriptor_set: &[u8]) -> Result<DescriptorPool> {
             );
         }
     }
-    DescriptorPool::decode(descriptor_set).map_err(|error| broken(&error))
+    DescriptorPool::decode(descriptor_set).map_err(|error| {
+        let file = files
+            .file
+            .iter()
+            .find(|file| error.file() == Some(file.name()));
+        match file {
+            Some(file) => {
+                let place = source::place_in(file, error.path().unwrap_or_default());
+                Error::at(place, error.to_string())
+            }
+            None => broken(&error),
+        }
+    })
 }
 
 /// The files called `names`, with those that hold the types that they use, and so on: what

@@ -29,23 +29,16 @@ enum Block {
 
 fn render(comment: &str) -> Vec<String> {
     let lines: Vec<String> = comment.lines().map(clean).collect();
-    // protoc keeps the space after `//`.
-    let spaced = lines
-        .iter()
-        .all(|line| line.is_empty() || line.starts_with(' '));
-    let lines = lines.iter().map(|line| {
-        if spaced {
-            line.get(1..).unwrap_or("")
-        } else {
-            line
-        }
-    });
+    // protoc keeps the space after `//`, and of `///` also the third slash.
+    let lines = without(lines, '/');
+    let lines = without(lines, ' ');
+    let lines = lines.iter().map(String::as_str);
     let mut out = Vec::new();
     let mut block = Block::Text { after_blank: true };
     let mut blanks = 0;
     for line in lines {
-        let indent = line.len() - line.trim_start().len();
-        let text = line.trim_start();
+        let text = line.trim_start_matches(' ');
+        let indent = line.len() - text.len();
         if let Block::Fence(fence) = &block {
             let closes = text
                 .trim_end()
@@ -103,6 +96,17 @@ fn render(comment: &str) -> Vec<String> {
         Block::Indented => out.push("```".to_owned()),
     }
     out
+}
+
+/// Without a character that all lines begin with.
+fn without(mut lines: Vec<String>, first: char) -> Vec<String> {
+    let has = |line: &String| line.is_empty() || line.starts_with(first);
+    if lines.iter().all(has) {
+        for line in lines.iter_mut().filter(|line| !line.is_empty()) {
+            line.remove(0);
+        }
+    }
+    lines
 }
 
 /// Without what a doc comment cannot hold, tabs at the beginning widened.
@@ -267,6 +271,10 @@ mod tests {
     fn plain_text_stays_as_it_is() {
         assert_eq!(lines(" One.\n\n Two `[x]`.\n"), ["One.", "", "Two `[x]`."]);
         assert_eq!(lines("no space\n"), ["no space"]);
+        assert_eq!(
+            lines("/ Three slashes.\n/\n/ `x`"),
+            ["Three slashes.", "", "`x`"]
+        );
         assert!(lines(" \n\n").is_empty());
     }
 
@@ -322,5 +330,6 @@ mod tests {
     #[test]
     fn characters_that_rustc_denies_are_left_out() {
         assert_eq!(lines(" a\u{202e}b\u{7}\r\n c"), ["ab", "c"]);
+        assert_eq!(lines(" \u{3000}\u{3000}wide"), ["\u{3000}\u{3000}wide"]);
     }
 }

@@ -42,8 +42,19 @@
 //! # Names
 //! Messages are named as prost names them. A service `Say` gives the trait `Say`, `SayServer` and
 //! `SayClient`; where a message has one of these names, all three take the suffix `Service`, and a
-//! warning says so. The methods `New`, `Local`, `FromTarget` and `Clone` become `new_`, `local_`,
-//! `from_target_` and `clone_`, since a client has methods with these names.
+//! warning says so. The methods `New`, `Local`, `FromTarget`, `Clone`, `Into` and `TryInto` get an
+//! underscore, `new_` and so on, since a client has methods with these names.
+//!
+//! What is deprecated in the `.proto` is so in Rust: fields, values, messages, enums, and of services
+//! the client and its methods, since whoever serves them knows. Messages and enums of a file without
+//! a package are not marked: rustc would warn of the code that belongs to them.
+//!
+//! # For the registry
+//! Each service carries its endpoints as Go Micro's server registers them: the trees of request and
+//! reply with Go's names and types, and for `google.api.http` the keys `endpoint`, `path`, `method`,
+//! `body` and `handler`. With `additional_bindings`, `path` and `method` are lists, joined by commas,
+//! and `bindings` has each as `METHOD path body`, joined by `|`. It also carries its descriptors,
+//! imports and custom options included.
 
 mod clashes;
 mod descriptor;

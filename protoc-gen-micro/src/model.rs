@@ -22,6 +22,8 @@ use crate::paths;
 pub struct Model {
     pool: DescriptorPool,
     options: Options,
+    /// What is generated elsewhere: proto path and Rust path.
+    externs: Vec<(String, String)>,
     /// For a message the messages that it holds by value, itself included once it is recursive.
     held: RefCell<BTreeMap<String, BTreeSet<String>>>,
 }
@@ -103,9 +105,19 @@ pub struct Oneof {
 impl Model {
     /// The model of `pool` under `options`.
     pub fn new(pool: DescriptorPool, options: Options) -> Self {
+        let own = options.extern_path.clone();
+        let covered = |path: &str| {
+            let below = |rest: &str| rest.is_empty() || rest.starts_with('.');
+            own.iter()
+                .any(|(own, _)| path.strip_prefix(own.as_str()).is_some_and(below))
+        };
+        let known = WELL_KNOWN.iter().filter(|(proto, _)| !covered(proto));
+        let known = known.map(|(proto, rust)| ((*proto).to_owned(), (*rust).to_owned()));
+        let externs = own.iter().cloned().chain(known).collect();
         Self {
             pool,
             options,
+            externs,
             held: RefCell::default(),
         }
     }
@@ -118,6 +130,12 @@ impl Model {
     /// The options of the run.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// What is generated elsewhere, as an `extern_path` says or since it is well known: proto path and
+    /// Rust path.
+    pub(crate) fn externs(&self) -> &[(String, String)] {
+        &self.externs
     }
 
     /// A message as the module of its own package sees it.
@@ -175,11 +193,10 @@ impl Model {
     fn extern_type(&self, full_name: &str) -> Option<String> {
         let full = format!(".{full_name}");
         let given = |path: &str| {
-            let own = &self.options.extern_path;
-            own.iter()
+            let mut externs = self.externs.iter();
+            externs
                 .find(|(proto, _)| proto == path)
                 .map(|(_, rust)| rust.clone())
-                .or_else(|| well_known(path).map(str::to_owned))
         };
         if let Some(path) = given(&full) {
             return Some(path);
@@ -364,16 +381,41 @@ fn parse(path: &str) -> TokenStream {
         .expect("a path of identifiers, or one that the options have checked")
 }
 
-fn well_known(path: &str) -> Option<&'static str> {
-    WELL_KNOWN
-        .iter()
-        .find(|(proto, _)| *proto == path)
-        .map(|(_, rust)| *rust)
-}
-
-/// What stands for well-known types: prost's own choice.
-pub(crate) const WELL_KNOWN: [(&str, &str); 11] = [
-    (".google.protobuf", "::micro_runtime::codegen::prost_types"),
+/// What stands for the well-known types: prost's own choice. The other types of `google.protobuf`,
+/// as those of `descriptor.proto`, have no JSON there, so they are generated like any.
+const WELL_KNOWN: [(&str, &str); 18] = [
+    (
+        ".google.protobuf.Any",
+        "::micro_runtime::codegen::prost_types::Any",
+    ),
+    (
+        ".google.protobuf.Duration",
+        "::micro_runtime::codegen::prost_types::Duration",
+    ),
+    (
+        ".google.protobuf.FieldMask",
+        "::micro_runtime::codegen::prost_types::FieldMask",
+    ),
+    (
+        ".google.protobuf.ListValue",
+        "::micro_runtime::codegen::prost_types::ListValue",
+    ),
+    (
+        ".google.protobuf.NullValue",
+        "::micro_runtime::codegen::prost_types::NullValue",
+    ),
+    (
+        ".google.protobuf.Struct",
+        "::micro_runtime::codegen::prost_types::Struct",
+    ),
+    (
+        ".google.protobuf.Timestamp",
+        "::micro_runtime::codegen::prost_types::Timestamp",
+    ),
+    (
+        ".google.protobuf.Value",
+        "::micro_runtime::codegen::prost_types::Value",
+    ),
     (".google.protobuf.BoolValue", "bool"),
     (
         ".google.protobuf.BytesValue",

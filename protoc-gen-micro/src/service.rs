@@ -187,11 +187,12 @@ fn methods(model: &Model, service: &ServiceDescriptor, go_name: &str) -> Result<
     Ok(methods)
 }
 
-/// The Rust name of a method. Those that would hide what every client has get an underscore.
+/// The Rust name of a method. Those that would hide what every client has, or be hidden by it, get
+/// an underscore: by-value methods of the prelude are found before ours.
 fn method_name(name: &str) -> String {
     let name = names::snake(name);
     match &*name {
-        "new" | "local" | "from_target" | "clone" => format!("{name}_"),
+        "new" | "local" | "from_target" | "clone" | "into" | "try_into" => format!("{name}_"),
         _ => name,
     }
 }

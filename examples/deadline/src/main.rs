@@ -24,10 +24,16 @@ struct Back;
 impl Say for Back {
     async fn hello(&self, cx: &Context, request: Request) -> Result<Response> {
         let left = cx.remaining().unwrap_or_default();
-        println!("back: {} ms left for {}", left.as_millis().next_multiple_of(100), request.name);
+        println!(
+            "back: {} ms left for {}",
+            left.as_millis().next_multiple_of(100),
+            request.name
+        );
         let _told = Dropped;
         tokio::time::sleep(Duration::from_secs(60)).await;
-        Ok(Response { msg: "too late".into() })
+        Ok(Response {
+            msg: "too late".into(),
+        })
     }
 }
 
@@ -42,12 +48,25 @@ impl Drop for Dropped {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let back = Service::new("examples.back").init()?.handle(SayServer::new(Back)).start().await?;
+    let back = Service::new("examples.back")
+        .init()?
+        .handle(SayServer::new(Back))
+        .start()
+        .await?;
     let to_back = SayClient::new("examples.back", back.client());
-    let front = Service::new("examples.front").init()?.handle(SayServer::new(Front(to_back))).start().await?;
+    let front = Service::new("examples.front")
+        .init()?
+        .handle(SayServer::new(Front(to_back)))
+        .start()
+        .await?;
     let say = SayClient::new("examples.front", front.client());
 
-    let reply = say.hello(Request { name: "John".into() }).timeout(Duration::from_millis(300)).await;
+    let reply = say
+        .hello(Request {
+            name: "John".into(),
+        })
+        .timeout(Duration::from_millis(300))
+        .await;
     let error = reply.expect_err("300 ms are not enough");
     println!("caller: code {}", error.code());
 

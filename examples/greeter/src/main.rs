@@ -7,7 +7,14 @@ use std::process::{Command, Stdio};
 
 fn cargo(binary: &str) -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["run", "--quiet", "--package", "example-greeter", "--bin", binary]);
+    cargo.args([
+        "run",
+        "--quiet",
+        "--package",
+        "example-greeter",
+        "--bin",
+        binary,
+    ]);
     cargo
 }
 
@@ -15,7 +22,9 @@ fn main() -> Result<()> {
     let mut service = cargo("greeter-service").stderr(Stdio::piped()).spawn()?;
     let mut lines = BufReader::new(service.stderr.take().expect("it is piped")).lines();
     // The first line says that it serves.
-    let started = lines.next().ok_or_else(|| Error::other("the service ended at once"))??;
+    let started = lines
+        .next()
+        .ok_or_else(|| Error::other("the service ended at once"))??;
     println!("service | {started}");
 
     let answer = cargo("greeter-client").output()?;
@@ -23,8 +32,14 @@ fn main() -> Result<()> {
     eprint!("{}", String::from_utf8_lossy(&answer.stderr));
 
     // As Ctrl-C does, so that the service deregisters before it ends.
-    Command::new("kill").args(["-INT", &service.id().to_string()]).status()?;
+    Command::new("kill")
+        .args(["-INT", &service.id().to_string()])
+        .status()?;
     let stopped = service.wait()?;
     println!("service | stopped: {stopped}");
-    if answer.status.success() && stopped.success() { Ok(()) } else { Err(Error::other("one of the two failed")) }
+    if answer.status.success() && stopped.success() {
+        Ok(())
+    } else {
+        Err(Error::other("one of the two failed"))
+    }
 }

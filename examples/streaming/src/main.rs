@@ -12,7 +12,10 @@ struct Counting;
 impl Counter for Counting {
     async fn count(&self, _cx: &Context, to: Number, mut out: Sender<Number>) -> Result<()> {
         if to.n > 1_000 {
-            return Err(Error::bad_request("counter.count", "that would take too long"));
+            return Err(Error::bad_request(
+                "counter.count",
+                "that would take too long",
+            ));
         }
         for n in 1..=to.n {
             // Waits while the caller is slower than we are.
@@ -29,7 +32,12 @@ impl Counter for Counting {
         Ok(Number { n: sum })
     }
 
-    async fn running_total(&self, _cx: &Context, mut input: Receiver<Number>, mut out: Sender<Number>) -> Result<()> {
+    async fn running_total(
+        &self,
+        _cx: &Context,
+        mut input: Receiver<Number>,
+        mut out: Sender<Number>,
+    ) -> Result<()> {
         let mut sum = 0;
         while let Some(number) = input.message().await? {
             sum += number.n;
@@ -41,7 +49,11 @@ impl Counter for Counting {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let service = Service::new("examples.counter").init()?.handle(CounterServer::new(Counting)).start().await?;
+    let service = Service::new("examples.counter")
+        .init()?
+        .handle(CounterServer::new(Counting))
+        .start()
+        .await?;
     let counter = CounterClient::new("examples.counter", service.client());
 
     let mut numbers = counter.count(Number { n: 3 }).await?;
@@ -58,12 +70,19 @@ async fn main() -> Result<()> {
     let (mut out, mut totals) = counter.running_total().await?;
     for n in [10, 20] {
         out.send(Number { n }).await?;
-        println!("running total: {:?}", totals.message().await?.map(|total| total.n));
+        println!(
+            "running total: {:?}",
+            totals.message().await?.map(|total| total.n)
+        );
     }
     out.finish().await?;
     println!("running total: {:?}", totals.message().await?);
 
-    let too_many = counter.count(Number { n: 1_001 }).await?.message().await;
-    println!("too many: {}", too_many.expect_err("the handler refuses it"));
+    // The handler's error comes with the opening or with the first message, whichever it meets.
+    let too_many = async { counter.count(Number { n: 1_001 }).await?.message().await };
+    println!(
+        "too many: {}",
+        too_many.await.expect_err("the handler refuses it")
+    );
     service.stop().await
 }

@@ -13,7 +13,11 @@ struct Caller(String);
 
 /// Lets in only callers with a token, and says who they are.
 async fn authenticate(mut request: Request, next: Next) -> Result<Reply> {
-    let token = request.cx.metadata().get("Authorization").unwrap_or_default();
+    let token = request
+        .cx
+        .metadata()
+        .get("Authorization")
+        .unwrap_or_default();
     let Some(name) = token.strip_prefix("Bearer ").map(str::to_owned) else {
         return Err(Error::unauthorized("greeter.auth", "a token is needed"));
     };
@@ -35,9 +39,17 @@ async fn log(request: Request, next: Next) -> Result<Reply> {
 struct Greeter;
 
 impl Say for Greeter {
-    async fn hello(&self, cx: &Context, request: crate::go::micro::srv::greeter::Request) -> Result<Response> {
-        let caller = cx.extension::<Caller>().map_or("nobody", |caller| &caller.0);
-        Ok(Response { msg: format!("Hello {}, says {caller}", request.name) })
+    async fn hello(
+        &self,
+        cx: &Context,
+        request: crate::go::micro::srv::greeter::Request,
+    ) -> Result<Response> {
+        let caller = cx
+            .extension::<Caller>()
+            .map_or("nobody", |caller| &caller.0);
+        Ok(Response {
+            msg: format!("Hello {}, says {caller}", request.name),
+        })
     }
 }
 
@@ -51,7 +63,9 @@ async fn main() -> Result<()> {
         .start()
         .await?;
     let say = SayClient::new("examples.wrappers", service.client());
-    let john = || crate::go::micro::srv::greeter::Request { name: "John".into() };
+    let john = || crate::go::micro::srv::greeter::Request {
+        name: "John".into(),
+    };
 
     let reply = say.hello(john()).token("Jane").await?;
     println!("{}", reply.msg);

@@ -10,7 +10,7 @@ mod stream;
 mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
-pub use options::{Backoff, CallOptions, Retry, RetryDecision};
+pub use options::{Backoff, CallOptions, Retry, RetryDecision, RetryPolicy};
 pub(crate) use queue::Queue;
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
 pub use wrapper::{Next, Wrapper};

@@ -52,6 +52,9 @@ pub enum RetryDecision {
     Again,
 }
 
+/// A retry policy of one's own: of the request, the number of the try (from 0) and its error.
+pub type RetryPolicy = dyn Fn(&Request, u32, &Error) -> RetryDecision + Send + Sync;
+
 /// Which failures are tried again.
 #[derive(Clone, Default)]
 #[non_exhaustive]
@@ -65,7 +68,7 @@ pub enum Retry {
     /// Never.
     Never,
     /// By a function of the request, the number of the try (from 0) and its error.
-    Custom(Arc<dyn Fn(&Request, u32, &Error) -> RetryDecision + Send + Sync>),
+    Custom(Arc<RetryPolicy>),
 }
 
 impl fmt::Debug for Retry {

@@ -9,6 +9,7 @@ use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
 use super::Defaults;
+use super::stream::watched;
 use crate::call::{
     Backoff, Body, BoxFuture, CallOptions, Invoke, Payload, RawStream, Receiver, Reply, Request,
     Retry, Sender,
@@ -465,15 +466,15 @@ fn send<K, Q: Payload, M>(
             }
         },
     };
-    let (request, target, watched) = call.request(body, codec.clone(), source);
+    let (request, target, parent) = call.request(body, codec.clone(), source);
     let sent = target.invoke.invoke(request);
-    let sent = match watched {
+    let sent = match parent {
         None => sent,
         Some(parent) => Box::pin(async move {
             tokio::select! {
                 biased;
-                reply = sent => reply,
                 () = parent.cancelled() => Err(Error::timeout(id::CLIENT, "the call that this one belongs to was given up")),
+                reply = sent => reply.map(|reply| watched(reply, parent.clone())),
             }
         }),
     };

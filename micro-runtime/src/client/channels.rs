@@ -74,6 +74,7 @@ impl Channels {
         let spoken = entry
             .metadata(PROTOCOLS_KEY)
             .or_else(|| entry.metadata(PROTOCOL_KEY))
+            .filter(|_| !entry.is_by_hand())
             .unwrap_or(self.fallback);
         let speaks = |name: &str| spoken.split(',').any(|known| known.trim() == name);
         self.protocols

@@ -13,6 +13,7 @@ pub use call::{
     Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
 };
 pub use options::{CallDefaults, ClientOptions};
+pub(crate) use stream::bounded;
 
 use std::fmt;
 use std::sync::Arc;

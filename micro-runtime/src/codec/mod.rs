@@ -13,7 +13,7 @@ mod well_known;
 
 pub use bytes_codec::BytesCodec;
 #[cfg(feature = "json")]
-pub use json::{JsonCodec, Types};
+pub use json::{Fill, JsonCodec, Tree, Types};
 pub use payload::{Frame, Payload};
 pub use protobuf::Protobuf;
 #[doc(hidden)]
@@ -37,7 +37,7 @@ pub trait Codec: fmt::Debug + Send + Sync + 'static {
     /// Where this format cannot say it (raw bytes in a text format, a oneof in json-rpc on a client).
     fn encode(&self, message: &dyn Payload, out: &mut BytesMut) -> Result<()>;
 
-    /// Merges `body` into `message`.
+    /// Fills `message`, which is empty, from `body`.
     ///
     /// # Errors
     /// Where the bytes are not such a message.

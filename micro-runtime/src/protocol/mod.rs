@@ -4,6 +4,7 @@
 //! server it is handed a connection whose first bytes it has recognised, and serves it with what
 //! [`Core`] offers. `mucp` is Go Micro's; `braid` is ours.
 
+pub mod braid;
 pub(crate) mod http1;
 pub mod mucp;
 
@@ -20,6 +21,8 @@ use crate::metadata::Text;
 use crate::router::Core;
 use crate::tasks::Tasks;
 use crate::transport::{Borrowed, Connection, Transport};
+
+pub use braid::Braid;
 
 /// Frames calls: one value serves for all connections of a client or a server.
 #[async_trait]

@@ -59,17 +59,24 @@ pub fn select(
     let strategy = options.strategy.as_ref().unwrap_or(default);
     if let (Strategy::Random, [], []) = (strategy, &*options.filters, tried)
         && let Some(entry) = strategy::draw(nodes, now)
+        && entry.claim(now)
     {
         return Ok(entry.clone());
     }
-    let candidates = Candidates::of(nodes, &options.filters, tried, now);
-    // Should other calls have ejected all candidates since they were counted, nothing is held
-    // against any node: a node that was just lost is better than an error that is not true.
-    let chosen = strategy.choose(&candidates).or_else(|| {
-        let lost = candidates.count > 0 && candidates.iter().next().is_none();
-        lost.then(|| strategy.choose(&Candidates::of(nodes, &options.filters, tried, u64::MAX)))?
-    });
-    match chosen {
+    let candidates = |now| Candidates::of(nodes, &options.filters, tried, now);
+    // Other calls eject nodes, and claim those that come back, while this one looks; then it looks
+    // again.
+    for _ in 0..3 {
+        let candidates = candidates(now);
+        match strategy.choose(&candidates) {
+            Some(entry) if candidates.are_ejected() || entry.claim(now) => return Ok(entry.clone()),
+            None if !candidates.are_lost() => return Err(none_available(nodes, &candidates)),
+            _ => {}
+        }
+    }
+    // At the end of all time nothing is held against any node.
+    let candidates = candidates(u64::MAX);
+    match strategy.choose(&candidates) {
         Some(entry) => Ok(entry.clone()),
         None => Err(none_available(nodes, &candidates)),
     }
@@ -87,8 +94,12 @@ pub(crate) struct Candidates<'a> {
     count: usize,
 }
 
-/// What speaks against a node: 2 that it is left alone, 1 that the call was there before.
+/// What speaks against a node.
 type Rank = u8;
+/// It is left alone.
+const EJECTED: Rank = 2;
+/// The call was there before.
+const TRIED: Rank = 1;
 
 impl<'a> Candidates<'a> {
     fn of(nodes: &'a Nodes, filters: &'a [Filter], tried: &'a [Arc<NodeEntry>], now: u64) -> Self {
@@ -119,8 +130,18 @@ impl<'a> Candidates<'a> {
             .all(|filter| filter.passes(entry))
             .then(|| {
                 let tried = self.tried.iter().any(|tried| tried.is_same(entry));
-                2 * Rank::from(entry.is_ejected(self.now)) + Rank::from(tried)
+                EJECTED * Rank::from(entry.is_ejected(self.now)) + TRIED * Rank::from(tried)
             })
+    }
+
+    /// Whether even the best are left alone.
+    fn are_ejected(&self) -> bool {
+        self.rank >= EJECTED
+    }
+
+    /// Whether there were some when they were counted, and are none now.
+    fn are_lost(&self) -> bool {
+        self.count > 0 && self.iter().next().is_none()
     }
 
     /// Those with the best rank, or better: other calls restore and eject nodes meanwhile, so there

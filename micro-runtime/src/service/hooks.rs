@@ -54,7 +54,9 @@ impl Hooks {
     }
 
     fn take(&mut self, moment: Moment) -> Vec<Hook> {
-        let (now, later) = std::mem::take(&mut self.0).into_iter().partition(|(when, _)| *when == moment);
+        let (now, later) = std::mem::take(&mut self.0)
+            .into_iter()
+            .partition(|(when, _)| *when == moment);
         self.0 = later;
         let now: Vec<(Moment, Hook)> = now;
         now.into_iter().map(|(_, hook)| hook).collect()
@@ -63,6 +65,8 @@ impl Hooks {
 
 impl fmt::Debug for Hooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|(moment, _)| moment)).finish()
+        f.debug_list()
+            .entries(self.0.iter().map(|(moment, _)| moment))
+            .finish()
     }
 }

@@ -4,6 +4,7 @@
 //! once. A later option wins over an earlier one, and what a person sets on the command line or in
 //! the environment wins over code.
 
+mod apply;
 mod hooks;
 mod options;
 mod running;
@@ -12,6 +13,7 @@ mod signals;
 
 pub use running::Running;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -25,17 +27,19 @@ use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::protocol::braid::Braid;
 use crate::protocol::mucp::Mucp;
+
 use crate::registry::Registry;
 use crate::selector::Strategy;
 use crate::server::Limits;
 use crate::tasks::Tasks;
+use crate::transport::Transport;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{ClientTls, ServerTls};
-use crate::transport::Transport;
 use crate::wrapper::Wrapper;
 
 use hooks::{Hooks, Moment};
 use options::Options;
+use settings::{Parsed, Settings, Stop};
 
 /// The id of errors that a service makes about itself.
 const ID: &str = "go.micro.service";
@@ -51,15 +55,105 @@ const ID: &str = "go.micro.service";
 #[must_use = "a service does nothing until it runs"]
 pub struct Service {
     options: Options,
+    /// What was set from outside; it is laid over the options when they are used, so that it wins
+    /// over those set later too.
+    settings: Option<Settings>,
     services: Vec<Arc<dyn Dispatch>>,
     hooks: Hooks,
+    /// Made once for the client and the server.
+    registry: OnceLock<Arc<dyn Registry>>,
     client: OnceLock<Client>,
 }
 
 impl Service {
     /// A service called `name`, with the defaults of everything.
     pub fn new(name: impl Into<String>) -> Self {
-        Self { options: Options::new(name.into()), services: Vec::new(), hooks: Hooks::default(), client: OnceLock::new() }
+        Self {
+            options: Options::new(name.into()),
+            settings: None,
+            services: Vec::new(),
+            hooks: Hooks::default(),
+            registry: OnceLock::new(),
+            client: OnceLock::new(),
+        }
+    }
+
+    /// Reads flags and environment, which win over what code sets, before and after.
+    ///
+    /// Ends the process after `--help` and `--explain-config`, and where a setting is wrong, with a
+    /// text that says what is right.
+    ///
+    /// # Errors
+    /// 400 where a registry, a transport or a protocol is not known, or files of TLS are not usable.
+    pub fn init(self) -> Result<Self> {
+        match Settings::of_process() {
+            Ok(parsed) => self.take_or_exit(parsed),
+            Err(stop) => stop.exit(),
+        }
+    }
+
+    /// As [`init`](Service::init), with arguments of the program's own, a type that derives
+    /// `clap::Args`: flags of both stand in one `--help`.
+    ///
+    /// # Errors
+    /// As [`init`](Service::init).
+    #[cfg(feature = "cli")]
+    pub fn init_with<T: clap::Args>(self) -> Result<(Self, T)> {
+        match Settings::of_process_with::<T>() {
+            Ok((parsed, own)) => Ok((self.take_or_exit(parsed)?, own)),
+            Err(stop) => stop.exit(),
+        }
+    }
+
+    /// As [`init`](Service::init), with these arguments, the first of which is the program's name,
+    /// and this environment; never ends the process.
+    ///
+    /// # Errors
+    /// As [`init`](Service::init), and where a setting is wrong or help is asked for: the text.
+    pub fn init_from<A, E, K, V>(self, args: A, env: E) -> Result<Self>
+    where
+        A: IntoIterator<Item: Into<OsString>>,
+        E: IntoIterator<Item = (K, V)>,
+        K: Into<OsString>,
+        V: Into<OsString>,
+    {
+        self.take(Settings::parse(args, env)?)
+    }
+
+    fn take_or_exit(self, parsed: Parsed) -> Result<Self> {
+        if parsed.explain {
+            parsed.warnings.iter().for_each(|warning| tell(warning));
+            self.explanation(&parsed).exit();
+        }
+        self.take(parsed)
+    }
+
+    /// What `--explain-config` prints.
+    fn explanation(&self, parsed: &Parsed) -> Stop {
+        Stop::new(0, parsed.explanation(&self.options.explained()))
+    }
+
+    fn take(mut self, parsed: Parsed) -> Result<Self> {
+        for warning in &parsed.warnings {
+            tell(warning);
+        }
+        if parsed.explain {
+            return Err(self.explanation(&parsed).into());
+        }
+        self.settings = Some(parsed.settings);
+        // What is wrong shows now and not when the service starts.
+        let options = self.effective()?;
+        self.named(&options, &options.client_protocols)?;
+        self.named(&options, &options.server_protocols)?;
+        Ok(self)
+    }
+
+    /// The options with what was set from outside over them.
+    fn effective(&self) -> Result<Options> {
+        match &self.settings {
+            Some(settings) => self.options.clone().with(settings),
+            None => Ok(self.options.clone()),
+        }
     }
 
     /// Its version; `latest`.
@@ -155,12 +249,6 @@ impl Service {
     /// One more wrapper around handlers, inside those given before.
     pub fn wrap_handler(mut self, wrapper: impl Wrapper) -> Self {
         self.options.handler_wrappers.push(Arc::new(wrapper));
-        self
-    }
-
-    /// One more wrapper around subscribers, inside those given before.
-    pub fn wrap_subscriber(mut self, wrapper: impl Wrapper) -> Self {
-        self.options.subscriber_wrappers.push(Arc::new(wrapper));
         self
     }
 
@@ -321,9 +409,13 @@ impl Service {
         self
     }
 
-    /// The name.
+    /// The name; `--server_name` wins over the one given in code.
     pub fn name(&self) -> &str {
-        &self.options.name
+        let outside = self
+            .settings
+            .as_ref()
+            .and_then(|settings| settings.server_name.as_deref());
+        outside.unwrap_or(&self.options.name)
     }
 
     /// The client: made on first use of the options given until then.
@@ -336,9 +428,18 @@ impl Service {
     }
 
     fn make_client(&self) -> Result<Client> {
-        let options = &self.options;
-        let protocols = self.named(&options.client_protocols)?;
-        let mut client = ClientOptions::new(self.registry_of()?, options.transport.clone(), protocols);
+        let options = self.effective()?;
+        let protocols = self.named(&options, &options.client_protocols)?;
+        let registry = self.registry_of(&options)?;
+        let first = protocols.first().map(|protocol| protocol.name());
+        let mucp = protocols.iter().any(|protocol| protocol.name() == "mucp");
+        let mut client = ClientOptions::new(registry, options.transport.clone(), protocols);
+        // A client that was told not to speak mucp does not, to nodes that say nothing either.
+        if let Some(first) = first
+            && !mucp
+        {
+            client.fallback = first;
+        }
         client.tasks = options.tasks.clone();
         client.codecs = options.codecs(Codecs::client());
         client.content_type = options.content_type.clone();
@@ -356,11 +457,14 @@ impl Service {
     }
 
     /// The user's protocols and the built-in ones, best first.
-    fn protocols(&self) -> Vec<Arc<dyn Protocol>> {
-        let built_in: [Arc<dyn Protocol>; 2] = [Arc::new(Braid::default()), Arc::new(Mucp::default())];
+    fn protocols(options: &Options) -> Vec<Arc<dyn Protocol>> {
+        let built_in: [Arc<dyn Protocol>; 2] = [Arc::new(Braid), Arc::new(Mucp::default())];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
-        for protocol in self.options.protocols.iter().rev().cloned().chain(built_in) {
-            if !protocols.iter().any(|known| known.name() == protocol.name()) {
+        for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
+            if !protocols
+                .iter()
+                .any(|known| known.name() == protocol.name())
+            {
                 protocols.push(protocol);
             }
         }
@@ -368,16 +472,25 @@ impl Service {
     }
 
     /// Those protocols that `names` has, in its order; all for an empty one.
-    fn named(&self, names: &[String]) -> Result<Vec<Arc<dyn Protocol>>> {
-        let all = self.protocols();
+    fn named(&self, options: &Options, names: &[String]) -> Result<Vec<Arc<dyn Protocol>>> {
+        let all = Self::protocols(options);
         if names.is_empty() {
             return Ok(all);
         }
         let find = |name: &String| {
-            all.iter().find(|protocol| protocol.name() == name).cloned().ok_or_else(|| {
-                let known: Vec<_> = all.iter().map(|protocol| protocol.name()).collect();
-                Error::bad_request(ID, format!("there is no protocol {name}: known are {}", known.join(", ")))
-            })
+            all.iter()
+                .find(|protocol| protocol.name() == name)
+                .cloned()
+                .ok_or_else(|| {
+                    let known: Vec<_> = all.iter().map(|protocol| protocol.name()).collect();
+                    Error::bad_request(
+                        ID,
+                        format!(
+                            "there is no protocol {name}: known are {}",
+                            known.join(", ")
+                        ),
+                    )
+                })
         };
         names.iter().map(find).collect()
     }
@@ -385,7 +498,23 @@ impl Service {
 
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let services: Vec<_> = self.services.iter().map(|service| service.descriptor().full_name).collect();
-        f.debug_struct("Service").field("name", &self.options.name).field("services", &services).finish_non_exhaustive()
+        let services: Vec<_> = self
+            .services
+            .iter()
+            .map(|service| service.descriptor().full_name)
+            .collect();
+        f.debug_struct("Service")
+            .field("name", &self.options.name)
+            .field("services", &services)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Says something once, to the log or, where there is none, to the person.
+fn tell(text: &str) {
+    if tracing::dispatcher::has_been_set() {
+        tracing::warn!("{text}");
+    } else {
+        eprintln!("warning: {text}");
     }
 }

@@ -38,7 +38,6 @@ pub(super) struct Options {
     pub(super) content_type: Text,
     pub(super) call_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) handler_wrappers: Vec<Arc<dyn Wrapper>>,
-    pub(super) subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) forward: Vec<String>,
     pub(super) selector: Strategy,
     pub(super) call: CallDefaults,
@@ -76,7 +75,6 @@ impl Options {
             content_type: Text::from_static("application/protobuf"),
             call_wrappers: Vec::new(),
             handler_wrappers: Vec::new(),
-            subscriber_wrappers: Vec::new(),
             forward: Vec::new(),
             selector: Strategy::default(),
             call: CallDefaults::default(),
@@ -98,6 +96,9 @@ impl Options {
 
     /// `base` with the user's codecs.
     pub(super) fn codecs(&self, base: Codecs) -> Codecs {
-        self.user_codecs.iter().cloned().fold(base, Codecs::with_shared)
+        self.user_codecs
+            .iter()
+            .cloned()
+            .fold(base, Codecs::with_shared)
     }
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::apply::default_registry;
 use super::hooks::{Hooks, Moment};
 use super::options::Options;
 use super::{ID, Service};
@@ -35,13 +37,15 @@ impl Service {
     /// What made the start or a hook fail.
     pub async fn run(self) -> Result<()> {
         let mut signals = super::signals::Signals::new()?;
-        let running = tokio::select! {
+        let mut running = tokio::select! {
             biased;
-            running = self.start() => running?,
+            opened = self.open() => opened?,
             () = signals.next() => return Ok(()),
         };
-        running.announce();
-        signals.next().await;
+        if running.publish_unless(signals.next()).await? {
+            running.announce();
+            signals.next().await;
+        }
         info!("stopping");
         tokio::select! {
             biased;
@@ -50,13 +54,20 @@ impl Service {
         }
     }
 
-    /// Starts, serves until `stop` is done, and stops.
+    /// Starts, serves until `stop` is done, and stops. A start that is still under way then is undone.
     ///
     /// # Errors
     /// What made the start or a hook fail.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let running = self.start().await?;
-        stop.await;
+        let mut stop = pin!(stop);
+        let mut running = tokio::select! {
+            biased;
+            opened = self.open() => opened?,
+            () = &mut stop => return Ok(()),
+        };
+        if running.publish_unless(&mut stop).await? {
+            stop.await;
+        }
         running.stop().await
     }
 
@@ -64,13 +75,26 @@ impl Service {
     ///
     /// # Errors
     /// Where a hook fails, the address is taken, two services share a name, TLS is not usable, or
-    /// the registry refuses.
-    pub async fn start(mut self) -> Result<Running> {
+    /// the registry refuses. Nothing is left of a start that fails.
+    pub async fn start(self) -> Result<Running> {
+        let mut running = self.open().await?;
+        running.publish_unless(std::future::pending()).await?;
+        Ok(running)
+    }
+
+    /// The first half of a start: nobody is told of the service yet.
+    async fn open(mut self) -> Result<Running> {
         if cfg!(panic = "abort") {
-            return Err(Error::internal(ID, "built with panic = \"abort\": a handler's panic would end the process; use \"unwind\""));
+            return Err(Error::internal(
+                ID,
+                "built with panic = \"abort\": a handler's panic would end the process; use \"unwind\"",
+            ));
         }
-        if self.options.name.trim().is_empty() {
-            return Err(Error::bad_request(ID, "a service needs a name to be found by"));
+        if self.name().trim().is_empty() {
+            return Err(Error::bad_request(
+                ID,
+                "a service needs a name to be found by",
+            ));
         }
         // Options that are wrong together show here, before anything is opened.
         if self.client.get().is_none() {
@@ -78,35 +102,36 @@ impl Service {
             let _ = self.client.set(client);
         }
         let client = self.client().clone();
+        let options = self.effective()?;
         self.hooks.run(Moment::BeforeStart).await?;
 
-        let registry = self.registry_of()?;
-        let server = self.server()?;
-        let wanted = self.options.address.clone().unwrap_or_else(|| "127.0.0.1:0".to_owned());
-        let listener = self.options.transport.listen(&wanted).await?;
+        let registry = self.registry_of(&options)?;
+        let server = self.server(&options)?;
+        let wanted = options
+            .address
+            .clone()
+            .unwrap_or_else(|| "127.0.0.1:0".to_owned());
+        let listener = options.transport.listen(&wanted).await?;
         let address = listener.address().to_owned();
         server.start(listener);
 
-        let entry = self.entry(&server, &address, &*registry);
-        let Self { options, hooks, .. } = self;
+        let entry = self.entry(&options, &server, &address, &*registry);
+        let hooks = self.hooks;
         let heartbeat = options.tasks.group();
-        let mut running = Running { server, address, entry, registry, client, hooks, options, heartbeat };
-        if let Err(error) = running.register().await {
-            running.server.stop(Duration::ZERO).await;
-            return Err(error);
-        }
-        running.beat();
-        if let Err(error) = running.hooks.run(Moment::AfterStart).await {
-            // The hook's failure is what went wrong; a stop that fails too is logged there.
-            let _ = running.stop().await;
-            return Err(error);
-        }
-        Ok(running)
+        Ok(Running {
+            server,
+            address,
+            entry,
+            registry,
+            client,
+            hooks,
+            options,
+            heartbeat,
+        })
     }
 
-    fn server(&self) -> Result<Server> {
-        let options = &self.options;
-        let protocols = self.named(&options.server_protocols)?;
+    fn server(&self, options: &Options) -> Result<Server> {
+        let protocols = self.named(options, &options.server_protocols)?;
         let mut core = CoreOptions::default();
         core.name.clone_from(&options.name);
         core.limits = options.limits;
@@ -115,7 +140,11 @@ impl Service {
         core.tasks = options.tasks.group();
         core.wrappers.clone_from(&options.handler_wrappers);
         let mut services = self.services.clone();
-        if options.debug && !services.iter().any(|service| service.descriptor().name == "Debug") {
+        if options.debug
+            && !services
+                .iter()
+                .any(|service| service.descriptor().name == "Debug")
+        {
             services.push(debug_service(core.counters.clone(), options.tasks.clone()));
         }
         let server = Server::new(Core::new(core, services)?, protocols)?;
@@ -128,10 +157,21 @@ impl Service {
     }
 
     /// What the registry is told.
-    fn entry(&self, server: &Server, address: &str, registry: &dyn Registry) -> registry::Service {
-        let options = &self.options;
+    fn entry(
+        &self,
+        options: &Options,
+        server: &Server,
+        address: &str,
+        registry: &dyn Registry,
+    ) -> registry::Service {
         let id = options.id.clone().unwrap_or_else(|| options.tasks.uuid());
-        let mut node = Node::new(format!("{}-{id}", options.name), options.advertise.clone().unwrap_or_else(|| reachable(address)));
+        let mut node = Node::new(
+            format!("{}-{id}", options.name),
+            options
+                .advertise
+                .clone()
+                .unwrap_or_else(|| reachable(address)),
+        );
         let protocols: Vec<_> = server.protocols().collect();
         // What Go Micro's nodes tell about themselves; Go reads `protocol` to choose an envelope.
         let tells = [
@@ -141,10 +181,15 @@ impl Service {
             ("protocol", "mucp"),
             ("protocols", &protocols.join(",")),
         ];
-        node.metadata = tells.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        node.metadata = tells
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
         // Like Go Micro: what a person says about the node stays beside it, and cannot lie about it.
         for (key, value) in &options.metadata {
-            node.metadata.entry(key.clone()).or_insert_with(|| value.clone());
+            node.metadata
+                .entry(key.clone())
+                .or_insert_with(|| value.clone());
         }
         let mut entry = registry::Service::new(&options.name, &options.version);
         entry.endpoints = endpoints(&self.services);
@@ -153,32 +198,49 @@ impl Service {
         entry
     }
 
-    pub(super) fn registry_of(&self) -> Result<Arc<dyn Registry>> {
-        match &self.options.registry {
-            Some(registry) => Ok(registry.clone()),
-            None => super::default_registry(),
+    /// The one registry of the service's server and client.
+    pub(super) fn registry_of(&self, options: &Options) -> Result<Arc<dyn Registry>> {
+        if let Some(registry) = self.registry.get() {
+            return Ok(registry.clone());
         }
+        let registry = match &options.registry {
+            Some(registry) => registry.clone(),
+            None => default_registry(&options.tasks)?,
+        };
+        Ok(self.registry.get_or_init(|| registry).clone())
     }
 }
 
 /// The endpoints of all services, by name: the order in which Go Micro registers them.
 fn endpoints(services: &[Arc<dyn Dispatch>]) -> Vec<Endpoint> {
-    let mut endpoints: Vec<Endpoint> =
-        services.iter().flat_map(|service| service.descriptor().endpoints).map(Endpoint::from).collect();
+    let mut endpoints: Vec<Endpoint> = services
+        .iter()
+        .flat_map(|service| service.descriptor().endpoints)
+        .map(Endpoint::from)
+        .collect();
     endpoints.sort_by(|a, b| a.name.cmp(&b.name));
     endpoints
 }
 
 /// An address that another process of this machine can dial: loopback for "every interface".
 fn reachable(address: &str) -> String {
-    let Some((host, port)) = address.rsplit_once(':') else { return address.to_owned() };
-    match host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+    let Some((host, port)) = address.rsplit_once(':') else {
+        return address.to_owned();
+    };
+    match host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .parse::<IpAddr>()
+    {
         Ok(ip) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
         _ => address.to_owned(),
     }
 }
 
-/// A service that serves.
+/// A service that serves, until it is [stopped](Running::stop).
+///
+/// Dropped, it stops at once: calls are cut off, hooks do not run, and its registration ends with
+/// its TTL.
 #[derive(Debug)]
 pub struct Running {
     server: Server,
@@ -217,19 +279,57 @@ impl Running {
     /// # Errors
     /// The first failure of a stop hook, or of deregistration. The service is stopped all the same.
     pub async fn stop(mut self) -> Result<()> {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> Result<()> {
         let mut first = self.hooks.run_all(Moment::BeforeStop).await;
         self.heartbeat.abort_all();
+        // A renewal that overtook the deregistration would undo it.
+        let _ = timeout(REGISTRY_TIMEOUT, self.heartbeat.idle()).await;
         if let Err(error) = bounded(self.registry.deregister(&self.entry)).await {
             warn!(%error, "the service could not be deregistered, its registration ends with its TTL");
             first = first.and(Err(error));
         }
         // Callers still have the node in their snapshots.
-        sleep_until(Instant::now() + self.options.linger).await;
+        sleep(self.options.linger).await;
         let left = self.server.stop(self.options.drain).await;
         if left > 0 {
-            warn!(calls = left, "calls were cut off at the end of the drain limit");
+            warn!(
+                calls = left,
+                "calls were cut off at the end of the drain limit"
+            );
         }
         first.and(self.hooks.run_all(Moment::AfterStop).await)
+    }
+
+    /// The second half of a start: registers, keeps it so and runs the hooks, unless `stop` is done
+    /// before. Says whether it did; where it fails, nothing is left.
+    async fn publish_unless(&mut self, stop: impl Future<Output = ()>) -> Result<bool> {
+        let mut stop = pin!(stop);
+        let registered = tokio::select! {
+            biased;
+            registered = self.register() => registered,
+            () = &mut stop => return Ok(false),
+        };
+        if let Err(error) = registered {
+            // What was not answered may have been done.
+            let _ = bounded(self.registry.deregister(&self.entry)).await;
+            self.server.stop(Duration::ZERO).await;
+            return Err(error);
+        }
+        self.beat();
+        let hooked = tokio::select! {
+            biased;
+            hooked = self.hooks.run(Moment::AfterStart) => hooked,
+            () = stop => return Ok(false),
+        };
+        if let Err(error) = hooked {
+            // The hook's failure is what went wrong; a stop that fails too is logged there.
+            let _ = self.end().await;
+            return Err(error);
+        }
+        Ok(true)
     }
 
     /// Registers, trying a few times as Go Micro does.
@@ -243,7 +343,7 @@ impl Running {
                 Err(error) => warn!(%error, "registering failed, trying again"),
             }
             tried += 1;
-            sleep_until(Instant::now() + Duration::from_millis(100) * tried).await;
+            sleep(Duration::from_millis(100) * tried).await;
         }
     }
 
@@ -253,12 +353,22 @@ impl Running {
         if interval.is_zero() {
             return;
         }
-        let (registry, entry, ttl) = (self.registry.clone(), self.entry.clone(), self.options.register_ttl);
+        let (registry, entry, ttl) = (
+            self.registry.clone(),
+            self.entry.clone(),
+            self.options.register_ttl,
+        );
         self.heartbeat.spawn(async move {
+            let mut pause = interval;
             loop {
-                sleep_until(Instant::now() + interval).await;
-                if let Err(error) = bounded(registry.register(&entry, RegisterOptions::with_ttl(ttl))).await {
+                sleep(pause).await;
+                pause = interval;
+                if let Err(error) =
+                    bounded(registry.register(&entry, RegisterOptions::with_ttl(ttl))).await
+                {
                     warn!(%error, "the registration could not be renewed");
+                    // The TTL is as a rule two intervals: a whole one more would be too late.
+                    pause = interval / 4;
                 }
             }
         });
@@ -269,7 +379,8 @@ impl Running {
         let node = self.entry.nodes.first();
         let advertised = node.map_or("", |node| &node.address);
         let protocols: Vec<_> = self.server.protocols().collect();
-        let (name, protocols, registry) = (&self.entry.name, protocols.join(","), self.registry.name());
+        let (name, protocols, registry) =
+            (&self.entry.name, protocols.join(","), self.registry.name());
         let tls = if self.has_tls() { "on" } else { "off" };
         if tracing::dispatcher::has_been_set() {
             info!(service = %name, address = %self.address, advertised, registry, protocols, tls, "serving");
@@ -292,10 +403,20 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.heartbeat.abort_all();
+        self.server.abort();
+    }
+}
+
 /// A registry that does not answer holds up neither start nor stop.
 async fn bounded(asked: impl Future<Output = Result<()>>) -> Result<()> {
     match timeout(REGISTRY_TIMEOUT, asked).await {
         Ok(answer) => answer,
-        Err(_) => Err(Error::timeout(ID, format!("the registry did not answer within {REGISTRY_TIMEOUT:?}"))),
+        Err(_) => Err(Error::timeout(
+            ID,
+            format!("the registry did not answer within {REGISTRY_TIMEOUT:?}"),
+        )),
     }
 }

@@ -25,14 +25,7 @@ pub(super) fn items(service: &Service, with_server: bool) -> TokenStream {
     }
     let docs = doc(&docs);
     let deprecated = deprecated(service.deprecated);
-    let local = with_server.then(|| {
-        quote! {
-            /// Calls `service` in this process, through the codec.
-            pub fn local(service: impl #name) -> Self {
-                Self(::micro_runtime::codegen::local(#server::new(service)))
-            }
-        }
-    });
+    let local = with_server.then(|| quote!(, #name, #server));
     let methods = service.methods.iter().map(|one| method(service, one));
     quote! {
         #docs
@@ -40,22 +33,9 @@ pub(super) fn items(service: &Service, with_server: bool) -> TokenStream {
         #[derive(Clone, Debug)]
         pub struct #client(::micro_runtime::codegen::Target);
 
+        ::micro_runtime::codegen::client!(#client #local);
+
         impl #client {
-            /// Calls the service that is registered as `name`.
-            pub fn new(
-                name: impl ::core::convert::Into<::micro_runtime::codegen::Text>,
-                client: &::micro_runtime::codegen::Client,
-            ) -> Self {
-                Self(client.target(name))
-            }
-
-            /// Calls what `target` leads to.
-            pub fn from_target(target: ::micro_runtime::codegen::Target) -> Self {
-                Self(target)
-            }
-
-            #local
-
             #(#methods)*
         }
     }

@@ -1,6 +1,6 @@
 //! The constants of a service: its methods and what it consists of.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use prost_types::method_options::IdempotencyLevel;
 use quote::quote;
 
@@ -35,7 +35,7 @@ pub(super) fn items(service: &Service) -> TokenStream {
     } = service;
     let full_name = service.descriptor.full_name();
     let package = service.descriptor.package_name();
-    let count = service.methods.len();
+    let count = Literal::usize_unsuffixed(service.methods.len());
     let methods = service
         .methods
         .iter()
@@ -78,15 +78,10 @@ fn method_const(method: &Method, package: &str) -> TokenStream {
         Some(IdempotencyLevel::Idempotent) => quote!(Idempotent),
         Some(IdempotencyLevel::NoSideEffects) => quote!(NoSideEffects),
     };
-    let index = proc_macro2::Literal::u16_unsuffixed(*index);
+    let index = Literal::u16_unsuffixed(*index);
     quote! {
-        ::micro_runtime::codegen::Method::new(
-            #package,
-            #endpoint,
-            #path,
-            ::micro_runtime::codegen::Kind::#kind,
-            ::micro_runtime::codegen::Idempotency::#idempotency,
-            #index,
+        ::micro_runtime::codegen::method!(
+            #package, #endpoint, #path, #kind, #idempotency, #index
         )
     }
 }

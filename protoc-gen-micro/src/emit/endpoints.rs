@@ -27,9 +27,7 @@ pub(crate) fn endpoint(method: &MethodDescriptor, name: &str) -> TokenStream {
     let metadata = metadata(method, name);
     let (keys, values): (Vec<_>, Vec<_>) = metadata.into_iter().unzip();
     quote! {
-        ::micro_runtime::codegen::EndpointDescriptor::new(
-            #name, #request, #response, &[#((#keys, #values)),*],
-        )
+        ::micro_runtime::codegen::endpoint!(#name, #request, #response, [#(#keys = #values),*])
     }
 }
 
@@ -39,7 +37,7 @@ fn root(message: &MessageDescriptor) -> TokenStream {
 }
 
 fn value(name: &str, kind: &str, values: &[TokenStream]) -> TokenStream {
-    quote!(::micro_runtime::codegen::value(#name, #kind, &[#(#values),*]))
+    quote!((#name, #kind #(, #values)*))
 }
 
 fn fields(message: &MessageDescriptor, depth: usize) -> Vec<TokenStream> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Literal, TokenStream};
 use prost_reflect::{EnumDescriptor, MessageDescriptor, Syntax};
 use quote::quote;
 
@@ -21,6 +21,7 @@ pub fn message(model: &Model, message: &MessageDescriptor) -> TokenStream {
     for (index, field) in fields.iter().enumerate() {
         if field.oneof.is_none() {
             let ident = &field.field.ident;
+            let index = Literal::usize_unsuffixed(index);
             get.push(quote!(#index => ::core::option::Option::Some(&self.#ident),));
             get_mut.push(quote!(#index => ::core::option::Option::Some(&mut self.#ident),));
         }
@@ -74,9 +75,12 @@ pub fn enumeration(model: &Model, descriptor: &EnumDescriptor) -> TokenStream {
     let closed = (descriptor.parent_file().syntax() == Syntax::Proto2).then(|| quote!(.closed()));
     // prost has one variant for all names of a number.
     let mut numbers = BTreeSet::new();
-    let aliases = declared_values(descriptor).into_iter().filter_map(|(name, number)| {
-        (!numbers.insert(number)).then(|| quote!(#name => ::core::option::Option::Some(#number),))
-    });
+    let aliases = declared_values(descriptor)
+        .into_iter()
+        .filter_map(|(name, number)| {
+            (!numbers.insert(number))
+                .then(|| quote!(#name => ::core::option::Option::Some(#number),))
+        });
     let aliases: Vec<_> = aliases.collect();
     let known = quote!(Self::from_str_name(name).map(|value| value as i32));
     let number_of = if aliases.is_empty() {
@@ -107,13 +111,20 @@ struct Declared<'a> {
 
 /// All fields, those in oneofs too, as the `.proto` has them: so Go orders its JSON.
 fn declared(message: &Message) -> Vec<Declared<'_>> {
-    let alone = message.fields.iter().map(|field| Declared { field, oneof: None });
-    let members = message.oneofs.iter().enumerate().flat_map(|(number, oneof)| {
-        (oneof.variants.iter()).map(move |field| Declared {
-            field,
-            oneof: Some(number),
-        })
-    });
+    let alone = message
+        .fields
+        .iter()
+        .map(|field| Declared { field, oneof: None });
+    let members = message
+        .oneofs
+        .iter()
+        .enumerate()
+        .flat_map(|(number, oneof)| {
+            (oneof.variants.iter()).map(move |field| Declared {
+                field,
+                oneof: Some(number),
+            })
+        });
     let mut all: Vec<_> = alone.chain(members).collect();
     all.sort_by_key(|declared| declared.field.descriptor.path().last().copied());
     all
@@ -121,14 +132,15 @@ fn declared(message: &Message) -> Vec<Declared<'_>> {
 
 fn declared_values(descriptor: &EnumDescriptor) -> Vec<(String, i32)> {
     let values = &descriptor.enum_descriptor_proto().value;
-    let pair = |value: &prost_types::EnumValueDescriptorProto| (value.name().to_owned(), value.number());
+    let pair =
+        |value: &prost_types::EnumValueDescriptorProto| (value.name().to_owned(), value.number());
     values.iter().map(pair).collect()
 }
 
-fn indexes(fields: &[Declared<'_>], oneof: usize) -> Vec<usize> {
+fn indexes(fields: &[Declared<'_>], oneof: usize) -> Vec<Literal> {
     let members = fields.iter().enumerate();
     (members.filter(|(_, field)| field.oneof == Some(oneof)))
-        .map(|(index, _)| index)
+        .map(|(index, _)| Literal::usize_unsuffixed(index))
         .collect()
 }
 
@@ -138,10 +150,9 @@ fn row(declared: &Declared<'_>, go: &GoNames) -> TokenStream {
     let (name, json) = (field.descriptor.name(), field.descriptor.json_name());
     let meaning = meaning(&field.ty).map(|meaning| quote!(.meaning(#meaning)));
     let explicit = is_explicit(declared).then(|| quote!(.explicit()));
-    let member = declared.oneof.and_then(|oneof| {
-        let oneof = u16::try_from(oneof).ok()?;
-        let go_name = go.field(name);
-        Some(quote!(.member(#oneof, #go_name)))
+    let member = declared.oneof.map(|oneof| {
+        let (oneof, go_name) = (Literal::usize_unsuffixed(oneof), go.field(name));
+        quote!(.member(#oneof, #go_name))
     });
     quote!(::micro_runtime::codegen::Field::new(#name, #json)#meaning #explicit #member)
 }
@@ -149,7 +160,10 @@ fn row(declared: &Declared<'_>, go: &GoNames) -> TokenStream {
 /// Whether the field is a scalar that knows whether it is set. (A message always does.)
 fn is_explicit(declared: &Declared<'_>) -> bool {
     let field = declared.field;
-    let singular = matches!(field.cardinality, Cardinality::Plain | Cardinality::Optional);
+    let singular = matches!(
+        field.cardinality,
+        Cardinality::Plain | Cardinality::Optional
+    );
     let scalar = !matches!(field.ty, Type::Message(..)) || is_wrapper(&field.ty);
     declared.oneof.is_none() && singular && scalar && field.descriptor.supports_presence()
 }
@@ -162,8 +176,15 @@ fn is_wrapper(ty: &Type) -> bool {
     matches!(
         name,
         Some(
-            "BoolValue" | "BytesValue" | "DoubleValue" | "FloatValue" | "Int32Value" | "Int64Value"
-                | "StringValue" | "UInt32Value" | "UInt64Value"
+            "BoolValue"
+                | "BytesValue"
+                | "DoubleValue"
+                | "FloatValue"
+                | "Int32Value"
+                | "Int64Value"
+                | "StringValue"
+                | "UInt32Value"
+                | "UInt64Value"
         )
     )
 }
@@ -186,9 +207,13 @@ fn meaning(ty: &Type) -> Option<TokenStream> {
     Some(quote!(::micro_runtime::codegen::Meaning::#meaning))
 }
 
-fn oneof_impl(oneof: &Oneof, indexes: &[usize]) -> TokenStream {
+fn oneof_impl(oneof: &Oneof, indexes: &[Literal]) -> TokenStream {
     let path = &oneof.path;
-    let variants: Vec<_> = oneof.variants.iter().map(|variant| &variant.ident).collect();
+    let variants: Vec<_> = oneof
+        .variants
+        .iter()
+        .map(|variant| &variant.ident)
+        .collect();
     quote! {
         impl ::micro_runtime::codegen::Oneof for #path {
             fn make(index: usize) -> ::core::option::Option<Self> {
@@ -263,7 +288,10 @@ impl GoNames {
             };
             if seen.insert(oneof.name().to_owned()) {
                 let name = unique(names::go(oneof.name()), false);
-                if let Some(place) = declared.oneof.and_then(|number| names.oneofs.get_mut(number)) {
+                if let Some(place) = declared
+                    .oneof
+                    .and_then(|number| names.oneofs.get_mut(number))
+                {
                     *place = name;
                 }
             }

@@ -9,7 +9,7 @@ use prost_types::{DescriptorProto, EnumDescriptorProto, FileDescriptorProto, Sou
 
 use crate::docs;
 use crate::error::{Error, Result};
-use crate::model::{Cardinality, Field, Model, WELL_KNOWN};
+use crate::model::{Cardinality, Field, Model};
 
 /// The messages and enums of the files in `generated`, by package.
 pub(crate) fn generate(
@@ -55,17 +55,12 @@ fn config(model: &Model) -> Config {
         .format(false)
         .prost_path("::micro_runtime::codegen::prost")
         .prost_types_path("::micro_runtime::codegen::prost_types")
-        // Given below, so that an option may take the place of any.
+        // The model has them, so that an option may take the place of any.
         .compile_well_known_types()
         .bytes(&options.bytes)
         .btree_map(&options.btree_map);
-    for (proto, rust) in &options.extern_path {
+    for (proto, rust) in model.externs() {
         config.extern_path(proto, rust);
-    }
-    for (proto, rust) in WELL_KNOWN {
-        if !options.extern_path.iter().any(|(own, _)| own == proto) {
-            config.extern_path(proto, rust);
-        }
     }
     for (path, attribute) in &options.type_attribute {
         config.type_attribute(path, attribute);
@@ -94,7 +89,11 @@ fn with_ordered_maps(model: &Model, generated: &BTreeSet<String>) -> BTreeSet<St
         if ordered(&message) {
             found.insert(format!(".{}", message.full_name()));
         } else {
-            open.extend(message.child_messages().filter(|child| !child.is_map_entry()));
+            open.extend(
+                message
+                    .child_messages()
+                    .filter(|child| !child.is_map_entry()),
+            );
         }
     }
     found

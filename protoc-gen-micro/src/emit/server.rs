@@ -89,19 +89,7 @@ fn server(service: &Service) -> TokenStream {
         #docs
         pub struct #server<T>(::std::sync::Arc<T>);
 
-        ::micro_runtime::codegen::server!(#server);
-
-        impl<T: #name> #server<T> {
-            /// A server of `service`.
-            pub fn new(service: T) -> Self {
-                Self::from_arc(::std::sync::Arc::new(service))
-            }
-
-            /// A server of a service that others hold too.
-            pub fn from_arc(service: ::std::sync::Arc<T>) -> Self {
-                Self(service)
-            }
-        }
+        ::micro_runtime::codegen::server!(#server, #name);
 
         impl<T: #name> ::micro_runtime::codegen::Dispatch for #server<T> {
             fn descriptor(&self) -> &'static ::micro_runtime::codegen::ServiceDescriptor {

@@ -6,12 +6,16 @@ use micro_build::{Builder, Result};
 
 fn main() -> Result<()> {
     let proto = |name: &str| format!("../proto/{name}.proto");
-    micro_build::compile(&["kinds", "shapes", "ring/left", "ring/right", "plain/plain"].map(proto))?;
-    for name in ["old", "names", "deprecated", "docs"] {
+    micro_build::compile(
+        &["kinds", "shapes", "ring/left", "ring/right", "plain/plain"].map(proto),
+    )?;
+    for name in ["old", "names", "deprecated", "docs", "meta"] {
         case(name, |builder| builder).compile(&[proto(name)])?;
     }
-    case("routes", |builder| builder.include("../proto").include("../../../proto"))
-        .compile(&[proto("routes")])?;
+    case("routes", |builder| {
+        builder.include("../proto").include("../../../proto")
+    })
+    .compile(&[proto("routes")])?;
     options()
 }
 
@@ -23,7 +27,10 @@ fn options() -> Result<()> {
     case("no_json", |builder| builder.json(false)).compile(&[shapes])?;
     case("bytes", |builder| builder.bytes(".")).compile(&[shapes])?;
     case("btree_map", |builder| builder.btree_map("Shape.counts")).compile(&[shapes])?;
-    case("btree_maps", |builder| builder.btree_map(".").bytes(".shapes")).compile(&[shapes])?;
+    case("btree_maps", |builder| {
+        builder.btree_map(".").bytes(".shapes")
+    })
+    .compile(&[shapes])?;
     case("messages", |builder| builder.client(false).server(false)).compile(&[shapes])?;
     case("services", |builder| {
         builder
@@ -41,7 +48,10 @@ fn options() -> Result<()> {
         builder
             .type_attribute(".kinds.Question", "derive(PartialOrd)")
             .type_attribute(".kinds", "#[must_use]")
-            .field_attribute(".kinds.Question.text", r#"doc = "The text, [as it is]: `x`.""#)
+            .field_attribute(
+                ".kinds.Question.text",
+                r#"doc = "The text, [as it is]: `x`.""#,
+            )
     })
     .compile(&["../proto/kinds.proto"])?;
     case("files", |builder| {

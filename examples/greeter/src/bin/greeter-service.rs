@@ -11,11 +11,17 @@ struct Greeter;
 
 impl Say for Greeter {
     async fn hello(&self, _cx: &Context, request: Request) -> Result<Response> {
-        Ok(Response { msg: format!("Hello {}", request.name) })
+        Ok(Response {
+            msg: format!("Hello {}", request.name),
+        })
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    Service::new("go.micro.srv.greeter").init()?.handle(SayServer::new(Greeter)).run().await
+    Service::new("go.micro.srv.greeter")
+        .init()?
+        .handle(SayServer::new(Greeter))
+        .run()
+        .await
 }

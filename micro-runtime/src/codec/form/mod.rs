@@ -5,6 +5,7 @@
 //! field says the rest. Nothing here knows of JSON: a codec for any other self-describing format
 //! walks the same form.
 
+mod descriptors;
 mod shape;
 mod values;
 mod well_known;
@@ -102,6 +103,28 @@ pub enum View<'a> {
     Map(&'a dyn Map),
     /// A message that has its own form in text.
     Known(Known<'a>),
+}
+
+impl View<'_> {
+    /// Whether this is nothing, or the value that a field without presence has when it is not set.
+    pub fn is_zero(self) -> bool {
+        match self {
+            View::Absent => true,
+            View::Bool(value) => !value,
+            View::I32(number) => number == 0,
+            View::I64(number) => number == 0,
+            View::U32(number) => number == 0,
+            View::U64(number) => number == 0,
+            // Minus zero is a value of its own.
+            View::F32(number) => number.to_bits() == 0,
+            View::F64(number) => number.to_bits() == 0,
+            View::Text(text) => text.is_empty(),
+            View::Bytes(bytes) => bytes.is_empty(),
+            View::List(list) => list.is_empty(),
+            View::Map(map) => map.is_empty(),
+            View::Message(_) | View::Known(_) => false,
+        }
+    }
 }
 
 /// A place to put a value into.

@@ -23,18 +23,22 @@
 //! error, and in proto2 an unknown number too. proto2's `required` is not checked, as prost does not.
 //! What follows the document is ignored, as Go Micro does, save by the canonical dialect.
 
+mod any;
 mod fault;
+mod fill;
+mod known;
 mod lex;
 mod mask;
 mod number;
 mod read;
+mod text;
 mod time;
+mod tree;
 mod types;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
+pub use fill::Fill;
+pub use tree::Tree;
 pub use types::Types;
 
 use bytes::{BufMut as _, Bytes, BytesMut};

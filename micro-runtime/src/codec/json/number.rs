@@ -1,8 +1,7 @@
 //! Numbers as text.
 
-use std::fmt::Write as _;
-
 use bytes::{BufMut, BytesMut};
+use serde::Serialize;
 
 /// An integer, however it was written: `10`, `1e1`, `10.0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,14 +142,11 @@ pub(super) fn write_unsigned(out: &mut BytesMut, mut number: u64) {
     out.extend_from_slice(&text[at..]);
 }
 
-/// A float as Go's `encoding/json` writes it: the shortest digits that read back, with an exponent
-/// only below 1e-6 and from 1e21 on.
-pub(super) trait Float: Copy {
+/// A float, to be written as Go's `encoding/json` does: the shortest digits that read back, with an
+/// exponent only below 1e-6 and from 1e21 on.
+pub(super) trait Float: Copy + Serialize {
     /// `NaN`, `Infinity` or `-Infinity`.
     fn special(self) -> Option<&'static str>;
-
-    /// Writes a number that is not special.
-    fn write(self, out: &mut BytesMut);
 }
 
 macro_rules! float {
@@ -165,26 +161,79 @@ macro_rules! float {
                     None
                 }
             }
-
-            fn write(self, out: &mut BytesMut) {
-                let size = self.abs();
-                // Writing to a buffer that grows cannot fail.
-                let _ = if size == 0.0 || (1e-6..1e21).contains(&size) {
-                    write!(out, "{self}")
-                } else {
-                    let text = format!("{self:e}");
-                    match text.split_once("e") {
-                        Some((digits, exponent)) if !exponent.starts_with('-') => {
-                            write!(out, "{digits}e+{exponent}")
-                        }
-                        _ => out.write_str(&text),
-                    }
-                };
-            }
         }
     )*};
 }
 float!(f32, f64);
+
+/// Writes a float that is not special.
+pub(super) fn write_float<F: Float>(out: &mut BytesMut, number: F) {
+    // Where two shortest texts are equally near, Go and serde_json take the even one, Rust's own
+    // formatting the greater. So serde_json gives the digits, and only their layout is ours.
+    let mut text = [0; 32];
+    let mut rest = &mut text[..];
+    serde_json::to_writer(&mut rest, &number).expect("24 bytes are enough for any double");
+    let length = 32 - rest.len();
+    let text = std::str::from_utf8(&text[..length]).expect("numbers are ASCII");
+    let (sign, text) = match text.strip_prefix('-') {
+        Some(text) => ("-", text),
+        None => ("", text),
+    };
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    let mut digits = [0; 32];
+    let mut count = 0;
+    for digit in whole.bytes().chain(fraction.bytes()) {
+        digits[count] = digit;
+        count += 1;
+    }
+    let digits = std::str::from_utf8(&digits[..count]).expect("numbers are ASCII");
+    let significant = digits.trim_start_matches('0');
+    // The number is 0.ddd * 10^point.
+    let zeros = i32::try_from(digits.len() - significant.len()).unwrap_or_default();
+    let point = i32::try_from(whole.len()).unwrap_or_default() + exponent - zeros;
+    out.extend_from_slice(sign.as_bytes());
+    layout(out, significant.trim_end_matches('0'), point);
+}
+
+fn layout(out: &mut BytesMut, digits: &str, point: i32) {
+    let split = |at: i32| {
+        let at = usize::try_from(at).unwrap_or_default();
+        digits.split_at_checked(at).unwrap_or((digits, ""))
+    };
+    let repeat = |out: &mut BytesMut, zeros: i32| {
+        out.put_bytes(b'0', usize::try_from(zeros).unwrap_or_default());
+    };
+    let fraction = |out: &mut BytesMut, digits: &str| {
+        if !digits.is_empty() {
+            out.put_u8(b'.');
+            out.extend_from_slice(digits.as_bytes());
+        }
+    };
+    match point {
+        _ if digits.is_empty() => out.put_u8(b'0'),
+        -5..=0 => {
+            out.extend_from_slice(b"0.");
+            repeat(out, -point);
+            out.extend_from_slice(digits.as_bytes());
+        }
+        1..=21 => {
+            let (whole, rest) = split(point);
+            out.extend_from_slice(whole.as_bytes());
+            repeat(out, point - i32::try_from(whole.len()).unwrap_or_default());
+            fraction(out, rest);
+        }
+        _ => {
+            let (first, rest) = split(1);
+            out.extend_from_slice(first.as_bytes());
+            fraction(out, rest);
+            let exponent = point - 1;
+            out.extend_from_slice(if exponent < 0 { b"e" } else { b"e+" });
+            write_signed(out, exponent.into());
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -246,11 +295,14 @@ mod tests {
             (-5e-324, "-5e-324"),
             (f64::MAX, "1.7976931348623157e+308"),
         ] {
-            assert_eq!(written(|out| number.write(out)), text);
+            assert_eq!(written(|out| write_float(out, number)), text);
         }
-        assert_eq!(written(|out| 0.1f32.write(out)), "0.1");
-        assert_eq!(written(|out| 1e21f32.write(out)), "1e+21");
-        assert_eq!(written(|out| f32::MAX.write(out)), "3.4028235e+38");
+        // Two texts are equally near: the even one.
+        let tie = -3_753_354.0f32 - 0.25;
+        assert_eq!(written(|out| write_float(out, tie)), "-3753354.2");
+        assert_eq!(written(|out| write_float(out, 0.1f32)), "0.1");
+        assert_eq!(written(|out| write_float(out, 1e21f32)), "1e+21");
+        assert_eq!(written(|out| write_float(out, f32::MAX)), "3.4028235e+38");
     }
 
     #[test]

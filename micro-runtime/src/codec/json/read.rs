@@ -7,14 +7,13 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use bytes::BytesMut;
-use prost_types::{Any, FieldMask, ListValue, Struct, Value, value};
+use prost_types::{FieldMask, ListValue, Struct, Value, value};
 
 use super::fault::{Fault, Kind, Result, Short};
 use super::lex::{Lexer, Token};
 use super::number::{self, Integer};
 use super::{Types, mask, time};
-use crate::codec::form::{Fields, Form, Key, KnownMut, MapMut, Meaning, Shape, Slot};
+use crate::codec::form::{Enum, Fields, Form, Key, KnownMut, MapMut, Meaning, Shape, Slot};
 
 /// Go's encoder pads, the URL alphabet often does not; the bits left over carry nothing.
 const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
@@ -23,15 +22,19 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// How many `Any` may lie in each other: each is read twice, for its type and for its content.
-const ANYS: u8 = 8;
+/// The one enum that is null in JSON; some writers give its name.
+const NULL_VALUE: Enum = Enum::new(
+    "google.protobuf.NullValue",
+    |number| (number == 0).then_some("NULL_VALUE"),
+    |name| (name == "NULL_VALUE").then_some(0),
+);
 
 /// Reads one document.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
-    json: Lexer<'a>,
-    types: &'a Types,
-    anys: u8,
+    pub(super) json: Lexer<'a>,
+    pub(super) types: &'a Types,
+    pub(super) anys: u8,
 }
 
 impl<'a> Reader<'a> {
@@ -60,7 +63,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn value(&mut self, slot: &mut Slot<'_>, meaning: Meaning) -> Result<()> {
+    pub(super) fn value(&mut self, slot: &mut Slot<'_>, meaning: Meaning) -> Result<()> {
         let token = self.json.peek()?;
         if let Slot::Known(known) = slot {
             return self.known(known, token);
@@ -68,10 +71,9 @@ impl<'a> Reader<'a> {
         match token {
             // An absent value: the slot is empty as it is.
             Token::Null => self.json.null(),
-            Token::Object if matches!(meaning, Meaning::Wrapper) => match slot {
-                Slot::Message(message) => self.message(*message),
-                _ => self.wrapped(slot),
-            },
+            Token::Object if matches!(meaning, Meaning::Wrapper) && is_scalar(slot) => {
+                self.wrapped(slot)
+            }
             _ => self.plain(slot, meaning, token),
         }
     }
@@ -143,7 +145,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn message(&mut self, message: &mut dyn Fields) -> Result<()> {
+    pub(super) fn message(&mut self, message: &mut dyn Fields) -> Result<()> {
         let shape = message.shape();
         // Most writers keep the order of the fields.
         let mut likely = 0;
@@ -261,126 +263,13 @@ impl<'a> Reader<'a> {
     }
 
     /// A field mask as a message, as Go Micro writes and reads it.
-    fn mask(&mut self, mask: &mut FieldMask) -> Result<()> {
+    pub(super) fn mask(&mut self, mask: &mut FieldMask) -> Result<()> {
         let mut members = self.json.object()?;
         while let Some(key) = members.next(&mut self.json)? {
             match &*key {
                 "paths" => self.value(&mut mask.paths.slot(), Meaning::Plain)?,
                 _ => self.json.skip()?,
             }
-        }
-        Ok(())
-    }
-
-    fn any(&mut self, any: &mut Any) -> Result<()> {
-        let Some(url) = self.any_type()? else {
-            return self.go_any(any);
-        };
-        if self.anys == ANYS {
-            let text = format!("google.protobuf.Any: more than {ANYS} in each other");
-            return Err(Fault::new(Kind::Any, text));
-        }
-        self.anys += 1;
-        any.value = match self.types.make(&url) {
-            Some(mut content) => {
-                if let Some(form) = content.form_mut() {
-                    self.any_content(&mut form.slot())?;
-                }
-                let mut value = BytesMut::with_capacity(content.proto_len());
-                content.encode_proto(&mut value);
-                value.into()
-            }
-            None => self.any_unknown(&url)?,
-        };
-        any.type_url = url;
-        self.anys -= 1;
-        Ok(())
-    }
-
-    /// Looks ahead for the type, which may stand anywhere in the object.
-    fn any_type(&mut self) -> Result<Option<String>> {
-        let mut url = None;
-        let mut json = self.json.clone();
-        let mut members = json.object()?;
-        while let Some(key) = members.next(&mut json)? {
-            if key == "@type" {
-                expect(json.peek()?, Token::String, "type URL")?;
-                url = Some(json.string()?.into_owned());
-            } else {
-                json.skip()?;
-            }
-        }
-        Ok(url)
-    }
-
-    /// The content of an `Any`: fields beside `@type`, or a `value` where the type has a form of
-    /// its own.
-    fn any_content(&mut self, slot: &mut Slot<'_>) -> Result<()> {
-        match slot {
-            Slot::Message(message) => return self.message(*message),
-            // Go Micro takes a field mask for a message like any other.
-            Slot::Known(KnownMut::FieldMask(mask)) if !self.has_value()? => return self.mask(mask),
-            _ => {}
-        }
-        let mut members = self.json.object()?;
-        while let Some(key) = members.next(&mut self.json)? {
-            match &*key {
-                "value" => self.value(slot, Meaning::Wrapper)?,
-                _ => self.json.skip()?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks ahead for a key `value`.
-    fn has_value(&self) -> Result<bool> {
-        let mut found = false;
-        let mut json = self.json.clone();
-        let mut members = json.object()?;
-        while let Some(key) = members.next(&mut json)? {
-            found |= key == "value";
-            json.skip()?;
-        }
-        Ok(found)
-    }
-
-    /// The content of an `Any` whose type is not known: its bytes, and nothing else.
-    fn any_unknown(&mut self, url: &str) -> Result<Vec<u8>> {
-        let mut value = Some(Vec::new());
-        let mut members = self.json.object()?;
-        while let Some(key) = members.next(&mut self.json)? {
-            if key == "value" && self.json.peek()? == Token::String {
-                value = Some(self.bytes(Token::String)?);
-                continue;
-            }
-            if key != "@type" {
-                value = None;
-            }
-            self.json.skip()?;
-        }
-        value.ok_or_else(|| {
-            let text = format!("google.protobuf.Any: unable to resolve {}", quoted(url));
-            Fault::new(Kind::Any, text)
-        })
-    }
-
-    /// An `Any` as Go's `encoding/json` writes it.
-    fn go_any(&mut self, any: &mut Any) -> Result<()> {
-        let mut some = false;
-        let mut members = self.json.object()?;
-        while let Some(key) = members.next(&mut self.json)? {
-            some = true;
-            match &*key {
-                "type_url" | "typeUrl" => {
-                    self.value(&mut Slot::Text(&mut any.type_url), Meaning::Plain)?;
-                }
-                "value" => self.value(&mut Slot::Bytes(&mut any.value), Meaning::Plain)?,
-                _ => self.json.skip()?,
-            }
-        }
-        if some && any.type_url.is_empty() {
-            let text = "google.protobuf.Any: missing \"@type\" field";
-            return Err(Fault::new(Kind::Any, text));
         }
         Ok(())
     }
@@ -424,8 +313,10 @@ impl<'a> Reader<'a> {
 
     fn int32(&mut self, meaning: Meaning, token: Token) -> Result<i32> {
         let narrow = |number: Integer| i32::try_from(number.signed()?).ok();
-        let Meaning::Enum(names) = meaning else {
-            return self.integer(token, "int32", narrow);
+        let names = match meaning {
+            Meaning::Enum(names) => names,
+            Meaning::Null => &NULL_VALUE,
+            _ => return self.integer(token, "int32", narrow),
         };
         let unknown = |value: &str| {
             let text = format!("unknown value {value} for enum {}", names.name());
@@ -498,7 +389,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn bytes(&mut self, token: Token) -> Result<Vec<u8>> {
+    pub(super) fn bytes(&mut self, token: Token) -> Result<Vec<u8>> {
         expect(token, Token::String, "bytes")?;
         let text = self.json.string()?;
         let engine = match text.contains(['-', '_']) {
@@ -511,7 +402,14 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn expect(found: Token, wanted: Token, type_name: &str) -> Result<()> {
+fn is_scalar(slot: &Slot<'_>) -> bool {
+    !matches!(
+        slot,
+        Slot::Message(_) | Slot::List(_) | Slot::Map(_) | Slot::Known(_)
+    )
+}
+
+pub(super) fn expect(found: Token, wanted: Token, type_name: &str) -> Result<()> {
     if found == wanted {
         Ok(())
     } else {
@@ -519,6 +417,6 @@ fn expect(found: Token, wanted: Token, type_name: &str) -> Result<()> {
     }
 }
 
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", Short(text).to_string())
 }

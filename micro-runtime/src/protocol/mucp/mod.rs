@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Channel, Destination, Environment, Protocol, Recognised};
-use crate::server::Core;
+use crate::router::Core;
 use crate::transport::Connection;
 
 /// mucp with its settings. Change fields of the default.

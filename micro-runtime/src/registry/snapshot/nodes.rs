@@ -105,6 +105,8 @@ pub struct NodeEntry {
 #[derive(Default)]
 struct State {
     ejected_until: AtomicU64,
+    /// While one call tries whether the node can be reached again.
+    probed_until: AtomicU64,
     /// Failures to connect since the last success.
     failures: AtomicU32,
     /// When a call last succeeded; 0 for never.
@@ -116,6 +118,9 @@ struct State {
 
 /// How long a node is left alone after its first failure, and at most.
 const EJECTION: (u64, u64) = (1_000, 30_000);
+/// How long one call may try a node that was left alone before another does: the default limit of
+/// connecting. A node that swallows what is sent to it then costs one call, not all.
+const PROBE: u64 = 5_000;
 /// How stale the note of a success may be: writing it for each call would pass the node's state
 /// from core to core.
 const ALIVE_NOTE: u64 = 1_000;
@@ -131,6 +136,11 @@ impl NodeEntry {
             service: Arc::new(Service::default()),
             state: Arc::default(),
         })
+    }
+
+    /// Whether a caller gave its address: then nobody has told what it speaks.
+    pub fn is_by_hand(&self) -> bool {
+        self.service.name.is_empty()
     }
 
     /// The node's id.
@@ -168,7 +178,8 @@ impl NodeEntry {
     }
 
     /// Leaves the node alone for a while, since it could not be reached at `now`: 1 s, and twice as
-    /// long each further time, to 30 s. Failures while it is left alone count once.
+    /// long each further time, to 30 s. Failures while it is left alone count once. After that time
+    /// one call tries it; the others follow when it has answered.
     pub fn eject(&self, now: u64) {
         let until = self.state.ejected_until.load(Ordering::Relaxed);
         if until > now {
@@ -185,12 +196,30 @@ impl NodeEntry {
         );
         if counts.is_ok() {
             self.state.failures.store(failures + 1, Ordering::Relaxed);
+            self.state.probed_until.store(0, Ordering::Relaxed);
         }
     }
 
-    /// Whether it is left alone at `now`.
+    /// Whether it is left alone at `now`: since it could not be reached, or since another call is
+    /// just trying it again.
     pub fn is_ejected(&self, now: u64) -> bool {
         self.state.ejected_until.load(Ordering::Relaxed) > now
+            || self.state.probed_until.load(Ordering::Relaxed) > now
+    }
+
+    /// Whether a call may go to this node, which is not left alone: of one that was, only the first
+    /// may, until it has told how it went.
+    pub(crate) fn claim(&self, now: u64) -> bool {
+        let state = &self.state;
+        if state.failures.load(Ordering::Relaxed) == 0 {
+            return true;
+        }
+        let probed = state.probed_until.load(Ordering::Relaxed);
+        probed <= now
+            && state
+                .probed_until
+                .compare_exchange(probed, now + PROBE, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// Notes that the node answered at `now`: it is no longer left alone, and stays for a while
@@ -200,6 +229,7 @@ impl NodeEntry {
         if state.failures.load(Ordering::Relaxed) != 0 {
             state.failures.store(0, Ordering::Relaxed);
             state.ejected_until.store(0, Ordering::Relaxed);
+            state.probed_until.store(0, Ordering::Relaxed);
         }
         let alive = state.alive.load(Ordering::Relaxed);
         if alive == 0 || now.saturating_sub(alive) >= ALIVE_NOTE {

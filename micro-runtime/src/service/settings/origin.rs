@@ -146,7 +146,7 @@ pub struct Stop {
 }
 
 impl Stop {
-    pub(super) fn new(code: i32, text: String) -> Self {
+    pub(in crate::service) fn new(code: i32, text: String) -> Self {
         Self { code, text }
     }
 

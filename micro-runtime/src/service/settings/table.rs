@@ -7,6 +7,13 @@ use super::value::{
 
 /// One setting.
 #[derive(Debug)]
+#[cfg_attr(
+    not(feature = "cli"),
+    expect(
+        dead_code,
+        reason = "the help and lists of flags are of the command line"
+    )
+)]
 pub(super) struct Setting {
     /// The flag's name; the variable's is `MICRO_` and this in capitals.
     pub(super) name: &'static str,

@@ -6,8 +6,6 @@ use super::value::go_duration;
 use super::*;
 use crate::error::Error;
 
-const NO_ENV: [(&str, &str); 0] = [];
-
 fn of_env(env: &[(&str, &str)]) -> Parsed {
     Settings::parse(["greeter"], env.iter().copied()).unwrap()
 }
@@ -273,6 +271,8 @@ fn the_local_folder_is_the_users_own() {
 #[cfg(feature = "cli")]
 mod cli {
     use super::*;
+
+    const NO_ENV: [(&str, &str); 0] = [];
 
     fn of_args(args: &[&str]) -> Parsed {
         let args = std::iter::once("greeter").chain(args.iter().copied());

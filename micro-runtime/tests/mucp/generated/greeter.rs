@@ -110,7 +110,7 @@ impl ::micro_runtime::codegen::Fields for HelloRequest {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.name),
+            0 => ::core::option::Option::Some(&self.name),
             _ => ::core::option::Option::None,
         }
     }
@@ -119,7 +119,7 @@ impl ::micro_runtime::codegen::Fields for HelloRequest {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.name),
+            0 => ::core::option::Option::Some(&mut self.name),
             _ => ::core::option::Option::None,
         }
     }
@@ -142,7 +142,7 @@ impl ::micro_runtime::codegen::Fields for HelloResponse {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.msg),
+            0 => ::core::option::Option::Some(&self.msg),
             _ => ::core::option::Option::None,
         }
     }
@@ -151,7 +151,7 @@ impl ::micro_runtime::codegen::Fields for HelloResponse {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.msg),
+            0 => ::core::option::Option::Some(&mut self.msg),
             _ => ::core::option::Option::None,
         }
     }
@@ -177,8 +177,8 @@ impl ::micro_runtime::codegen::Fields for FailRequest {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.kind),
-            1usize => ::core::option::Option::Some(&self.detail),
+            0 => ::core::option::Option::Some(&self.kind),
+            1 => ::core::option::Option::Some(&self.detail),
             _ => ::core::option::Option::None,
         }
     }
@@ -187,8 +187,8 @@ impl ::micro_runtime::codegen::Fields for FailRequest {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.kind),
-            1usize => ::core::option::Option::Some(&mut self.detail),
+            0 => ::core::option::Option::Some(&mut self.kind),
+            1 => ::core::option::Option::Some(&mut self.detail),
             _ => ::core::option::Option::None,
         }
     }
@@ -211,7 +211,7 @@ impl ::micro_runtime::codegen::Fields for SleepRequest {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.ms),
+            0 => ::core::option::Option::Some(&self.ms),
             _ => ::core::option::Option::None,
         }
     }
@@ -220,7 +220,7 @@ impl ::micro_runtime::codegen::Fields for SleepRequest {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.ms),
+            0 => ::core::option::Option::Some(&mut self.ms),
             _ => ::core::option::Option::None,
         }
     }
@@ -243,7 +243,7 @@ impl ::micro_runtime::codegen::Fields for EchoRequest {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.key),
+            0 => ::core::option::Option::Some(&self.key),
             _ => ::core::option::Option::None,
         }
     }
@@ -252,7 +252,7 @@ impl ::micro_runtime::codegen::Fields for EchoRequest {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.key),
+            0 => ::core::option::Option::Some(&mut self.key),
             _ => ::core::option::Option::None,
         }
     }
@@ -278,8 +278,8 @@ impl ::micro_runtime::codegen::Fields for EchoResponse {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.metadata),
-            1usize => ::core::option::Option::Some(&self.deadline_ns),
+            0 => ::core::option::Option::Some(&self.metadata),
+            1 => ::core::option::Option::Some(&self.deadline_ns),
             _ => ::core::option::Option::None,
         }
     }
@@ -288,8 +288,8 @@ impl ::micro_runtime::codegen::Fields for EchoResponse {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.metadata),
-            1usize => ::core::option::Option::Some(&mut self.deadline_ns),
+            0 => ::core::option::Option::Some(&mut self.metadata),
+            1 => ::core::option::Option::Some(&mut self.deadline_ns),
             _ => ::core::option::Option::None,
         }
     }
@@ -315,8 +315,8 @@ impl ::micro_runtime::codegen::Fields for CountRequest {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.to),
-            1usize => ::core::option::Option::Some(&self.fail),
+            0 => ::core::option::Option::Some(&self.to),
+            1 => ::core::option::Option::Some(&self.fail),
             _ => ::core::option::Option::None,
         }
     }
@@ -325,8 +325,8 @@ impl ::micro_runtime::codegen::Fields for CountRequest {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.to),
-            1usize => ::core::option::Option::Some(&mut self.fail),
+            0 => ::core::option::Option::Some(&mut self.to),
+            1 => ::core::option::Option::Some(&mut self.fail),
             _ => ::core::option::Option::None,
         }
     }
@@ -349,7 +349,7 @@ impl ::micro_runtime::codegen::Fields for CountResponse {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.n),
+            0 => ::core::option::Option::Some(&self.n),
             _ => ::core::option::Option::None,
         }
     }
@@ -358,7 +358,7 @@ impl ::micro_runtime::codegen::Fields for CountResponse {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.n),
+            0 => ::core::option::Option::Some(&mut self.n),
             _ => ::core::option::Option::None,
         }
     }
@@ -384,8 +384,8 @@ impl ::micro_runtime::codegen::Fields for SumRequest {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.n),
-            1usize => ::core::option::Option::Some(&self.fail),
+            0 => ::core::option::Option::Some(&self.n),
+            1 => ::core::option::Option::Some(&self.fail),
             _ => ::core::option::Option::None,
         }
     }
@@ -394,8 +394,8 @@ impl ::micro_runtime::codegen::Fields for SumRequest {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.n),
-            1usize => ::core::option::Option::Some(&mut self.fail),
+            0 => ::core::option::Option::Some(&mut self.n),
+            1 => ::core::option::Option::Some(&mut self.fail),
             _ => ::core::option::Option::None,
         }
     }
@@ -418,7 +418,7 @@ impl ::micro_runtime::codegen::Fields for SumResponse {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.total),
+            0 => ::core::option::Option::Some(&self.total),
             _ => ::core::option::Option::None,
         }
     }
@@ -427,7 +427,7 @@ impl ::micro_runtime::codegen::Fields for SumResponse {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.total),
+            0 => ::core::option::Option::Some(&mut self.total),
             _ => ::core::option::Option::None,
         }
     }
@@ -439,62 +439,28 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = b"\n\xE8\x07\n\rgreeter.proto\x12\x07gree
 
 /// The methods of service `greeter.Greeter`.
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-pub static GREETER_METHODS: [::micro_runtime::codegen::Method; 7usize] = [
-    ::micro_runtime::codegen::Method::new(
-        "greeter",
-        "Greeter.Hello",
-        "/greeter.Greeter/Hello",
-        ::micro_runtime::codegen::Kind::Unary,
-        ::micro_runtime::codegen::Idempotency::Unknown,
-        0,
+pub static GREETER_METHODS: [::micro_runtime::codegen::Method; 7] = [
+    ::micro_runtime::codegen::method!(
+        "greeter", "Greeter.Hello", "/greeter.Greeter/Hello", Unary, Unknown, 0
     ),
-    ::micro_runtime::codegen::Method::new(
-        "greeter",
-        "Greeter.Fail",
-        "/greeter.Greeter/Fail",
-        ::micro_runtime::codegen::Kind::Unary,
-        ::micro_runtime::codegen::Idempotency::Unknown,
-        1,
+    ::micro_runtime::codegen::method!(
+        "greeter", "Greeter.Fail", "/greeter.Greeter/Fail", Unary, Unknown, 1
     ),
-    ::micro_runtime::codegen::Method::new(
-        "greeter",
-        "Greeter.Sleep",
-        "/greeter.Greeter/Sleep",
-        ::micro_runtime::codegen::Kind::Unary,
-        ::micro_runtime::codegen::Idempotency::Unknown,
-        2,
+    ::micro_runtime::codegen::method!(
+        "greeter", "Greeter.Sleep", "/greeter.Greeter/Sleep", Unary, Unknown, 2
     ),
-    ::micro_runtime::codegen::Method::new(
-        "greeter",
-        "Greeter.Echo",
-        "/greeter.Greeter/Echo",
-        ::micro_runtime::codegen::Kind::Unary,
-        ::micro_runtime::codegen::Idempotency::Unknown,
-        3,
+    ::micro_runtime::codegen::method!(
+        "greeter", "Greeter.Echo", "/greeter.Greeter/Echo", Unary, Unknown, 3
     ),
-    ::micro_runtime::codegen::Method::new(
-        "greeter",
-        "Greeter.Count",
-        "/greeter.Greeter/Count",
-        ::micro_runtime::codegen::Kind::ServerStream,
-        ::micro_runtime::codegen::Idempotency::Unknown,
-        4,
+    ::micro_runtime::codegen::method!(
+        "greeter", "Greeter.Count", "/greeter.Greeter/Count", ServerStream, Unknown, 4
     ),
-    ::micro_runtime::codegen::Method::new(
-        "greeter",
-        "Greeter.Sum",
-        "/greeter.Greeter/Sum",
-        ::micro_runtime::codegen::Kind::Bidi,
-        ::micro_runtime::codegen::Idempotency::Unknown,
-        5,
+    ::micro_runtime::codegen::method!(
+        "greeter", "Greeter.Sum", "/greeter.Greeter/Sum", Bidi, Unknown, 5
     ),
-    ::micro_runtime::codegen::Method::new(
-        "greeter",
-        "Greeter.Collect",
-        "/greeter.Greeter/Collect",
-        ::micro_runtime::codegen::Kind::ClientStream,
-        ::micro_runtime::codegen::Idempotency::Unknown,
-        6,
+    ::micro_runtime::codegen::method!(
+        "greeter", "Greeter.Collect", "/greeter.Greeter/Collect", ClientStream, Unknown,
+        6
     ),
 ];
 
@@ -505,85 +471,34 @@ pub static GREETER_DESCRIPTOR: ::micro_runtime::codegen::ServiceDescriptor = ::m
     "greeter.Greeter",
     &GREETER_METHODS,
     &[
-        ::micro_runtime::codegen::EndpointDescriptor::new(
-            "Greeter.Hello",
-            ::micro_runtime::codegen::value(
-                "HelloRequest",
-                "HelloRequest",
-                &[::micro_runtime::codegen::value("name", "string", &[])],
-            ),
-            ::micro_runtime::codegen::value(
-                "HelloResponse",
-                "HelloResponse",
-                &[::micro_runtime::codegen::value("msg", "string", &[])],
-            ),
-            &[],
+        ::micro_runtime::codegen::endpoint!(
+            "Greeter.Hello", ("HelloRequest", "HelloRequest", ("name", "string")),
+            ("HelloResponse", "HelloResponse", ("msg", "string")), []
         ),
-        ::micro_runtime::codegen::EndpointDescriptor::new(
-            "Greeter.Fail",
-            ::micro_runtime::codegen::value(
-                "FailRequest",
-                "FailRequest",
-                &[
-                    ::micro_runtime::codegen::value("kind", "string", &[]),
-                    ::micro_runtime::codegen::value("detail", "string", &[]),
-                ],
-            ),
-            ::micro_runtime::codegen::value(
-                "HelloResponse",
-                "HelloResponse",
-                &[::micro_runtime::codegen::value("msg", "string", &[])],
-            ),
-            &[],
+        ::micro_runtime::codegen::endpoint!(
+            "Greeter.Fail", ("FailRequest", "FailRequest", ("kind", "string"), ("detail",
+            "string")), ("HelloResponse", "HelloResponse", ("msg", "string")), []
         ),
-        ::micro_runtime::codegen::EndpointDescriptor::new(
-            "Greeter.Sleep",
-            ::micro_runtime::codegen::value(
-                "SleepRequest",
-                "SleepRequest",
-                &[::micro_runtime::codegen::value("ms", "int64", &[])],
-            ),
-            ::micro_runtime::codegen::value(
-                "HelloResponse",
-                "HelloResponse",
-                &[::micro_runtime::codegen::value("msg", "string", &[])],
-            ),
-            &[],
+        ::micro_runtime::codegen::endpoint!(
+            "Greeter.Sleep", ("SleepRequest", "SleepRequest", ("ms", "int64")),
+            ("HelloResponse", "HelloResponse", ("msg", "string")), []
         ),
-        ::micro_runtime::codegen::EndpointDescriptor::new(
-            "Greeter.Echo",
-            ::micro_runtime::codegen::value(
-                "EchoRequest",
-                "EchoRequest",
-                &[::micro_runtime::codegen::value("key", "string", &[])],
-            ),
-            ::micro_runtime::codegen::value(
-                "EchoResponse",
-                "EchoResponse",
-                &[
-                    ::micro_runtime::codegen::value("metadata", "", &[]),
-                    ::micro_runtime::codegen::value("deadline_ns", "int64", &[]),
-                ],
-            ),
-            &[],
+        ::micro_runtime::codegen::endpoint!(
+            "Greeter.Echo", ("EchoRequest", "EchoRequest", ("key", "string")),
+            ("EchoResponse", "EchoResponse", ("metadata", ""), ("deadline_ns", "int64")),
+            []
         ),
-        ::micro_runtime::codegen::EndpointDescriptor::new(
-            "Greeter.Count",
-            ::micro_runtime::codegen::value("Context", "Context", &[]),
-            ::micro_runtime::codegen::value("Stream", "Stream", &[]),
-            &[("stream", "true")],
+        ::micro_runtime::codegen::endpoint!(
+            "Greeter.Count", ("Context", "Context"), ("Stream", "Stream"), ["stream" =
+            "true"]
         ),
-        ::micro_runtime::codegen::EndpointDescriptor::new(
-            "Greeter.Sum",
-            ::micro_runtime::codegen::value("Context", "Context", &[]),
-            ::micro_runtime::codegen::value("Stream", "Stream", &[]),
-            &[("stream", "true")],
+        ::micro_runtime::codegen::endpoint!(
+            "Greeter.Sum", ("Context", "Context"), ("Stream", "Stream"), ["stream" =
+            "true"]
         ),
-        ::micro_runtime::codegen::EndpointDescriptor::new(
-            "Greeter.Collect",
-            ::micro_runtime::codegen::value("Context", "Context", &[]),
-            ::micro_runtime::codegen::value("Stream", "Stream", &[]),
-            &[("stream", "true")],
+        ::micro_runtime::codegen::endpoint!(
+            "Greeter.Collect", ("Context", "Context"), ("Stream", "Stream"), ["stream" =
+            "true"]
         ),
     ],
     FILE_DESCRIPTOR_SET,
@@ -658,19 +573,7 @@ pub trait Greeter: ::core::marker::Send + ::core::marker::Sync + 'static {
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 pub struct GreeterServer<T>(::std::sync::Arc<T>);
 
-::micro_runtime::codegen::server!(GreeterServer);
-
-#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl<T: Greeter> GreeterServer<T> {
-    /// A server of `service`.
-    pub fn new(service: T) -> Self {
-        Self::from_arc(::std::sync::Arc::new(service))
-    }
-    /// A server of a service that others hold too.
-    pub fn from_arc(service: ::std::sync::Arc<T>) -> Self {
-        Self(service)
-    }
-}
+::micro_runtime::codegen::server!(GreeterServer, Greeter);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl<T: Greeter> ::micro_runtime::codegen::Dispatch for GreeterServer<T> {
@@ -752,23 +655,10 @@ impl<T: Greeter> ::micro_runtime::codegen::Dispatch for GreeterServer<T> {
 #[derive(Clone, Debug)]
 pub struct GreeterClient(::micro_runtime::codegen::Target);
 
+::micro_runtime::codegen::client!(GreeterClient, Greeter, GreeterServer);
+
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl GreeterClient {
-    /// Calls the service that is registered as `name`.
-    pub fn new(
-        name: impl ::core::convert::Into<::micro_runtime::codegen::Text>,
-        client: &::micro_runtime::codegen::Client,
-    ) -> Self {
-        Self(client.target(name))
-    }
-    /// Calls what `target` leads to.
-    pub fn from_target(target: ::micro_runtime::codegen::Target) -> Self {
-        Self(target)
-    }
-    /// Calls `service` in this process, through the codec.
-    pub fn local(service: impl Greeter) -> Self {
-        Self(::micro_runtime::codegen::local(GreeterServer::new(service)))
-    }
     /// unary
     pub fn hello(
         &self,

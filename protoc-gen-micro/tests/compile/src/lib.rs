@@ -23,7 +23,13 @@ case!(old);
 case!(names);
 case!(deprecated);
 case!(docs);
+case!(meta);
 case!(routes);
+
+/// The golden files, from the source tree.
+pub mod golden {
+    micro_runtime::include_protos!("../golden/mod.rs");
+}
 
 /// A case for each option.
 pub mod options {

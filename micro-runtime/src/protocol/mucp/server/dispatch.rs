@@ -18,7 +18,7 @@ use crate::method::{Idempotency, Kind};
 use crate::protocol::http1::{Message, Outbox};
 use crate::protocol::mucp::envelope::Envelope;
 use crate::protocol::mucp::names::{EOS, TEXT_PLAIN};
-use crate::server::{Route, Serving};
+use crate::router::{Route, Serving};
 
 /// What waits for the unary calls before it.
 pub(super) enum Waiting {

@@ -34,7 +34,7 @@ use crate::error::{Error, Result, id};
 use crate::metadata::Text;
 use crate::method::Kind;
 use crate::protocol::http1::{Bounds, Decoder, Malformed, Outbox, Role, poll_fill};
-use crate::server::{Core, Serving};
+use crate::router::{Core, Serving};
 use crate::transport::{Connection, Io};
 
 /// Requests that wait for those before them; reading stops there.

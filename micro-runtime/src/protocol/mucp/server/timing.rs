@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 
 use super::{Conn, End};
-use crate::server::Limits;
+use crate::router::Limits;
 
 /// Since when a connection waits. Each is set where it rests and cleared where something moves.
 #[derive(Debug)]

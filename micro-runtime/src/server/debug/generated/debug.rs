@@ -76,7 +76,7 @@ impl ::micro_runtime::codegen::Fields for HealthRequest {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.service),
+            0 => ::core::option::Option::Some(&self.service),
             _ => ::core::option::Option::None,
         }
     }
@@ -85,7 +85,7 @@ impl ::micro_runtime::codegen::Fields for HealthRequest {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.service),
+            0 => ::core::option::Option::Some(&mut self.service),
             _ => ::core::option::Option::None,
         }
     }
@@ -108,7 +108,7 @@ impl ::micro_runtime::codegen::Fields for HealthResponse {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.status),
+            0 => ::core::option::Option::Some(&self.status),
             _ => ::core::option::Option::None,
         }
     }
@@ -117,7 +117,7 @@ impl ::micro_runtime::codegen::Fields for HealthResponse {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.status),
+            0 => ::core::option::Option::Some(&mut self.status),
             _ => ::core::option::Option::None,
         }
     }
@@ -140,7 +140,7 @@ impl ::micro_runtime::codegen::Fields for StatsRequest {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.service),
+            0 => ::core::option::Option::Some(&self.service),
             _ => ::core::option::Option::None,
         }
     }
@@ -149,7 +149,7 @@ impl ::micro_runtime::codegen::Fields for StatsRequest {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.service),
+            0 => ::core::option::Option::Some(&mut self.service),
             _ => ::core::option::Option::None,
         }
     }
@@ -181,14 +181,14 @@ impl ::micro_runtime::codegen::Fields for StatsResponse {
         index: usize,
     ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&self.timestamp),
-            1usize => ::core::option::Option::Some(&self.started),
-            2usize => ::core::option::Option::Some(&self.uptime),
-            3usize => ::core::option::Option::Some(&self.memory),
-            4usize => ::core::option::Option::Some(&self.threads),
-            5usize => ::core::option::Option::Some(&self.gc),
-            6usize => ::core::option::Option::Some(&self.requests),
-            7usize => ::core::option::Option::Some(&self.errors),
+            0 => ::core::option::Option::Some(&self.timestamp),
+            1 => ::core::option::Option::Some(&self.started),
+            2 => ::core::option::Option::Some(&self.uptime),
+            3 => ::core::option::Option::Some(&self.memory),
+            4 => ::core::option::Option::Some(&self.threads),
+            5 => ::core::option::Option::Some(&self.gc),
+            6 => ::core::option::Option::Some(&self.requests),
+            7 => ::core::option::Option::Some(&self.errors),
             _ => ::core::option::Option::None,
         }
     }
@@ -197,14 +197,14 @@ impl ::micro_runtime::codegen::Fields for StatsResponse {
         index: usize,
     ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
         match index {
-            0usize => ::core::option::Option::Some(&mut self.timestamp),
-            1usize => ::core::option::Option::Some(&mut self.started),
-            2usize => ::core::option::Option::Some(&mut self.uptime),
-            3usize => ::core::option::Option::Some(&mut self.memory),
-            4usize => ::core::option::Option::Some(&mut self.threads),
-            5usize => ::core::option::Option::Some(&mut self.gc),
-            6usize => ::core::option::Option::Some(&mut self.requests),
-            7usize => ::core::option::Option::Some(&mut self.errors),
+            0 => ::core::option::Option::Some(&mut self.timestamp),
+            1 => ::core::option::Option::Some(&mut self.started),
+            2 => ::core::option::Option::Some(&mut self.uptime),
+            3 => ::core::option::Option::Some(&mut self.memory),
+            4 => ::core::option::Option::Some(&mut self.threads),
+            5 => ::core::option::Option::Some(&mut self.gc),
+            6 => ::core::option::Option::Some(&mut self.requests),
+            7 => ::core::option::Option::Some(&mut self.errors),
             _ => ::core::option::Option::None,
         }
     }
@@ -216,22 +216,12 @@ pub const FILE_DESCRIPTOR_SET: &[u8] = b"\n\xF3\x03\n\x17micro/debug/debug.proto
 
 /// The methods of service `debug.Debug`.
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-pub static DEBUG_METHODS: [::micro_runtime::codegen::Method; 2usize] = [
-    ::micro_runtime::codegen::Method::new(
-        "debug",
-        "Debug.Health",
-        "/debug.Debug/Health",
-        ::micro_runtime::codegen::Kind::Unary,
-        ::micro_runtime::codegen::Idempotency::Unknown,
-        0,
+pub static DEBUG_METHODS: [::micro_runtime::codegen::Method; 2] = [
+    ::micro_runtime::codegen::method!(
+        "debug", "Debug.Health", "/debug.Debug/Health", Unary, Unknown, 0
     ),
-    ::micro_runtime::codegen::Method::new(
-        "debug",
-        "Debug.Stats",
-        "/debug.Debug/Stats",
-        ::micro_runtime::codegen::Kind::Unary,
-        ::micro_runtime::codegen::Idempotency::Unknown,
-        1,
+    ::micro_runtime::codegen::method!(
+        "debug", "Debug.Stats", "/debug.Debug/Stats", Unary, Unknown, 1
     ),
 ];
 
@@ -242,42 +232,15 @@ pub static DEBUG_DESCRIPTOR: ::micro_runtime::codegen::ServiceDescriptor = ::mic
     "debug.Debug",
     &DEBUG_METHODS,
     &[
-        ::micro_runtime::codegen::EndpointDescriptor::new(
-            "Debug.Health",
-            ::micro_runtime::codegen::value(
-                "HealthRequest",
-                "HealthRequest",
-                &[::micro_runtime::codegen::value("service", "string", &[])],
-            ),
-            ::micro_runtime::codegen::value(
-                "HealthResponse",
-                "HealthResponse",
-                &[::micro_runtime::codegen::value("status", "string", &[])],
-            ),
-            &[],
+        ::micro_runtime::codegen::endpoint!(
+            "Debug.Health", ("HealthRequest", "HealthRequest", ("service", "string")),
+            ("HealthResponse", "HealthResponse", ("status", "string")), []
         ),
-        ::micro_runtime::codegen::EndpointDescriptor::new(
-            "Debug.Stats",
-            ::micro_runtime::codegen::value(
-                "StatsRequest",
-                "StatsRequest",
-                &[::micro_runtime::codegen::value("service", "string", &[])],
-            ),
-            ::micro_runtime::codegen::value(
-                "StatsResponse",
-                "StatsResponse",
-                &[
-                    ::micro_runtime::codegen::value("timestamp", "uint64", &[]),
-                    ::micro_runtime::codegen::value("started", "uint64", &[]),
-                    ::micro_runtime::codegen::value("uptime", "uint64", &[]),
-                    ::micro_runtime::codegen::value("memory", "uint64", &[]),
-                    ::micro_runtime::codegen::value("threads", "uint64", &[]),
-                    ::micro_runtime::codegen::value("gc", "uint64", &[]),
-                    ::micro_runtime::codegen::value("requests", "uint64", &[]),
-                    ::micro_runtime::codegen::value("errors", "uint64", &[]),
-                ],
-            ),
-            &[],
+        ::micro_runtime::codegen::endpoint!(
+            "Debug.Stats", ("StatsRequest", "StatsRequest", ("service", "string")),
+            ("StatsResponse", "StatsResponse", ("timestamp", "uint64"), ("started",
+            "uint64"), ("uptime", "uint64"), ("memory", "uint64"), ("threads", "uint64"),
+            ("gc", "uint64"), ("requests", "uint64"), ("errors", "uint64")), []
         ),
     ],
     FILE_DESCRIPTOR_SET,
@@ -310,19 +273,7 @@ pub trait Debug: ::core::marker::Send + ::core::marker::Sync + 'static {
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 pub struct DebugServer<T>(::std::sync::Arc<T>);
 
-::micro_runtime::codegen::server!(DebugServer);
-
-#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-impl<T: Debug> DebugServer<T> {
-    /// A server of `service`.
-    pub fn new(service: T) -> Self {
-        Self::from_arc(::std::sync::Arc::new(service))
-    }
-    /// A server of a service that others hold too.
-    pub fn from_arc(service: ::std::sync::Arc<T>) -> Self {
-        Self(service)
-    }
-}
+::micro_runtime::codegen::server!(DebugServer, Debug);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl<T: Debug> ::micro_runtime::codegen::Dispatch for DebugServer<T> {
@@ -364,23 +315,10 @@ impl<T: Debug> ::micro_runtime::codegen::Dispatch for DebugServer<T> {
 #[derive(Clone, Debug)]
 pub struct DebugClient(::micro_runtime::codegen::Target);
 
+::micro_runtime::codegen::client!(DebugClient, Debug, DebugServer);
+
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl DebugClient {
-    /// Calls the service that is registered as `name`.
-    pub fn new(
-        name: impl ::core::convert::Into<::micro_runtime::codegen::Text>,
-        client: &::micro_runtime::codegen::Client,
-    ) -> Self {
-        Self(client.target(name))
-    }
-    /// Calls what `target` leads to.
-    pub fn from_target(target: ::micro_runtime::codegen::Target) -> Self {
-        Self(target)
-    }
-    /// Calls `service` in this process, through the codec.
-    pub fn local(service: impl Debug) -> Self {
-        Self(::micro_runtime::codegen::local(DebugServer::new(service)))
-    }
     /// Health says "ok" while the service serves.
     pub fn health(
         &self,

@@ -1,1 +1,0 @@
-//! Tests of the three dialects on a message written by hand.

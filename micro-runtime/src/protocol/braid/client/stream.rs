@@ -1,0 +1,212 @@
+//! A client's end of a stream: its opening, and the two halves that the caller holds.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as Task, Poll, Waker};
+
+use bytes::Bytes;
+
+use super::super::fault::Fault;
+use super::super::flow::Flow;
+use super::super::outbox::{Flush, Room, RoomWait};
+use super::super::wire::{CallId, Head, Kind};
+use super::link::Link;
+use crate::call::{RawReceive, RawSend, RawStream, Reply, StreamEnd};
+use crate::error::{Error, Result, id};
+use crate::metadata::Metadata;
+
+/// What the connection knows of a stream: messages, and the answer that opens it.
+pub(super) struct Opened {
+    pub(super) flow: Flow,
+    opening: Mutex<Opening>,
+}
+
+enum Opening {
+    Awaited(Option<Waker>),
+    /// The answer, not taken yet.
+    Here(Result<Reply>),
+    Over,
+}
+
+impl Opened {
+    pub(super) fn new(flow: Flow) -> Self {
+        Self {
+            flow,
+            opening: Mutex::new(Opening::Awaited(None)),
+        }
+    }
+
+    /// The peer has opened the stream; gives whom to wake.
+    pub(super) fn open(&self, id: CallId, reply: Reply) -> Result<Option<Waker>, Fault> {
+        let mut opening = self.lock();
+        let Opening::Awaited(waker) = &mut *opening else {
+            return Err(Fault::Order(id));
+        };
+        let waker = waker.take();
+        *opening = Opening::Here(Ok(reply));
+        Ok(waker)
+    }
+
+    /// Whether the peer has opened it.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(&*self.lock(), Opening::Awaited(_))
+    }
+
+    /// The stream has failed, or was never opened.
+    pub(super) fn fail(&self, error: Error) {
+        let waker = {
+            let mut opening = self.lock();
+            match &mut *opening {
+                Opening::Awaited(waker) => {
+                    let waker = waker.take();
+                    *opening = Opening::Here(Err(error.clone()));
+                    waker
+                }
+                Opening::Here(_) | Opening::Over => None,
+            }
+        };
+        self.flow.end(StreamEnd::Failed(error)).wake();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Waits for the answer that opens the stream.
+    pub(super) fn poll_open(&self, task: &mut Task<'_>) -> Poll<Result<Reply>> {
+        let mut opening = self.lock();
+        if let Opening::Awaited(waker) = &mut *opening {
+            *waker = Some(task.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(match std::mem::replace(&mut *opening, Opening::Over) {
+            Opening::Here(answer) => answer,
+            Opening::Awaited(_) | Opening::Over => Err(Error::internal(
+                id::CLIENT,
+                "the call was polled after it had ended",
+            )),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Opening> {
+        self.opening.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A stream's place among its connection's calls: with the last holder the stream is given up.
+pub(super) struct Held {
+    pub(super) link: Arc<Link>,
+    pub(super) id: CallId,
+    pub(super) stream: Arc<Opened>,
+}
+
+impl Held {
+    /// The two halves of the stream, now that it is open.
+    pub(super) fn halves(self, sends: bool) -> RawStream {
+        let held = Arc::new(self);
+        RawStream {
+            send: Box::new(Upload {
+                held: held.clone(),
+                waiting: RoomWait::default(),
+                finished: !sends,
+            }),
+            receive: Box::new(Download(held)),
+        }
+    }
+
+    fn credit(&self, messages: u32) {
+        if messages > 0 {
+            self.link
+                .control(Head::new(Kind::Credit, 0, self.id), Flush::Soon, |out| {
+                    out.extend_from_slice(&messages.to_le_bytes());
+                });
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.link.give_up(self.id);
+        self.stream
+            .flow
+            .end(StreamEnd::Failed(Error::timeout(
+                id::CLIENT,
+                "the call was given up",
+            )))
+            .wake();
+    }
+}
+
+/// The sending half.
+struct Upload {
+    held: Arc<Held>,
+    waiting: RoomWait,
+    finished: bool,
+}
+
+impl RawSend for Upload {
+    fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
+        std::task::ready!(self.held.stream.flow.poll_credit(task))?;
+        self.held
+            .link
+            .out
+            .poll_room(&mut self.waiting, task)
+            .map(Ok)
+    }
+
+    fn send(&mut self, message: Bytes) -> Result<()> {
+        if self.finished {
+            return Err(Error::bad_request(
+                id::CLIENT,
+                "the call's input has ended already",
+            ));
+        }
+        let Held { link, id, stream } = &*self.held;
+        link.check_size(message.len())?;
+        stream.flow.spend()?;
+        let sent = link.out.append(Room::Ignored, |queue, _, _| {
+            queue.frame(Head::new(Kind::Message, 0, *id), &message, |_| {});
+            ((), Flush::Soon)
+        });
+        sent.map_err(|_| link.out.failure())
+    }
+
+    fn poll_finish(&mut self, _task: &mut Task<'_>) -> Poll<Result<()>> {
+        if !std::mem::replace(&mut self.finished, true) {
+            let Held { link, id, .. } = &*self.held;
+            if link.calls.is_live(*id) {
+                link.control(Head::new(Kind::End, 0, *id), Flush::Soon, |_| {});
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.finished && self.held.link.calls.is_live(self.held.id) {
+            self.held.link.end_soon(self.held.id);
+        }
+    }
+}
+
+/// The receiving half.
+struct Download(Arc<Held>);
+
+impl RawReceive for Download {
+    fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
+        self.0.stream.flow.poll_next(task).map(|(next, owed)| {
+            self.0.credit(owed);
+            next
+        })
+    }
+
+    fn trailers(&self) -> Metadata {
+        self.0.stream.flow.trailers()
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        let owed = self.0.stream.flow.deafen();
+        self.0.credit(owed);
+    }
+}

@@ -1,0 +1,508 @@
+//! The way out of a connection: whoever has a frame appends it, and one of them writes for all.
+//!
+//! A frame goes into one queue under a short lock. Who finds itself alone writes at once, from where
+//! it is; else the flusher does, a task of the connection's own, which first lets every other task
+//! that is ready add its frame. Writing happens with no lock held: the writer is taken out for it.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as Task, Poll, Waker, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWrite;
+use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
+use tokio::time::timeout;
+
+use super::batch::{Batch, SLICES};
+use crate::error::{Error, id};
+use crate::transport::WriteSide;
+
+/// From this many queued bytes on, who has more waits until they are on their way.
+pub(super) const HIGH_WATER: usize = 256 * 1024;
+/// What a queue's buffer begins with.
+const FIRST: usize = 16 * 1024;
+
+/// When appended frames are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flush {
+    /// At once, from here, where nobody else writes.
+    Now,
+    /// By the flusher, together with what others append until then.
+    Soon,
+    /// When the caller says [`flush`](Outbox::flush).
+    Held,
+}
+
+/// Whether a full queue refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Room {
+    Needed,
+    /// For what is small and bounded otherwise: cancels, credits, ends.
+    Ignored,
+}
+
+/// Why nothing was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The queue is over the high-water mark: wait for [`room`](Outbox::room).
+    Full,
+    /// The connection is over or ends.
+    Closed,
+}
+
+/// State that is locked together with the queue, and frames that wait in it for the next write.
+pub(super) trait Beside: Send + 'static {
+    /// Whether frames wait.
+    fn waits(&self) -> bool;
+
+    /// Appends them.
+    fn append(&mut self, queue: &mut Batch);
+}
+
+/// The queue of a connection's frames, and its writer.
+pub(super) struct Outbox<S> {
+    out: Mutex<Out<S>>,
+    /// Wakes the flusher.
+    more: Notify,
+    /// Told each time that a full queue was emptied.
+    room: Arc<Notify>,
+    /// Told once, at the end.
+    gone: Notify,
+    stall: Duration,
+}
+
+struct Out<S> {
+    queue: Batch,
+    /// Away while somebody writes.
+    writer: Option<Writer>,
+    /// How many bytes were appended, handed to the writer, and written, in all.
+    appended: u64,
+    handed: u64,
+    written: u64,
+    /// Whether the flusher was woken and has not looked yet.
+    scheduled: bool,
+    ends: Ends,
+    /// What ended it; the first says most.
+    failure: Option<Error>,
+    beside: S,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    No,
+    /// After what is queued.
+    Soon,
+    /// Now; with how many bytes may have reached the peer.
+    Yes(u64),
+}
+
+impl<S: Beside> Outbox<S> {
+    /// An empty queue before `io`. A peer that takes nothing for `stall` is given up.
+    pub(super) fn new(io: WriteSide, stall: Duration, beside: S) -> Self {
+        Self {
+            out: Mutex::new(Out {
+                queue: Batch::with_capacity(FIRST),
+                writer: Some(Writer {
+                    io,
+                    batch: Batch::with_capacity(FIRST),
+                    unflushed: false,
+                }),
+                appended: 0,
+                handed: 0,
+                written: 0,
+                scheduled: false,
+                ends: Ends::No,
+                failure: None,
+                beside,
+            }),
+            more: Notify::new(),
+            room: Arc::default(),
+            gone: Notify::new(),
+            stall,
+        }
+    }
+
+    /// Appends what `write` does to the queue, and gives what it returns.
+    ///
+    /// `write` also gets the state beside the queue and the place of its first byte in all that this
+    /// connection sends.
+    pub(super) fn append<T>(
+        &self,
+        room: Room,
+        write: impl FnOnce(&mut Batch, &mut S, u64) -> (T, Flush),
+    ) -> Result<T, Refused> {
+        let mut guard = self.lock();
+        let out = &mut *guard;
+        if out.ends != Ends::No {
+            return Err(Refused::Closed);
+        }
+        if room == Room::Needed && out.queue.len() >= HIGH_WATER {
+            return Err(Refused::Full);
+        }
+        let before = out.queue.len();
+        let (value, flush) = write(&mut out.queue, &mut out.beside, out.appended);
+        out.appended += (out.queue.len() - before) as u64;
+        if flush == Flush::Now
+            && !out.scheduled
+            && let Some((writer, full)) = out.take(Turn::Inline)
+        {
+            drop(guard);
+            self.write_inline(writer, full);
+            return Ok(value);
+        }
+        let wake = flush != Flush::Held && !std::mem::replace(&mut out.scheduled, true);
+        drop(guard);
+        if wake {
+            self.more.notify_one();
+        }
+        Ok(value)
+    }
+
+    /// Appends one that has waited for room.
+    pub(super) async fn append_in_turn<T>(
+        &self,
+        mut write: impl FnMut(&mut Batch, &mut S, u64) -> (T, Flush),
+    ) -> Result<T, Refused> {
+        loop {
+            match self.append(Room::Needed, &mut write) {
+                Err(Refused::Full) => {
+                    self.room().await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Writes what is held, as far as the peer takes it at once; the rest goes to the flusher.
+    pub(super) fn flush(&self) {
+        let mut out = self.lock();
+        // Where another writes, or has begun to, it goes on with what is queued now.
+        if let Some((writer, full)) = out.take(Turn::Inline) {
+            drop(out);
+            self.write_inline(writer, full);
+        }
+    }
+
+    /// Waits until the queue is below the high-water mark; says whether the connection goes on.
+    /// Cancel safe.
+    pub(super) async fn room(&self) -> bool {
+        loop {
+            let mut emptied = std::pin::pin!(self.room.notified());
+            emptied.as_mut().enable();
+            {
+                let out = self.lock();
+                if out.ends != Ends::No || out.queue.len() < HIGH_WATER {
+                    return out.ends == Ends::No;
+                }
+            }
+            emptied.await;
+        }
+    }
+
+    /// As [`room`](Outbox::room); `waiting` keeps the place between polls.
+    pub(super) fn poll_room(&self, waiting: &mut RoomWait, task: &mut Task<'_>) -> Poll<()> {
+        loop {
+            if !self.is_full() {
+                waiting.0 = None;
+                return Poll::Ready(());
+            }
+            match &mut waiting.0 {
+                // Made before the queue is looked at again, so that no emptying is missed.
+                None => waiting.0 = Some(Box::pin(self.room.clone().notified_owned())),
+                Some(emptied) => {
+                    ready!(emptied.as_mut().poll(task));
+                    waiting.0 = None;
+                }
+            }
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        let out = self.lock();
+        out.ends == Ends::No && out.queue.len() >= HIGH_WATER
+    }
+
+    /// Waits for the end. Cancel safe, for one waiter.
+    pub(super) async fn gone(&self) {
+        self.gone.notified().await;
+    }
+
+    /// Looks at the state beside the queue.
+    pub(super) fn beside<T>(&self, look: impl FnOnce(&mut S) -> T) -> T {
+        look(&mut self.lock().beside)
+    }
+
+    /// Takes no more frames, and ends the connection once those queued are written.
+    pub(super) fn finish(&self) {
+        let mut out = self.lock();
+        if out.ends != Ends::No {
+            return;
+        }
+        out.ends = Ends::Soon;
+        out.scheduled = true;
+        drop(out);
+        self.more.notify_one();
+        self.room.notify_waiters();
+    }
+
+    /// Drops what is queued, and ends the connection once what `write` appends is written.
+    pub(super) fn last_words(&self, error: Error, write: impl FnOnce(&mut Batch)) -> Closed {
+        let mut out = self.lock();
+        let error = out.failure.get_or_insert(error).clone();
+        // What the writer has begun goes out before the last words.
+        let reached = match out.ends {
+            Ends::Yes(reached) => reached,
+            Ends::No | Ends::Soon => out.handed,
+        };
+        if let Ends::Yes(_) = out.ends {
+            return Closed { error, reached };
+        }
+        let dropped = std::mem::take(&mut out.queue);
+        write(&mut out.queue);
+        out.ends = Ends::Soon;
+        out.scheduled = true;
+        drop(out);
+        drop(dropped);
+        self.more.notify_one();
+        self.room.notify_waiters();
+        Closed { error, reached }
+    }
+
+    /// Ends the connection now. An earlier error wins over `error`.
+    pub(super) fn close(&self, error: Error) -> Closed {
+        let mut out = self.lock();
+        let error = out.failure.get_or_insert(error).clone();
+        if let Ends::Yes(reached) = out.ends {
+            return Closed { error, reached };
+        }
+        let reached = match &out.writer {
+            Some(_) => out.written,
+            // Somebody is writing: how far is not known yet.
+            None => out.handed,
+        };
+        out.ends = Ends::Yes(reached);
+        let dropped = (out.writer.take(), std::mem::take(&mut out.queue));
+        drop(out);
+        drop(dropped);
+        self.more.notify_one();
+        self.room.notify_waiters();
+        self.gone.notify_one();
+        Closed { error, reached }
+    }
+
+    /// What ended the connection.
+    pub(super) fn failure(&self) -> Error {
+        self.lock().failure.clone().unwrap_or_else(closed)
+    }
+
+    /// The flusher: writes what others append, until the end, and ends the connection then.
+    ///
+    /// # Errors
+    /// When the connection fails, or its peer takes nothing for too long.
+    pub(super) async fn run(&self) -> Result<(), Error> {
+        let result = self.write_all().await.map_err(failed);
+        self.close(result.clone().err().unwrap_or_else(closed));
+        result
+    }
+
+    async fn write_all(&self) -> io::Result<()> {
+        loop {
+            self.more.notified().await;
+            // Every task that is ready now adds its frame to the same write.
+            tokio::task::yield_now().await;
+            loop {
+                let (mut writer, full) = match self.next_turn() {
+                    Next::Write(writer, full) => (writer, full),
+                    Next::Nothing => break,
+                    Next::Finish(mut writer) => {
+                        let ended = poll_fn(|task| Pin::new(&mut writer.io).poll_shutdown(task));
+                        return timeout(self.stall, ended).await?;
+                    }
+                    Next::Ended => return Ok(()),
+                };
+                if full {
+                    self.room.notify_waiters();
+                }
+                while !writer.is_done() {
+                    let before = writer.batch.len();
+                    let some = poll_fn(|task| writer.poll_some(task));
+                    timeout(self.stall, some).await??;
+                    self.note(before - writer.batch.len());
+                }
+                self.give_back(writer, 0);
+            }
+        }
+    }
+
+    fn next_turn(&self) -> Next {
+        let mut out = self.lock();
+        if let Ends::Yes(_) = out.ends {
+            return Next::Ended;
+        }
+        match out.take(Turn::Flusher) {
+            Some((writer, full)) => Next::Write(writer, full),
+            None => {
+                out.scheduled = false;
+                match (out.ends, out.writer.is_some()) {
+                    (Ends::Soon, true) => match out.writer.take() {
+                        Some(writer) => Next::Finish(writer),
+                        None => Next::Nothing,
+                    },
+                    // Who has the writer wakes the flusher when there is more.
+                    _ => Next::Nothing,
+                }
+            }
+        }
+    }
+
+    fn write_inline(&self, mut writer: Writer, full: bool) {
+        if full {
+            self.room.notify_waiters();
+        }
+        let before = writer.batch.len();
+        let mut task = Task::from_waker(Waker::noop());
+        let mut error = None;
+        while !writer.is_done() && error.is_none() {
+            match writer.poll_some(&mut task) {
+                Poll::Ready(result) => error = result.err(),
+                // The flusher polls again, with a waker that wakes.
+                Poll::Pending => break,
+            }
+        }
+        let written = before - writer.batch.len();
+        match error {
+            None => self.give_back(writer, written),
+            Some(error) => {
+                self.note(written);
+                self.close(failed(error));
+            }
+        }
+    }
+
+    fn note(&self, written: usize) {
+        self.lock().written += written as u64;
+    }
+
+    fn give_back(&self, mut writer: Writer, written: usize) {
+        let mut out = self.lock();
+        out.written += written as u64;
+        if let Ends::Yes(_) = out.ends {
+            drop(out);
+            return;
+        }
+        let unfinished = !writer.is_done();
+        if !unfinished {
+            writer.batch.reset();
+        }
+        out.writer = Some(writer);
+        let more =
+            unfinished || !out.queue.is_empty() || out.beside.waits() || out.ends == Ends::Soon;
+        let wake = more && !std::mem::replace(&mut out.scheduled, true);
+        drop(out);
+        if wake {
+            self.more.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Out<S>> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+pub(super) struct Closed {
+    pub(super) error: Error,
+    /// How many of the bytes appended may have reached the peer.
+    pub(super) reached: u64,
+}
+
+fn failed(error: io::Error) -> Error {
+    Error::internal(id::CLIENT_TRANSPORT, error.to_string()).with_source(error)
+}
+
+fn closed() -> Error {
+    Error::internal(id::CLIENT_TRANSPORT, "the connection is closed")
+}
+
+/// A stream's place among those that wait for room.
+#[derive(Default)]
+pub(super) struct RoomWait(Option<Pin<Box<OwnedNotified>>>);
+
+enum Next {
+    Write(Writer, bool),
+    Finish(Writer),
+    Nothing,
+    Ended,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Leaves what another has begun to the flusher.
+    Inline,
+    Flusher,
+}
+
+impl<S: Beside> Out<S> {
+    /// The writer with all that is queued, and whether that was over the high-water mark.
+    fn take(&mut self, turn: Turn) -> Option<(Writer, bool)> {
+        let begun = !self.writer.as_ref()?.is_done();
+        if begun {
+            return match turn {
+                Turn::Inline => None,
+                Turn::Flusher => self.writer.take().map(|writer| (writer, false)),
+            };
+        }
+        let before = self.queue.len();
+        self.beside.append(&mut self.queue);
+        self.appended += (self.queue.len() - before) as u64;
+        if self.queue.is_empty() {
+            return None;
+        }
+        let mut writer = self.writer.take()?;
+        let full = self.queue.len() >= HIGH_WATER;
+        std::mem::swap(&mut self.queue, &mut writer.batch);
+        self.handed = self.appended;
+        Some((writer, full))
+    }
+}
+
+/// The writing half of a connection with what it is writing.
+struct Writer {
+    io: WriteSide,
+    batch: Batch,
+    /// Whether bytes may sit in a buffer of the connection's own, as with TLS.
+    unflushed: bool,
+}
+
+impl Writer {
+    fn is_done(&self) -> bool {
+        self.batch.is_empty() && !self.unflushed
+    }
+
+    /// Writes some, or flushes what is written.
+    fn poll_some(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        if self.batch.is_empty() {
+            ready!(Pin::new(&mut self.io).poll_flush(task))?;
+            self.unflushed = false;
+            return Poll::Ready(Ok(()));
+        }
+        let written = if self.batch.is_scattered() && self.io.is_write_vectored() {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let count = self.batch.slices(&mut slices);
+            let slices = slices.get(..count).unwrap_or_default();
+            ready!(Pin::new(&mut self.io).poll_write_vectored(task, slices))?
+        } else {
+            ready!(Pin::new(&mut self.io).poll_write(task, self.batch.chunk()))?
+        };
+        if written == 0 {
+            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        }
+        self.unflushed = true;
+        self.batch.advance(written);
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,471 @@
+//! The server's side: one reader a connection, which polls unary handlers itself and spawns the rest.
+
+mod routes;
+mod session;
+mod stream;
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as Task, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::debug;
+
+use super::error::Reached;
+use super::fault::Fault;
+use super::fields::{Fields, Goaway, message, write_hello};
+use super::flow::Flow;
+use super::inbox::{Broken, Inbox};
+use super::outbox::{Flush, Outbox, Room};
+use super::wire::{CallId, Frame, Head, Hello, Kind, MAGIC, flag};
+use crate::call::{Body, Request};
+use crate::context::{Context, Peer};
+use crate::error::{Error, id};
+use crate::metadata::{Metadata, Text};
+use crate::router::{Core, Draining, Route};
+use crate::transport::Connection;
+use routes::{Routes, Way};
+use session::{Found, Session, Waiting};
+use stream::Opened;
+
+/// How many handlers are polled in one turn of the reader; then other tasks run. Their awaits share
+/// the reader's budget of tokio's cooperation, which is used up after about twice as many.
+const INLINE: usize = 64;
+/// How long the end of a connection waits for the peer to read our last words and close.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Serves a connection to its end.
+pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
+    let limits = *core.limits();
+    let ours = Hello::new(
+        limits.calls_per_connection,
+        limits.message,
+        limits.stream_window,
+        limits.head,
+        limits.headers,
+    );
+    let mut peer = Peer::new(connection.peer, connection.local, "braid");
+    peer.secure = connection.secure;
+    let (read, write) = connection.io.split();
+    let mut inbox = Inbox::new(read, ours);
+    let theirs = match timeout(limits.first_request, inbox.opening()).await {
+        Ok(Ok(theirs)) => Ok(theirs),
+        Ok(Err(Broken::Fault(fault))) => Err(fault),
+        Ok(Err(Broken::Io(_))) => return,
+        Err(_) => Err(Fault::Slow),
+    };
+    let out = Outbox::new(write, limits.write, Waiting::default());
+    let session = Arc::new(Session::new(out, theirs.unwrap_or(ours)));
+    let _ = session.out.append(Room::Ignored, |queue, _, _| {
+        queue.raw(&MAGIC);
+        queue.frame(
+            Head::new(Kind::Hello, 0, CallId::NONE),
+            &Bytes::new(),
+            |out| write_hello(&ours, out),
+        );
+        ((), Flush::Now)
+    });
+    let flusher = {
+        let session = session.clone();
+        core.tasks().spawn(async move {
+            if let Err(error) = session.out.run().await {
+                debug!(%error, "a connection could not be written to");
+            }
+        })
+    };
+    let open = Open { session, flusher };
+    let mut reader = Reader {
+        session: open.session.clone(),
+        inbox,
+        ours,
+        routes: Routes::default(),
+        peer: Arc::new(peer),
+        taken: 0,
+        polled: 0,
+        drains: false,
+        core,
+    };
+    let end = match theirs {
+        Ok(_) => reader.run().await,
+        Err(fault) => End::Fault(fault),
+    };
+    reader.end(end).await;
+    drop(open);
+}
+
+/// A connection's handlers and flusher, which end with it.
+struct Open {
+    session: Arc<Session>,
+    flusher: AbortHandle,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.session.abort_all();
+        self.session.out.close(gone());
+        self.flusher.abort();
+    }
+}
+
+/// What handlers get whose caller is not there any more.
+fn gone() -> Error {
+    Error::timeout(id::SERVER, "the caller has given the call up or is gone")
+}
+
+/// How a connection ends.
+enum End {
+    /// The peer has closed it, or it is broken.
+    Gone,
+    /// The server stops, and nothing runs any more.
+    Drained,
+    /// The peer has broken the protocol.
+    Fault(Fault),
+}
+
+struct Reader {
+    session: Arc<Session>,
+    inbox: Inbox,
+    ours: Hello,
+    routes: Routes,
+    peer: Arc<Peer>,
+    /// How many calls were taken.
+    taken: u64,
+    /// How many handlers were polled in this turn.
+    polled: usize,
+    /// Whether new calls are no longer taken.
+    drains: bool,
+    core: Arc<Core>,
+}
+
+impl Reader {
+    async fn run(&mut self) -> End {
+        let core = self.core.clone();
+        let session = self.session.clone();
+        let draining = core.draining();
+        let mut waits: Draining = draining.clone();
+        let mut begun = pin!(waits.begun());
+        let mut gone = pin!(session.out.gone());
+        // Until when the frame that has begun must be all there.
+        let mut until: Option<Instant> = None;
+        loop {
+            // First those that came with the HELLO.
+            match self.take_frames().await {
+                Ok(_) if !self.inbox.is_within_frame() => until = None,
+                Ok(frames) if frames > 0 || until.is_none() => {
+                    until = Instant::now().checked_add(core.limits().request_read);
+                }
+                Ok(_) => {}
+                Err(fault) => return End::Fault(fault),
+            }
+            // Where bytes are always there, the waiting below is not reached.
+            if !self.drains && draining.has_begun() {
+                self.drain();
+            }
+            let inbox = &mut self.inbox;
+            let read = async {
+                match until {
+                    None => inbox.fill().await.map_err(|_| End::Gone),
+                    Some(until) => match timeout_at(until, inbox.fill()).await {
+                        Ok(read) => read.map_err(|_| End::Gone),
+                        Err(_) => Err(End::Fault(Fault::Slow)),
+                    },
+                }
+            };
+            let read = tokio::select! {
+                biased;
+                read = read => read,
+                () = &mut gone => return End::Gone,
+                () = &mut begun, if !self.drains => {
+                    self.drain();
+                    continue;
+                }
+                () = session.idle(), if self.drains => return End::Drained,
+            };
+            match read {
+                Ok(0) => return End::Gone,
+                Ok(_) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Takes the frames that are there; says how many.
+    async fn take_frames(&mut self) -> Result<usize, Fault> {
+        let mut frames = 0;
+        if self.inbox.has_waited() {
+            self.polled = 0;
+        }
+        while let Some(frame) = self.inbox.next()? {
+            // Only where there is one more: after the last, waiting for bytes lets others run.
+            if self.polled >= INLINE {
+                self.polled = 0;
+                self.session.out.flush();
+                tokio::task::yield_now().await;
+            }
+            frames += 1;
+            let full = self.take_frame(frame)?;
+            if full {
+                // The one thing that this reader waits for. The peer's reader waits for nothing, so
+                // room comes, or the peer is given up.
+                self.session.out.flush();
+                if !self.session.out.room().await {
+                    return Ok(frames);
+                }
+            }
+        }
+        self.session.out.flush();
+        Ok(frames)
+    }
+
+    /// Takes one frame; says whether the queue of replies is full.
+    fn take_frame(&mut self, frame: Frame) -> Result<bool, Fault> {
+        let id = frame.head.id;
+        match frame.head.kind {
+            Kind::Call => return self.take_call(frame),
+            Kind::Message => {
+                if let Some(flow) = self.stream(id)? {
+                    let (owed, wake) = flow.push(frame.payload)?;
+                    if owed > 0 {
+                        let head = Head::new(Kind::Credit, 0, id);
+                        self.session.control(head, Flush::Held, |out| {
+                            out.extend_from_slice(&owed.to_le_bytes());
+                        });
+                    }
+                    wake.wake();
+                }
+            }
+            Kind::End => {
+                if frame.head.flags != 0 {
+                    return Err(Fault::Flags {
+                        kind: Kind::End,
+                        flags: frame.head.flags,
+                    });
+                }
+                Fields::of(frame).1.end()?;
+                if let Some(flow) = self.stream(id)? {
+                    flow.close()?.wake();
+                }
+            }
+            Kind::Cancel => {
+                Fields::of(frame).1.end()?;
+                self.find(id)?;
+                if let Some(left) = self.session.leave(id) {
+                    left.running.stop();
+                }
+            }
+            Kind::Credit => {
+                let (_, mut fields) = Fields::of(frame);
+                let messages = fields.u32()?;
+                fields.end()?;
+                if let Some(flow) = self.stream(id)? {
+                    flow.grant(messages)?.wake();
+                }
+            }
+            Kind::Ping => {
+                let (head, mut fields) = Fields::of(frame);
+                let number = fields.u64()?;
+                fields.end()?;
+                if !head.has(flag::ANSWER) {
+                    self.session
+                        .out
+                        .beside(|waiting| waiting.ping = Some(number));
+                }
+            }
+            Kind::Goaway => {
+                let Goaway { code, reason, .. } = Goaway::read(frame)?;
+                debug!(peer = %self.peer.address, code, %reason, "the caller goes away");
+            }
+            Kind::Hello => return Err(Fault::Hello),
+            kind @ (Kind::Reply | Kind::Error) => return Err(Fault::Direction(kind)),
+        }
+        Ok(false)
+    }
+
+    /// What has the id `id`; calls that came after our GOAWAY were never there.
+    fn find(&self, id: CallId) -> Result<Found, Fault> {
+        match self.session.find(id) {
+            Err(Fault::Unknown(_)) if self.drains => Ok(Found::Late),
+            found => found,
+        }
+    }
+
+    /// The stream with this id; `None` where it is over.
+    fn stream(&self, id: CallId) -> Result<Option<Arc<Flow>>, Fault> {
+        match self.find(id)? {
+            Found::Stream(flow) => Ok(Some(flow)),
+            Found::Unary => Err(Fault::Order(id)),
+            Found::Late => Ok(None),
+        }
+    }
+
+    fn take_call(&mut self, frame: Frame) -> Result<bool, Fault> {
+        if self.drains {
+            // The GOAWAY has told the caller that this one is not processed.
+            return Ok(false);
+        }
+        let (head, mut fields) = Fields::of(frame);
+        let way = self.routes.find(&head, &mut fields, &self.core)?;
+        let deadline = match head.has(flag::DEADLINE) {
+            true => Instant::now().checked_add(Duration::from_micros(fields.u64()?)),
+            false => None,
+        };
+        let metadata = match head.has(flag::METADATA) {
+            true => fields.metadata(&self.ours)?,
+            false => Metadata::new(),
+        };
+        let message = message(fields, head.has(flag::BODY), &self.ours)?;
+        self.session.admit(head.id, self.ours.calls as usize)?;
+        self.taken += 1;
+        let Way { service, to } = way;
+        let (route, codec) = match to {
+            Ok((route, codec)) => (route, codec),
+            Err(error) => return Ok(self.session.refuse(head.id, error.clone())),
+        };
+        let kind = route.method().kind;
+        let streams = kind.is_stream();
+        if streams != head.has(flag::STREAM) {
+            let does = |streams: bool| {
+                if streams {
+                    "streams"
+                } else {
+                    "does not stream"
+                }
+            };
+            let endpoint = &route.method().endpoint;
+            let words = format!(
+                "{endpoint} {}, and the call {}",
+                does(streams),
+                does(!streams)
+            );
+            return Ok(self
+                .session
+                .refuse(head.id, Error::bad_request(id::SERVER, words)));
+        }
+        let deadline = deadline.or_else(|| {
+            let limit = self.core.limits().call.filter(|_| !streams)?;
+            Instant::now().checked_add(limit)
+        });
+        let cx = Context::build(metadata, deadline, Some(self.peer.clone()));
+        let request = |cx: Context, service: &Text, body: Body| {
+            Request::new(cx, service.clone(), route.method(), codec.clone(), body)
+        };
+        if streams {
+            let flow = Arc::new(Flow::new(
+                head.id,
+                self.ours.window,
+                self.session.theirs.window,
+            ));
+            if let Some(message) = message {
+                flow.push(message)?;
+            }
+            if head.has(flag::LAST) {
+                flow.close()?;
+            }
+            let stream = Opened::new(self.session.clone(), head.id, flow.clone(), cx.clone());
+            let request = request(cx, service, Body::Stream(stream.halves()));
+            return Ok(start_stream(route, request, stream, flow, &self.core));
+        }
+        let body = Body::One(message.unwrap_or_default());
+        let request = request(cx, service, body);
+        self.polled += 1;
+        Ok(start_unary(
+            route,
+            request,
+            head.id,
+            &self.session,
+            &self.core,
+        ))
+    }
+
+    /// Tells the caller that no more calls are taken.
+    fn drain(&mut self) {
+        self.drains = true;
+        self.say_goaway(0, "the server stops".into());
+    }
+
+    fn say_goaway(&self, code: u16, reason: Text) {
+        let goaway = Goaway {
+            taken: self.taken,
+            code,
+            reason,
+        };
+        let head = Head::new(Kind::Goaway, 0, CallId::NONE);
+        self.session
+            .control(head, Flush::Now, |out| goaway.write(out));
+    }
+
+    /// Says why, if there is something to say, and lets the peer read it.
+    async fn end(mut self, end: End) {
+        match end {
+            End::Gone => return,
+            End::Drained => {}
+            End::Fault(fault) => {
+                debug!(peer = %self.peer.address, %fault, "the caller broke the protocol");
+                self.session.abort_all();
+                self.say_goaway(fault.code(), fault.to_string().into());
+            }
+        }
+        self.session.out.finish();
+        let closed = async {
+            self.session.out.gone().await;
+            // Closing with bytes unread would reset the connection, and take our words with it.
+            self.inbox.discard().await;
+        };
+        if timeout(LINGER, closed).await.is_err() {
+            debug!(peer = %self.peer.address, "the caller does not close its connection");
+        }
+    }
+}
+
+/// Starts a unary handler and polls it once; says whether the queue of replies is full.
+///
+/// No lock is held here: the handler may do anything. This is the place where a method that is known
+/// to compute for long would be spawned unpolled.
+fn start_unary(
+    route: &Route,
+    request: Request,
+    id: CallId,
+    session: &Arc<Session>,
+    core: &Core,
+) -> bool {
+    let mut serving = match route.start(request) {
+        Ok(serving) => serving,
+        Err(error) => return session.answer(id, Err(error), Reached::No),
+    };
+    // Nobody is woken by this poll: a handler that is pending is polled again at once, in its task.
+    let mut task = Task::from_waker(Waker::noop());
+    if let Poll::Ready(answer) = Pin::new(&mut serving).poll(&mut task) {
+        return session.answer(id, answer, Reached::Perhaps);
+    }
+    session.run(id, None);
+    let answers = session.clone();
+    let abort = core.tasks().spawn(async move {
+        let answer = serving.finish().await;
+        answers.answer_in_turn(id, answer).await;
+    });
+    session.set_abort(id, abort);
+    false
+}
+
+/// Starts a stream's handler in its own task: its first input is not there yet.
+fn start_stream(
+    route: &Route,
+    request: Request,
+    stream: Arc<Opened>,
+    flow: Arc<Flow>,
+    core: &Core,
+) -> bool {
+    let (id, session) = (stream.id, stream.session.clone());
+    let serving = match route.start(request) {
+        Ok(serving) => serving,
+        Err(error) => return session.answer(id, Err(error), Reached::No),
+    };
+    session.run(id, Some(flow));
+    let abort = core.tasks().spawn(stream.finish(serving));
+    session.set_abort(id, abort);
+    false
+}

@@ -1,0 +1,219 @@
+//! A server's end of a stream: the two halves that a handler works on, and how it ends.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context as Task, Poll, ready};
+
+use bytes::Bytes;
+
+use super::super::batch::Batch;
+use super::super::error::Reached;
+use super::super::fields::write_metadata;
+use super::super::flow::Flow;
+use super::super::outbox::{Flush, Room, RoomWait};
+use super::super::wire::{CallId, Head, Kind, flag};
+use super::session::Session;
+use crate::call::{RawReceive, RawSend, RawStream, Reply, StreamEnd};
+use crate::context::Context;
+use crate::error::{Error, Result, id};
+use crate::metadata::Metadata;
+use crate::router::Serving;
+
+/// A stream that a handler works on.
+pub(super) struct Opened {
+    pub(super) session: Arc<Session>,
+    pub(super) id: CallId,
+    flow: Arc<Flow>,
+    cx: Context,
+    /// Whether the caller was told that the stream is open.
+    told: AtomicBool,
+}
+
+impl Opened {
+    pub(super) fn new(
+        session: Arc<Session>,
+        id: CallId,
+        flow: Arc<Flow>,
+        cx: Context,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            session,
+            id,
+            flow,
+            cx,
+            told: AtomicBool::new(false),
+        })
+    }
+
+    /// The halves that the handler gets.
+    pub(super) fn halves(self: &Arc<Self>) -> RawStream {
+        RawStream {
+            send: Box::new(Replies {
+                stream: self.clone(),
+                waiting: RoomWait::default(),
+            }),
+            receive: Box::new(Requests(self.clone())),
+        }
+    }
+
+    /// Runs the handler to its end and tells how it ended.
+    pub(super) async fn finish(self: Arc<Self>, serving: Serving) {
+        let mut handler = pin!(serving.finish());
+        let answer = poll_fn(|task| {
+            let answer = handler.as_mut().poll(task);
+            if answer.is_pending() && !self.told.load(Ordering::Acquire) {
+                // A handler that waits has accepted the call: what it set so far goes ahead.
+                let _ = self
+                    .session
+                    .out
+                    .append(Room::Ignored, |queue, _, _| (self.open(queue), Flush::Soon));
+            }
+            answer
+        })
+        .await;
+        self.session.out.room().await;
+        let Some(left) = self.session.leave(self.id) else {
+            return;
+        };
+        let flush = if left.alone { Flush::Now } else { Flush::Soon };
+        let _ = self.session.out.append(Room::Ignored, |queue, _, _| {
+            self.end(queue, answer);
+            ((), flush)
+        });
+        // A half that the handler gave away sends no more.
+        self.flow.end(StreamEnd::Done(Metadata::new())).wake();
+    }
+
+    /// Appends the answer that opens the stream, once.
+    fn open(&self, queue: &mut Batch) {
+        if self.told.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let mut parts = self.cx.take_reply_parts();
+        for (key, value) in parts.trailers.iter_text() {
+            self.cx.reply_trailers().set(key.clone(), value.clone());
+        }
+        if !self.session.theirs.takes(&parts.metadata) {
+            parts.metadata = Metadata::new();
+        }
+        let flags = match parts.metadata.is_empty() {
+            true => 0,
+            false => flag::METADATA,
+        };
+        queue.frame(
+            Head::new(Kind::Reply, flags, self.id),
+            &Bytes::new(),
+            |out| {
+                if flags != 0 {
+                    write_metadata(&parts.metadata, out);
+                }
+            },
+        );
+    }
+
+    fn end(&self, queue: &mut Batch, answer: Result<Reply>) {
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(error) => {
+                return self
+                    .session
+                    .write_error(queue, self.id, &error, Reached::Perhaps);
+            }
+        };
+        let Reply {
+            metadata,
+            mut trailers,
+            ..
+        } = reply;
+        if !self.told.load(Ordering::Acquire) {
+            for (key, value) in metadata.iter_text() {
+                self.cx.reply_metadata().set(key.clone(), value.clone());
+            }
+            self.open(queue);
+        } else {
+            // Set after the opening had gone: better late than lost.
+            for (key, value) in metadata.iter_text() {
+                trailers.set_default(key.clone(), value.clone());
+            }
+        }
+        if !self.session.theirs.takes(&trailers) {
+            let error = Error::internal(id::SERVER, "more trailers than the caller takes");
+            return self
+                .session
+                .write_error(queue, self.id, &error, Reached::Perhaps);
+        }
+        let flags = match trailers.is_empty() {
+            true => 0,
+            false => flag::TRAILERS,
+        };
+        queue.frame(Head::new(Kind::End, flags, self.id), &Bytes::new(), |out| {
+            if flags != 0 {
+                write_metadata(&trailers, out);
+            }
+        });
+    }
+
+    fn credit(&self, messages: u32) {
+        if messages > 0 {
+            let head = Head::new(Kind::Credit, 0, self.id);
+            self.session.control(head, Flush::Soon, |out| {
+                out.extend_from_slice(&messages.to_le_bytes());
+            });
+        }
+    }
+}
+
+/// The sending half.
+struct Replies {
+    stream: Arc<Opened>,
+    waiting: RoomWait,
+}
+
+impl RawSend for Replies {
+    fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
+        ready!(self.stream.flow.poll_credit(task))?;
+        self.stream
+            .session
+            .out
+            .poll_room(&mut self.waiting, task)
+            .map(Ok)
+    }
+
+    fn send(&mut self, message: Bytes) -> Result<()> {
+        let stream = &*self.stream;
+        stream.session.check_size(message.len())?;
+        stream.flow.spend()?;
+        let sent = stream.session.out.append(Room::Ignored, |queue, _, _| {
+            stream.open(queue);
+            queue.frame(Head::new(Kind::Message, 0, stream.id), &message, |_| {});
+            ((), Flush::Soon)
+        });
+        sent.map_err(|_| stream.session.out.failure())
+    }
+
+    fn poll_finish(&mut self, _task: &mut Task<'_>) -> Poll<Result<()>> {
+        // The stream ends with its handler.
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The receiving half.
+struct Requests(Arc<Opened>);
+
+impl RawReceive for Requests {
+    fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
+        self.0.flow.poll_next(task).map(|(next, owed)| {
+            self.0.credit(owed);
+            next
+        })
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        let owed = self.0.flow.deafen();
+        self.0.credit(owed);
+    }
+}

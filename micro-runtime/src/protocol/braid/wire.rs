@@ -1,0 +1,299 @@
+//! What a frame is: its head, its kinds and flags, and the limits that both sides tell.
+
+use std::fmt;
+
+use super::fault::Fault;
+use crate::metadata::{Metadata, Text};
+
+/// The first bytes of a connection, both ways. The first is no letter, not TLS's 0x16 and not below
+/// 0x80, so that every other protocol on the port can be told apart.
+pub(super) const MAGIC: [u8; 4] = [0xC7, b'm', b'i', b'c'];
+/// The version in a HELLO.
+pub(super) const VERSION: u16 = 1;
+/// How long a frame's head is.
+pub(super) const HEAD: usize = 16;
+/// How many names a connection's calls may intern, and how many bytes they may take together.
+pub(super) const ROUTES: usize = 512;
+pub(super) const ROUTE_BYTES: usize = 64 * 1024;
+/// The number of a route that is named in its call and not interned.
+pub(super) const NO_ROUTE: u16 = u16::MAX;
+/// How long a service's name, a method's path and a content type may each be.
+pub(super) const NAME: usize = 1024;
+/// How long the payload of an ERROR may be.
+pub(super) const ERROR: usize = 64 * 1024;
+/// How long the payloads of a HELLO and of a GOAWAY may be.
+const SMALL: usize = 1024;
+/// Deadline, names and counts beside metadata and message, with room to spare.
+const FIXED: usize = 4 * 1024;
+
+/// What a frame says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Hello = 1,
+    Call = 2,
+    Reply = 3,
+    Error = 4,
+    Message = 5,
+    End = 6,
+    Cancel = 7,
+    Credit = 8,
+    Ping = 9,
+    Goaway = 10,
+}
+
+/// Bits of a head's flags; what a bit means depends on the kind.
+pub(super) mod flag {
+    /// CALL: service, path and content type are named.
+    pub(in super::super) const NAMES: u8 = 1;
+    /// CALL: a deadline is there.
+    pub(in super::super) const DEADLINE: u8 = 2;
+    /// CALL, REPLY, ERROR: a metadata block is there.
+    pub(in super::super) const METADATA: u8 = 4;
+    /// CALL, REPLY: a message is there.
+    pub(in super::super) const BODY: u8 = 8;
+    /// CALL: no more messages follow.
+    pub(in super::super) const LAST: u8 = 16;
+    /// CALL: the caller awaits a stream.
+    pub(in super::super) const STREAM: u8 = 32;
+    /// REPLY, END: a block of trailers is there.
+    pub(in super::super) const TRAILERS: u8 = 64;
+    /// ERROR: the request certainly reached no handler.
+    pub(in super::super) const UNPROCESSED: u8 = 1;
+    /// ERROR: a gRPC status code is there.
+    pub(in super::super) const GRPC: u8 = 2;
+    /// ERROR: a status text is there.
+    pub(in super::super) const STATUS: u8 = 8;
+    /// PING: this is the answer.
+    pub(in super::super) const ANSWER: u8 = 1;
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Hello,
+            2 => Self::Call,
+            3 => Self::Reply,
+            4 => Self::Error,
+            5 => Self::Message,
+            6 => Self::End,
+            7 => Self::Cancel,
+            8 => Self::Credit,
+            9 => Self::Ping,
+            10 => Self::Goaway,
+            _ => return None,
+        })
+    }
+
+    /// The flags that a frame of this kind may have.
+    fn flags(self) -> u8 {
+        match self {
+            Self::Call => {
+                flag::NAMES
+                    | flag::DEADLINE
+                    | flag::METADATA
+                    | flag::BODY
+                    | flag::LAST
+                    | flag::STREAM
+            }
+            Self::Reply => flag::METADATA | flag::BODY | flag::TRAILERS,
+            Self::Error => flag::UNPROCESSED | flag::GRPC | flag::METADATA | flag::STATUS,
+            Self::End => flag::TRAILERS,
+            Self::Ping => flag::ANSWER,
+            Self::Hello | Self::Message | Self::Cancel | Self::Credit | Self::Goaway => 0,
+        }
+    }
+
+    /// The longest payload that a side with these limits takes.
+    fn longest(self, limits: &Hello) -> usize {
+        let message = limits.message as usize;
+        let metadata = limits.metadata as usize;
+        match self {
+            Self::Call => message.saturating_add(metadata).saturating_add(FIXED),
+            Self::Reply => message
+                .saturating_add(metadata.saturating_mul(2))
+                .saturating_add(FIXED),
+            Self::Message => message,
+            Self::Error => ERROR,
+            Self::End => metadata.saturating_add(FIXED),
+            Self::Hello | Self::Goaway => SMALL,
+            Self::Cancel | Self::Credit | Self::Ping => 8,
+        }
+    }
+}
+
+/// A call on a connection: a place in the caller's slab, and how often that was used.
+///
+/// The generation tells a late frame of an earlier call from one of the call that has its place now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct CallId {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+impl CallId {
+    /// What frames that belong to no call carry.
+    pub(super) const NONE: Self = Self {
+        index: 0,
+        generation: 0,
+    };
+
+    /// Whether this is of an earlier use of the place than `generation`, or of that one.
+    pub(super) fn is_within(self, generation: u32) -> bool {
+        // Wraps after 2³² uses of one place: far enough from what can be late.
+        generation.wrapping_sub(self.generation) < u32::MAX / 2
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.index, self.generation)
+    }
+}
+
+/// The head of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    /// How long the payload is.
+    pub(super) length: u32,
+    pub(super) kind: Kind,
+    pub(super) flags: u8,
+    /// CALL: the number of the route. 0 elsewhere.
+    pub(super) route: u16,
+    pub(super) id: CallId,
+}
+
+impl Head {
+    /// The head of a frame about to be written; its length is filled in then.
+    pub(super) const fn new(kind: Kind, flags: u8, id: CallId) -> Self {
+        Self {
+            length: 0,
+            kind,
+            flags,
+            route: 0,
+            id,
+        }
+    }
+
+    /// Reads a head, and refuses one that no frame within `limits` has.
+    pub(super) fn parse(bytes: &[u8; HEAD], limits: &Hello) -> Result<Self, Fault> {
+        let [
+            l0,
+            l1,
+            l2,
+            l3,
+            kind,
+            flags,
+            r0,
+            r1,
+            i0,
+            i1,
+            i2,
+            i3,
+            g0,
+            g1,
+            g2,
+            g3,
+        ] = *bytes;
+        let length = u32::from_le_bytes([l0, l1, l2, l3]);
+        let kind = Kind::from_byte(kind).ok_or(Fault::Kind(kind))?;
+        if flags & !kind.flags() != 0 {
+            return Err(Fault::Flags { kind, flags });
+        }
+        let longest = kind.longest(limits);
+        if length as usize > longest {
+            return Err(Fault::Length {
+                kind,
+                length,
+                longest,
+            });
+        }
+        Ok(Self {
+            length,
+            kind,
+            flags,
+            route: u16::from_le_bytes([r0, r1]),
+            id: CallId {
+                index: u32::from_le_bytes([i0, i1, i2, i3]),
+                generation: u32::from_le_bytes([g0, g1, g2, g3]),
+            },
+        })
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let mut bytes = [0; HEAD];
+        bytes[..4].copy_from_slice(&self.length.to_le_bytes());
+        bytes[4] = self.kind as u8;
+        bytes[5] = self.flags;
+        bytes[6..8].copy_from_slice(&self.route.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.id.index.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.id.generation.to_le_bytes());
+        out.extend_from_slice(&bytes);
+    }
+
+    pub(super) fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// What a side takes, told in its first frame. A peer that sends more is in the wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hello {
+    /// Calls in flight at once; indexes are below it. 0 on a client, which takes none.
+    pub(super) calls: u32,
+    /// Bytes of one message.
+    pub(super) message: u32,
+    /// Messages of one stream that are not yet credited; at least 1.
+    pub(super) window: u32,
+    /// Bytes of one metadata block.
+    pub(super) metadata: u32,
+    /// Pairs of one metadata block.
+    pub(super) pairs: u32,
+}
+
+impl Hello {
+    pub(super) fn new(
+        calls: usize,
+        message: usize,
+        window: usize,
+        metadata: usize,
+        pairs: usize,
+    ) -> Self {
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self {
+            calls: small(calls),
+            // The rest of the frame must fit in its length too.
+            message: small(message).min(u32::MAX / 2),
+            window: small(window).max(1),
+            metadata: small(metadata).min(u32::MAX / 8),
+            pairs: small(pairs),
+        }
+    }
+
+    /// Whether a peer with these limits takes `metadata`.
+    pub(super) fn takes(&self, metadata: &Metadata) -> bool {
+        let longest = |text: &Text, most: usize| text.as_bytes().len() <= most;
+        metadata.len() <= (self.pairs as usize).min(usize::from(u16::MAX))
+            && block_size(metadata) <= self.metadata as usize
+            && metadata
+                .iter_text()
+                .all(|(key, _)| longest(key, usize::from(u16::MAX)))
+    }
+}
+
+/// How many bytes of a metadata block count against the limit: its pairs with their lengths.
+pub(super) fn block_size(metadata: &Metadata) -> usize {
+    metadata
+        .iter_text()
+        .map(|(key, value)| PAIR + key.as_bytes().len() + value.as_bytes().len())
+        .sum()
+}
+
+/// What a pair takes beside its texts.
+pub(super) const PAIR: usize = 6;
+
+/// One frame, its payload a slice of the buffer that it was read into.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) head: Head,
+    pub(super) payload: bytes::Bytes,
+}

@@ -1,0 +1,231 @@
+//! What was set from outside, laid over what code has set.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ID;
+use super::options::Options;
+use super::settings::{Settings, local_folder};
+use crate::error::{Error, Result};
+use crate::registry::{self, Registry};
+use crate::tasks::Tasks;
+#[cfg(feature = "tls")]
+use crate::transport::tls::{ClientTls, Identity, ServerTls};
+use crate::transport::{Memory, Tcp};
+
+impl Options {
+    /// The options with `settings` over them.
+    ///
+    /// # Errors
+    /// 400 where a name is not known, or files of TLS are not usable.
+    pub(super) fn with(mut self, settings: &Settings) -> Result<Self> {
+        /// Sets what was given, and leaves the rest alone.
+        fn set<T: Clone>(option: &mut T, given: &Option<T>) {
+            if let Some(given) = given {
+                option.clone_from(given);
+            }
+        }
+        set(&mut self.name, &settings.server_name);
+        set(&mut self.version, &settings.server_version);
+        set(&mut self.metadata, &settings.server_metadata);
+        set(&mut self.server_protocols, &settings.server);
+        set(&mut self.client_protocols, &settings.client);
+        set(&mut self.register_ttl, &settings.register_ttl);
+        set(&mut self.register_interval, &settings.register_interval);
+        set(&mut self.call.timeout, &settings.client_request_timeout);
+        set(&mut self.call.retries, &settings.client_retries);
+        set(&mut self.pool_size, &settings.client_pool_size);
+        set(&mut self.pool_ttl, &settings.client_pool_ttl);
+        set(&mut self.selector, &settings.selector);
+        self.id = settings.server_id.clone().or(self.id);
+        self.address = settings.server_address.clone().or(self.address);
+        self.advertise = settings.server_advertise.clone().or(self.advertise);
+        self.proxy = settings.proxy.clone().or(self.proxy);
+        self.set_registry(settings)?;
+        self.set_transport(settings)?;
+        self.set_tls(settings)?;
+        Ok(self)
+    }
+
+    fn set_registry(&mut self, settings: &Settings) -> Result<()> {
+        let address = settings
+            .registry_address
+            .as_deref()
+            .and_then(<[String]>::first);
+        let own = self
+            .registry
+            .as_ref()
+            .map(|registry| registry.name().to_owned());
+        let name = match (&settings.registry, &own) {
+            (None, _) if address.is_none() => return Ok(()),
+            // As in Go Micro: naming what code has chosen changes nothing.
+            (Some(name), Some(own)) if name == own && address.is_none() => return Ok(()),
+            (Some(name), _) | (None, Some(name)) => name.clone(),
+            (None, None) => DEFAULT_REGISTRY.to_owned(),
+        };
+        self.registry = Some(registry_of(
+            &name,
+            address.map(String::as_str),
+            &self.tasks,
+        )?);
+        Ok(())
+    }
+
+    fn set_transport(&mut self, settings: &Settings) -> Result<()> {
+        match settings.transport.as_deref() {
+            None => {}
+            Some(name) if name == self.transport.name() => {}
+            Some("http") => self.transport = Arc::new(Tcp),
+            Some("memory") => self.transport = Arc::new(Memory::new()),
+            Some(name) => return Err(unknown("transport", name, "http, memory")),
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "tls")]
+    fn set_tls(&mut self, settings: &Settings) -> Result<()> {
+        match (&settings.tls_cert, &settings.tls_key) {
+            (Some(certificate), Some(key)) => {
+                self.server_tls = Some(ServerTls::new(Identity::from_files(certificate, key)?))
+            }
+            (None, None) => {}
+            _ => {
+                return Err(Error::bad_request(
+                    ID,
+                    "--tls_cert and --tls_key belong together: give both",
+                ));
+            }
+        }
+        if let Some(ca) = &settings.tls_ca {
+            self.client_tls = Some(ClientTls::new().ca_file(ca)?);
+        }
+        if settings.tls_insecure == Some(true) {
+            self.client_tls = Some(ClientTls::new().insecure());
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn set_tls(&mut self, settings: &Settings) -> Result<()> {
+        let asked = settings.tls_cert.is_some()
+            || settings.tls_key.is_some()
+            || settings.tls_ca.is_some()
+            || settings.tls_insecure.is_some();
+        if asked {
+            return Err(Error::bad_request(
+                ID,
+                "TLS is asked for, and this program is built without micro-runtime's feature tls",
+            ));
+        }
+        Ok(())
+    }
+
+    /// What code has set, by the names of settings: for `--explain-config`.
+    pub(super) fn explained(&self) -> BTreeMap<&'static str, String> {
+        let defaults = Self::new(String::new());
+        let mut set: BTreeMap<&'static str, String> = BTreeMap::new();
+        let mut text = |name, value: &str, default: &str| {
+            if value != default {
+                set.insert(name, value.to_owned());
+            }
+        };
+        text("server_name", &self.name, &defaults.name);
+        text("server_version", &self.version, &defaults.version);
+        text("server_id", self.id.as_deref().unwrap_or_default(), "");
+        text(
+            "server_address",
+            self.address.as_deref().unwrap_or_default(),
+            "",
+        );
+        text(
+            "server_advertise",
+            self.advertise.as_deref().unwrap_or_default(),
+            "",
+        );
+        let metadata: Vec<_> = self
+            .metadata
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        text("server_metadata", &metadata.join(","), "");
+        text(
+            "registry",
+            self.registry
+                .as_ref()
+                .map_or("", |registry| registry.name()),
+            "",
+        );
+        text(
+            "transport",
+            self.transport.name(),
+            defaults.transport.name(),
+        );
+        text("client", &self.client_protocols.join(","), "");
+        text("server", &self.server_protocols.join(","), "");
+        text("proxy", self.proxy.as_deref().unwrap_or_default(), "");
+        let seconds = |time: Duration| time.as_secs().to_string();
+        text(
+            "register_ttl",
+            &seconds(self.register_ttl),
+            &seconds(defaults.register_ttl),
+        );
+        text(
+            "register_interval",
+            &seconds(self.register_interval),
+            &seconds(defaults.register_interval),
+        );
+        let exact = |time: Duration| format!("{time:?}");
+        text(
+            "client_request_timeout",
+            &exact(self.call.timeout),
+            &exact(defaults.call.timeout),
+        );
+        text(
+            "client_pool_ttl",
+            &exact(self.pool_ttl),
+            &exact(defaults.pool_ttl),
+        );
+        text(
+            "client_retries",
+            &self.call.retries.to_string(),
+            &defaults.call.retries.to_string(),
+        );
+        text(
+            "client_pool_size",
+            &self.pool_size.to_string(),
+            &defaults.pool_size.to_string(),
+        );
+        let selector = |options: &Self| format!("{:?}", options.selector).to_lowercase();
+        text("selector", &selector(self), &selector(&defaults));
+        set
+    }
+}
+
+/// The registry of a service that names none.
+const DEFAULT_REGISTRY: &str = if cfg!(feature = "local") {
+    "local"
+} else {
+    "memory"
+};
+
+/// The registry of a service that names none.
+pub(super) fn default_registry(tasks: &Tasks) -> Result<Arc<dyn Registry>> {
+    registry_of(DEFAULT_REGISTRY, None, tasks)
+}
+
+fn registry_of(name: &str, address: Option<&str>, tasks: &Tasks) -> Result<Arc<dyn Registry>> {
+    match name {
+        "memory" => Ok(Arc::new(registry::Memory::new())),
+        #[cfg(feature = "local")]
+        "local" => {
+            let folder = address.map_or_else(local_folder, Into::into);
+            Ok(Arc::new(registry::Local::at(folder, tasks)?))
+        }
+        _ => Err(unknown("registry", name, "local, memory")),
+    }
+}
+
+fn unknown(kind: &str, name: &str, known: &str) -> Error {
+    Error::bad_request(ID, format!("there is no {kind} {name}: known are {known}"))
+}
