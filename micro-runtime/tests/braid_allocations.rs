@@ -1,5 +1,11 @@
 //! How much a warm unary call allocates, client and server each on a thread of its own.
-#![allow(missing_docs, unreachable_pub, dead_code)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
 
 #[path = "braid/net.rs"]
 mod net;

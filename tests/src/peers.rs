@@ -46,6 +46,11 @@ impl Program {
         }
     }
 
+    /// The file to run, for programs that take no mode.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Our twin of the Go peer called `name`; `path` is that of `micro-interop`.
     pub fn ours(path: impl Into<PathBuf>, name: &str) -> Self {
         Self {

@@ -122,6 +122,7 @@ impl Service {
 
     fn take_or_exit(self, parsed: Parsed) -> Result<Self> {
         if parsed.explain {
+            parsed.warnings.iter().for_each(|warning| tell(warning));
             self.explanation(&parsed).exit();
         }
         self.take(parsed)
@@ -248,12 +249,6 @@ impl Service {
     /// One more wrapper around handlers, inside those given before.
     pub fn wrap_handler(mut self, wrapper: impl Wrapper) -> Self {
         self.options.handler_wrappers.push(Arc::new(wrapper));
-        self
-    }
-
-    /// One more wrapper around subscribers, inside those given before.
-    pub fn wrap_subscriber(mut self, wrapper: impl Wrapper) -> Self {
-        self.options.subscriber_wrappers.push(Arc::new(wrapper));
         self
     }
 

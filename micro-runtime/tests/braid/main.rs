@@ -1,5 +1,10 @@
 //! braid from a client to a server and back, over pipes in memory.
-#![allow(missing_docs, unreachable_pub)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
 
 mod calls;
 mod deadlocks;
@@ -8,3 +13,4 @@ mod net;
 mod raw;
 mod say;
 mod streams;
+mod wire;

@@ -12,6 +12,18 @@ pub const ORIGINAL: JsonCodec = JsonCodec::original_names("application/json");
 pub const GO: JsonCodec = JsonCodec::go("application/json-rpc");
 pub const CANONICAL: JsonCodec = JsonCodec::canonical("application/grpc+json");
 
+pub fn all() -> [JsonCodec; 3] {
+    [ORIGINAL, GO, CANONICAL]
+}
+
+/// What the three dialects make of `message`.
+pub fn written(message: &dyn Payload) -> [String; 3] {
+    all().map(|codec| match write(&codec.with_types(types()), message) {
+        Ok(json) => json,
+        Err(error) => format!("error: {}", error.detail()),
+    })
+}
+
 /// All messages of the tests.
 pub fn types() -> Types {
     Types::new()

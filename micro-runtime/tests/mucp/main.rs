@@ -3,9 +3,13 @@
 
 mod calls;
 mod capture;
+mod client;
+mod client_streams;
 mod generated;
 mod greeter;
 mod harness;
+mod server;
+mod streams;
 mod vectors;
 
 #[path = "../../src/server/debug/generated/mod.rs"]

@@ -225,10 +225,9 @@ impl<K: MapKey, V: Form + Default> MapMut for BTreeMap<K, V> {
     }
 }
 
-// prost makes hash maps where it is not told otherwise; only their user's hasher is named here.
 #[expect(
     clippy::disallowed_types,
-    reason = "prost makes map fields of it; JSON sorts the keys"
+    reason = "prost makes them in users' messages; they are written in the order of their keys"
 )]
 type HashMap<K, V, S> = std::collections::HashMap<K, V, S>;
 

@@ -298,7 +298,7 @@ mod tests {
             assert_eq!(written(|out| write_float(out, number)), text);
         }
         // Two texts are equally near: the even one.
-        let tie = -3_753_354.2_f32;
+        let tie = -3_753_354.0f32 - 0.25;
         assert_eq!(written(|out| write_float(out, tie)), "-3753354.2");
         assert_eq!(written(|out| write_float(out, 0.1f32)), "0.1");
         assert_eq!(written(|out| write_float(out, 1e21f32)), "1e+21");

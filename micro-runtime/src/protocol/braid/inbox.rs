@@ -1,15 +1,17 @@
 //! The way into a connection: bytes to frames, without a copy and without trust.
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, ReadHalf};
+use tokio::io::AsyncReadExt;
 
 use super::fault::Fault;
 use super::fields::read_hello;
 use super::wire::{Frame, HEAD, Head, Hello, Kind, MAGIC};
 use crate::error::{Error, id};
-use crate::transport::Io;
+use crate::transport::ReadSide;
 
 /// How much a buffer grows by, and how little room is left before it does.
 const BLOCK: usize = 64 * 1024;
@@ -19,12 +21,14 @@ const EAGER: usize = 2 * BLOCK;
 
 /// Reads frames from a connection.
 pub(super) struct Inbox {
-    io: ReadHalf<Box<dyn Io>>,
+    io: ReadSide,
     buffer: BytesMut,
     /// What this side takes.
     limits: Hello,
     /// How long the frame is that the buffer begins with, where its head is there.
     awaited: usize,
+    /// Whether the last read had to wait.
+    waited: bool,
 }
 
 /// Why an opening failed.
@@ -58,12 +62,13 @@ impl From<Broken> for Error {
 }
 
 impl Inbox {
-    pub(super) fn new(io: ReadHalf<Box<dyn Io>>, limits: Hello) -> Self {
+    pub(super) fn new(io: ReadSide, limits: Hello) -> Self {
         Self {
             io,
             buffer: BytesMut::new(),
             limits,
             awaited: 0,
+            waited: false,
         }
     }
 
@@ -131,7 +136,19 @@ impl Inbox {
             // A length is only a claim: the buffer grows with what has come, not with what is said.
             self.buffer.reserve(length.max(BLOCK));
         }
-        self.io.read_buf(&mut self.buffer).await
+        self.waited = false;
+        let mut read = pin!(self.io.read_buf(&mut self.buffer));
+        poll_fn(|task| {
+            let polled = read.as_mut().poll(task);
+            self.waited |= polled.is_pending();
+            polled
+        })
+        .await
+    }
+
+    /// Whether other tasks could run before the last bytes came.
+    pub(super) fn has_waited(&self) -> bool {
+        self.waited
     }
 
     /// Reads and drops what still comes, until the end of the connection.

@@ -11,14 +11,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncWrite, WriteHalf};
+use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::timeout;
 
 use super::batch::{Batch, SLICES};
 use crate::error::{Error, id};
-use crate::transport::Io;
+use crate::transport::WriteSide;
 
 /// From this many queued bytes on, who has more waits until they are on their way.
 pub(super) const HIGH_WATER: usize = 256 * 1024;
@@ -101,7 +101,7 @@ enum Ends {
 
 impl<S: Beside> Outbox<S> {
     /// An empty queue before `io`. A peer that takes nothing for `stall` is given up.
-    pub(super) fn new(io: WriteHalf<Box<dyn Io>>, stall: Duration, beside: S) -> Self {
+    pub(super) fn new(io: WriteSide, stall: Duration, beside: S) -> Self {
         Self {
             out: Mutex::new(Out {
                 queue: Batch::with_capacity(FIRST),
@@ -246,6 +246,29 @@ impl<S: Beside> Outbox<S> {
         drop(out);
         self.more.notify_one();
         self.room.notify_waiters();
+    }
+
+    /// Drops what is queued, and ends the connection once what `write` appends is written.
+    pub(super) fn last_words(&self, error: Error, write: impl FnOnce(&mut Batch)) -> Closed {
+        let mut out = self.lock();
+        let error = out.failure.get_or_insert(error).clone();
+        // What the writer has begun goes out before the last words.
+        let reached = match out.ends {
+            Ends::Yes(reached) => reached,
+            Ends::No | Ends::Soon => out.handed,
+        };
+        if let Ends::Yes(_) = out.ends {
+            return Closed { error, reached };
+        }
+        let dropped = std::mem::take(&mut out.queue);
+        write(&mut out.queue);
+        out.ends = Ends::Soon;
+        out.scheduled = true;
+        drop(out);
+        drop(dropped);
+        self.more.notify_one();
+        self.room.notify_waiters();
+        Closed { error, reached }
     }
 
     /// Ends the connection now. An earlier error wins over `error`.
@@ -449,7 +472,7 @@ impl<S: Beside> Out<S> {
 
 /// The writing half of a connection with what it is writing.
 struct Writer {
-    io: WriteHalf<Box<dyn Io>>,
+    io: WriteSide,
     batch: Batch,
     /// Whether bytes may sit in a buffer of the connection's own, as with TLS.
     unflushed: bool,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::super::error::read_error;
@@ -29,6 +29,9 @@ use crate::transport::Connection;
 
 /// How long a peer may take nothing of what is written to it.
 const STALL: Duration = Duration::from_secs(60);
+
+/// How long the end of a connection waits for the peer to read our last words and close.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A connection to a node.
 pub(super) struct Link {
@@ -68,7 +71,7 @@ impl Link {
         let mut peer = Peer::new(connection.peer, connection.local, "braid");
         peer.node = node;
         peer.secure = connection.secure;
-        let (read, mut write) = tokio::io::split(connection.io);
+        let (read, mut write) = connection.io.split();
         let mut opening = super::super::batch::Batch::default();
         opening.raw(&MAGIC);
         opening.frame(
@@ -305,14 +308,7 @@ impl Link {
 
     /// Ends the connection, and with it every call.
     fn fail(&self, error: Error) {
-        let Closed { error, reached } = self.out.close(error);
-        let lost = Lost {
-            error,
-            reached,
-            taken: u64::MAX,
-        };
-        self.calls.fail_all(&lost).tell();
-        self.calls.vacancies.close();
+        self.lose(self.out.close(error));
     }
 
     /// The reader. It awaits nothing but bytes: answers land in slots, messages in queues that credit
@@ -320,6 +316,19 @@ impl Link {
     async fn read(&self, mut inbox: Inbox) -> Error {
         let mut wakers = Vec::new();
         loop {
+            // First those that came with the HELLO.
+            let taken = self.take_frames(&mut inbox, &mut wakers);
+            wakers.drain(..).for_each(Waker::wake);
+            if let Err(fault) = taken {
+                self.complain(fault);
+                // Closing with bytes unread would reset the connection, and take our words with it.
+                let read = async {
+                    self.out.gone().await;
+                    inbox.discard().await;
+                };
+                let _ = timeout(LINGER, read).await;
+                return fault.to_error();
+            }
             let read = tokio::select! {
                 biased;
                 read = inbox.fill() => read,
@@ -332,12 +341,6 @@ impl Link {
                     return Error::internal(id::CLIENT_TRANSPORT, error.to_string())
                         .with_source(error);
                 }
-            }
-            let taken = self.take_frames(&mut inbox, &mut wakers);
-            wakers.drain(..).for_each(Waker::wake);
-            if let Err(fault) = taken {
-                self.complain(fault);
-                return fault.to_error();
             }
         }
     }
@@ -468,7 +471,7 @@ impl Link {
         self.finish_if_spent();
     }
 
-    /// Tells the peer what it did wrong, if that still goes out.
+    /// Fails all calls, and tells the peer what it did wrong.
     fn complain(&self, fault: Fault) {
         debug!(peer = %self.peer.address, %fault, "the peer broke the protocol");
         let goaway = Goaway {
@@ -476,11 +479,22 @@ impl Link {
             code: fault.code(),
             reason: fault.to_string().into(),
         };
-        self.control(
-            Head::new(Kind::Goaway, 0, CallId::NONE),
-            Flush::Now,
-            |out| goaway.write(out),
-        );
+        let closed = self.out.last_words(fault.to_error(), |queue| {
+            let head = Head::new(Kind::Goaway, 0, CallId::NONE);
+            queue.frame(head, &Bytes::new(), |out| goaway.write(out));
+        });
+        self.lose(closed);
+    }
+
+    /// Fails all calls.
+    fn lose(&self, closed: Closed) {
+        let lost = Lost {
+            error: closed.error,
+            reached: closed.reached,
+            taken: u64::MAX,
+        };
+        self.calls.fail_all(&lost).tell();
+        self.calls.vacancies.close();
     }
 }
 

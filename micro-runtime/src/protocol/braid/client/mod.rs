@@ -8,10 +8,11 @@ mod stream;
 pub(super) use names::answer_ping;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::wire::Hello;
@@ -39,14 +40,43 @@ struct Shared {
     state: Mutex<State>,
 }
 
-/// What a dial came to; `None` while it goes on.
-type Dialled = Option<Result<Arc<Link>>>;
+/// One dial, for all who wait for it. Not a watch channel: tokio wakes its waiters at random.
+struct Dial {
+    done: Notify,
+    result: OnceLock<Result<Arc<Link>>>,
+}
+
+impl Dial {
+    /// Waits for what it comes to. Cancel safe.
+    async fn result(&self) -> Result<Arc<Link>> {
+        let mut done = pin!(self.done.notified());
+        done.as_mut().enable();
+        if self.result.get().is_none() {
+            done.await;
+        }
+        match self.result.get() {
+            Some(result) => result.clone(),
+            None => Err(stops()),
+        }
+    }
+
+    fn tell(&self, result: Result<Arc<Link>>) {
+        // The first counts: a dial that was stopped after its end has told already.
+        let _ = self.result.set(result);
+        self.done.notify_waiters();
+    }
+}
+
+fn stops() -> Error {
+    let words = "the client stops: no connections are made any more";
+    Error::unavailable(id::CLIENT, words).unprocessed()
+}
 
 enum State {
     /// Nothing yet, or nothing any more.
     Idle,
     /// One dial for all who wait.
-    Dialling(watch::Receiver<Dialled>),
+    Dialling(Arc<Dial>),
     Open(Arc<Link>),
     /// Closed: no more calls.
     Closed,
@@ -108,72 +138,50 @@ impl Drop for BraidChannel {
 impl Shared {
     /// The connection, made where there is none.
     async fn link(self: &Arc<Self>, dial_timeout: Duration) -> Result<Arc<Link>> {
-        let (mut dialled, dials) = {
+        let (dial, ours) = {
             let mut state = self.lock();
             match &*state {
                 State::Open(link) if link.is_open() => return Ok(link.clone()),
-                State::Dialling(dialled) => (dialled.clone(), None),
+                State::Dialling(dial) => (dial.clone(), false),
                 State::Closed => return Err(self.closed()),
                 State::Idle | State::Open(_) => {
-                    let (tell, dialled) = watch::channel(None);
-                    *state = State::Dialling(dialled.clone());
-                    (dialled, Some(tell))
+                    let dial = Arc::new(Dial {
+                        done: Notify::new(),
+                        result: OnceLock::new(),
+                    });
+                    *state = State::Dialling(dial.clone());
+                    (dial, true)
                 }
             }
         };
-        if let Some(tell) = dials {
+        if ours {
             // A task of its own, so that a caller who gives up does not undo it for the others.
-            let this = self.clone();
+            let dialling = Dialling {
+                shared: self.clone(),
+                dial: dial.clone(),
+            };
             self.environment
                 .tasks
-                .spawn(async move { this.dial(dial_timeout, tell).await });
+                .spawn(async move { dialling.run(dial_timeout).await });
         }
-        let done = async {
-            dialled
-                .wait_for(Option::is_some)
-                .await
-                .map(|done| done.clone())
-        };
-        match timeout_at(Instant::now() + dial_timeout, done).await {
-            Ok(Ok(Some(result))) => result,
-            Ok(Ok(None)) | Err(_) => Err(self.no_answer(dial_timeout)),
-            Ok(Err(_)) => {
-                self.forget(&dialled);
-                let words = "the client stops: no connections are made any more";
-                Err(Error::unavailable(id::CLIENT, words).unprocessed())
-            }
-        }
-    }
-
-    async fn dial(&self, dial_timeout: Duration, tell: watch::Sender<Dialled>) {
-        let result = match timeout_at(Instant::now() + dial_timeout, self.connect()).await {
+        match timeout_at(Instant::now() + dial_timeout, dial.result()).await {
             Ok(result) => result,
             Err(_) => Err(self.no_answer(dial_timeout)),
-        };
-        let closed = {
-            let mut state = self.lock();
-            let closed = matches!(*state, State::Closed);
-            if !closed {
-                // A failure is told to those who waited, and never kept.
-                *state = match &result {
-                    Ok(link) => State::Open(link.clone()),
-                    Err(_) => State::Idle,
-                };
-            }
-            closed
-        };
-        if let (true, Ok(link)) = (closed, &result) {
-            link.retire();
         }
-        tell.send_replace(Some(result));
     }
 
-    /// Whoever comes next dials anew: the task that dialled was stopped from outside.
-    fn forget(&self, dialled: &watch::Receiver<Dialled>) {
+    /// Keeps what a dial came to; says whether the connection is not wanted any more.
+    fn keep(&self, result: &Result<Arc<Link>>) -> bool {
         let mut state = self.lock();
-        if matches!(&*state, State::Dialling(other) if other.same_channel(dialled)) {
-            *state = State::Idle;
+        if matches!(*state, State::Closed) {
+            return true;
         }
+        // A failure is told to those who waited, and never kept.
+        *state = match result {
+            Ok(link) => State::Open(link.clone()),
+            Err(_) => State::Idle,
+        };
+        false
     }
 
     async fn connect(&self) -> Result<Arc<Link>> {
@@ -210,6 +218,40 @@ impl Shared {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A dial's task.
+struct Dialling {
+    shared: Arc<Shared>,
+    dial: Arc<Dial>,
+}
+
+impl Dialling {
+    async fn run(self, dial_timeout: Duration) {
+        let until = Instant::now() + dial_timeout;
+        let result = match timeout_at(until, self.shared.connect()).await {
+            Ok(result) => result,
+            Err(_) => Err(self.shared.no_answer(dial_timeout)),
+        };
+        self.end(result);
+    }
+
+    fn end(&self, result: Result<Arc<Link>>) {
+        let closed = self.shared.keep(&result);
+        if let (true, Ok(link)) = (closed, &result) {
+            link.retire();
+        }
+        self.dial.tell(result);
+    }
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        // Stopped from outside: whoever comes next dials anew.
+        if self.dial.result.get().is_none() {
+            self.end(Err(stops()));
+        }
     }
 }
 

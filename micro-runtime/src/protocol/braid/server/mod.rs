@@ -50,7 +50,7 @@ pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
     );
     let mut peer = Peer::new(connection.peer, connection.local, "braid");
     peer.secure = connection.secure;
-    let (read, write) = tokio::io::split(connection.io);
+    let (read, write) = connection.io.split();
     let mut inbox = Inbox::new(read, ours);
     let theirs = match timeout(limits.first_request, inbox.opening()).await {
         Ok(Ok(theirs)) => Ok(theirs),
@@ -126,12 +126,6 @@ enum End {
     Fault(Fault),
 }
 
-enum Event {
-    Read(usize),
-    Drain,
-    End(End),
-}
-
 struct Reader {
     session: Arc<Session>,
     inbox: Inbox,
@@ -158,42 +152,43 @@ impl Reader {
         // Until when the frame that has begun must be all there.
         let mut until: Option<Instant> = None;
         loop {
+            // First those that came with the HELLO.
+            match self.take_frames().await {
+                Ok(_) if !self.inbox.is_within_frame() => until = None,
+                Ok(frames) if frames > 0 || until.is_none() => {
+                    until = Instant::now().checked_add(core.limits().request_read);
+                }
+                Ok(_) => {}
+                Err(fault) => return End::Fault(fault),
+            }
+            // Where bytes are always there, the waiting below is not reached.
+            if !self.drains && draining.has_begun() {
+                self.drain();
+            }
             let inbox = &mut self.inbox;
             let read = async {
                 match until {
-                    None => inbox
-                        .fill()
-                        .await
-                        .map_or(Event::End(End::Gone), Event::Read),
+                    None => inbox.fill().await.map_err(|_| End::Gone),
                     Some(until) => match timeout_at(until, inbox.fill()).await {
-                        Ok(read) => read.map_or(Event::End(End::Gone), Event::Read),
-                        Err(_) => Event::End(End::Fault(Fault::Slow)),
+                        Ok(read) => read.map_err(|_| End::Gone),
+                        Err(_) => Err(End::Fault(Fault::Slow)),
                     },
                 }
             };
-            let event = tokio::select! {
+            let read = tokio::select! {
                 biased;
-                event = read => event,
-                () = &mut gone => Event::End(End::Gone),
-                () = &mut begun, if !self.drains => Event::Drain,
-                () = session.idle(), if self.drains => Event::End(End::Drained),
+                read = read => read,
+                () = &mut gone => return End::Gone,
+                () = &mut begun, if !self.drains => {
+                    self.drain();
+                    continue;
+                }
+                () = session.idle(), if self.drains => return End::Drained,
             };
-            match event {
-                Event::Read(0) => return End::Gone,
-                Event::Read(_) => match self.take_frames().await {
-                    Ok(_) if !self.inbox.is_within_frame() => until = None,
-                    Ok(frames) if frames > 0 || until.is_none() => {
-                        until = Instant::now().checked_add(core.limits().request_read);
-                    }
-                    Ok(_) => {}
-                    Err(fault) => return End::Fault(fault),
-                },
-                Event::Drain => self.drain(),
-                Event::End(end) => return end,
-            }
-            // Where bytes are always there, nothing else above is looked at.
-            if !self.drains && draining.has_begun() {
-                self.drain();
+            match read {
+                Ok(0) => return End::Gone,
+                Ok(_) => {}
+                Err(end) => return end,
             }
         }
     }
@@ -201,8 +196,16 @@ impl Reader {
     /// Takes the frames that are there; says how many.
     async fn take_frames(&mut self) -> Result<usize, Fault> {
         let mut frames = 0;
-        self.polled = 0;
+        if self.inbox.has_waited() {
+            self.polled = 0;
+        }
         while let Some(frame) = self.inbox.next()? {
+            // Only where there is one more: after the last, waiting for bytes lets others run.
+            if self.polled >= INLINE {
+                self.polled = 0;
+                self.session.out.flush();
+                tokio::task::yield_now().await;
+            }
             frames += 1;
             let full = self.take_frame(frame)?;
             if full {
@@ -212,11 +215,6 @@ impl Reader {
                 if !self.session.out.room().await {
                     return Ok(frames);
                 }
-            }
-            if self.polled >= INLINE {
-                self.polled = 0;
-                self.session.out.flush();
-                tokio::task::yield_now().await;
             }
         }
         self.session.out.flush();

@@ -280,6 +280,7 @@ impl Conn<'_> {
             deadline,
             begun: false,
             input_ended: false,
+            given_up: false,
             close,
         });
         Ok(Some(Begun::Stream))
@@ -297,6 +298,7 @@ impl Conn<'_> {
             Some(words) => {
                 slot.input_ended = true;
                 let error = (words != EOS).then(|| Error::from_wire(words));
+                slot.given_up = error.is_some();
                 slot.shared.end_input(error);
             }
             // The handler of a server stream takes one message; more would stop the reading.
@@ -307,6 +309,7 @@ impl Conn<'_> {
                     Ok(message) => slot.shared.push(message),
                     Err(error) => {
                         slot.input_ended = true;
+                        slot.given_up = true;
                         slot.shared.end_input(Some(error));
                     }
                 }

@@ -137,7 +137,9 @@ struct Slot {
     deadline: Option<Instant>,
     /// Whether a message came already.
     begun: bool,
+    /// Whether the caller has ended the input, or given it up.
     input_ended: bool,
+    given_up: bool,
     /// Whether the caller wants the connection closed after it.
     close: bool,
 }
@@ -187,6 +189,9 @@ impl<'a> Conn<'a> {
         loop {
             self.hub.enter(task.waker());
             while self.step(task)? {}
+            if self.alone && self.streams.is_empty() {
+                return Err(End::Gone);
+            }
             if self.is_idle() && (self.closing || self.draining) && self.out.is_empty() {
                 return Err(End::Linger);
             }
@@ -301,6 +306,9 @@ impl<'a> Conn<'a> {
         if self.streams.is_empty() {
             return Err(End::Gone);
         }
+        for slot in &self.streams {
+            slot.shared.mute(slot.kind);
+        }
         Ok(())
     }
 
@@ -310,8 +318,12 @@ impl<'a> Conn<'a> {
         self.alone = true;
         self.blocked = None;
         self.streams.retain(|slot| {
-            slot.shared.close("the caller has closed the connection");
-            slot.input_ended && slot.kind != Kind::ServerStream
+            let ended = slot.input_ended && !slot.given_up;
+            let stays = ended && slot.kind != Kind::ServerStream;
+            if !stays {
+                slot.shared.close("the caller has closed the connection");
+            }
+            stays
         });
         if self.streams.is_empty() {
             return Err(End::Gone);

@@ -15,12 +15,16 @@ use bytes::Bytes;
 use super::reply::{self, Echo, Rendered, Said};
 use crate::call::{RawReceive, RawSend, RawStream};
 use crate::error::{Error, Result, id};
+use crate::method::Kind;
 use crate::protocol::http1::Outbox;
 use crate::protocol::mucp::envelope::Envelope;
 use crate::protocol::mucp::names::EOS;
 
 /// A handler that has so much on its way waits before it sends more.
 pub(super) const HIGH_WATER: usize = 64 * 1024;
+
+/// Why a handler cannot send.
+const GONE: &str = "the caller has closed the connection";
 
 /// Wakes a connection's task, unless it is just being polled: it looks again before it rests.
 #[derive(Debug, Default)]
@@ -87,6 +91,8 @@ struct State {
     sender: Option<Waker>,
     /// Why nothing can be sent any more.
     over: Option<&'static str>,
+    /// Nobody waits for the one reply that may be sent.
+    discards: bool,
 }
 
 impl Shared {
@@ -177,7 +183,22 @@ impl Shared {
         true
     }
 
-    /// Refuses what the handler's halves send from now on.
+    /// The caller is gone: what the handler sends fails, but for the one reply of a client stream,
+    /// which a caller need not wait for. The input goes on.
+    pub(super) fn mute(&self, kind: Kind) {
+        let waker = {
+            let mut state = self.lock();
+            state.discards = kind == Kind::ClientStream;
+            if !state.discards {
+                state.over.get_or_insert(GONE);
+            }
+            state.out.clear();
+            state.sender.take()
+        };
+        wake(waker);
+    }
+
+    /// Refuses what the handler's halves send from now on, and ends the input if it goes on.
     pub(super) fn close(&self, why: &'static str) {
         let (sender, receiver) = {
             let mut state = self.lock();
@@ -262,7 +283,7 @@ impl RawSend for Send {
         if let Some(why) = state.over {
             return Poll::Ready(Err(over(why)));
         }
-        if state.out.len() < HIGH_WATER {
+        if state.discards || state.out.len() < HIGH_WATER {
             return Poll::Ready(Ok(()));
         }
         state.sender = Some(task.waker().clone());
@@ -283,6 +304,9 @@ impl RawSend for Send {
             let mut state = shared.lock();
             if let Some(why) = state.over {
                 return Err(over(why));
+            }
+            if state.discards {
+                return Ok(());
             }
             reply::put(&mut state.out, Echo::Rendered(&shared.echo), said);
         }

@@ -90,7 +90,7 @@ impl Conn<'_> {
             return self.timing.alone;
         }
         let now = Instant::now();
-        let idle = self.is_idle();
+        let idle = self.is_idle() && self.out.is_empty();
         let partial = !self.decoder.is_between(&self.inbox) && self.takes();
         let rest = if self.rests {
             self.settings.stream_rest.min(limits.idle)
