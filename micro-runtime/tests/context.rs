@@ -22,14 +22,23 @@ use tokio::sync::{Notify, mpsc, oneshot};
 /// A service `back` that says what it sees, as `key=value` lines, and the milliseconds left.
 async fn back(world: &World, protocol: &str) -> Running {
     let say = Say::hello(|cx, _| async move {
-        let mut seen: Vec<_> = cx.metadata().iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let mut seen: Vec<_> = cx
+            .metadata()
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
         seen.push(match cx.remaining() {
             Some(left) => format!("left={}", left.as_millis()),
             None => "left=ever".to_owned(),
         });
         Ok(frame(seen.join("\n")))
     });
-    world.service("back", protocol).handle(say).start().await.unwrap()
+    world
+        .service("back", protocol)
+        .handle(say)
+        .start()
+        .await
+        .unwrap()
 }
 
 /// How a handler calls `back`.
@@ -59,10 +68,12 @@ async fn seen(how: How, protocol: &str, forward: Option<&str>) -> String {
             match how {
                 How::Inside => call(&target).metadata("Own", "1").await,
                 How::Detached => call(&target).detached().await,
-                How::Spawned => tokio::spawn(async move { call(&target).await }).await.unwrap(),
-                How::SpawnedWithin => {
-                    tokio::spawn(async move { call(&target).within(&cx).await }).await.unwrap()
-                }
+                How::Spawned => tokio::spawn(async move { call(&target).await })
+                    .await
+                    .unwrap(),
+                How::SpawnedWithin => tokio::spawn(async move { call(&target).within(&cx).await })
+                    .await
+                    .unwrap(),
                 How::MadeHereAwaitedElsewhere => {
                     tokio::spawn(call(&target).into_future()).await.unwrap()
                 }
@@ -95,7 +106,11 @@ fn has(seen: &str, line: &str) -> bool {
 #[tokio::test(start_paused = true)]
 async fn a_handlers_call_takes_over_deadline_and_user_metadata_and_no_hop_headers() {
     for protocol in PROTOCOLS {
-        for how in [How::Inside, How::SpawnedWithin, How::MadeHereAwaitedElsewhere] {
+        for how in [
+            How::Inside,
+            How::SpawnedWithin,
+            How::MadeHereAwaitedElsewhere,
+        ] {
             let seen = seen(how, protocol, None).await;
             let about = format!("{protocol} {how:?}:\n{seen}");
             assert!(has(&seen, "Tenant=blue"), "{about}");
@@ -103,7 +118,10 @@ async fn a_handlers_call_takes_over_deadline_and_user_metadata_and_no_hop_header
             let own = if how == How::Inside { "own=1" } else { "own=0" };
             assert!(has(&seen, own), "the call's own wins: {about}");
             assert!(!seen.contains("hop"), "{about}");
-            assert!(!seen.contains("s3cret") && !has(&seen, "Cookie=c"), "{about}");
+            assert!(
+                !seen.contains("s3cret") && !has(&seen, "Cookie=c"),
+                "{about}"
+            );
             assert!(has(&seen, "left=2000"), "a second was spent: {about}");
         }
     }
@@ -126,7 +144,10 @@ async fn a_detached_call_and_one_of_a_spawned_task_have_no_parent() {
 async fn credentials_pass_on_only_where_the_service_names_them() {
     for protocol in PROTOCOLS {
         let seen = seen(How::Inside, protocol, Some("authorization")).await;
-        assert!(has(&seen, "Authorization=Bearer s3cret"), "{protocol}:\n{seen}");
+        assert!(
+            has(&seen, "Authorization=Bearer s3cret"),
+            "{protocol}:\n{seen}"
+        );
         assert!(!has(&seen, "Cookie=c"), "{protocol}:\n{seen}");
     }
 }
@@ -183,7 +204,12 @@ where
     let world = World::default();
     let entered = Arc::new(Notify::new());
     let (say, dropped) = endless(entered.clone());
-    let back = world.service("back", protocol).handle(say).start().await.unwrap();
+    let back = world
+        .service("back", protocol)
+        .handle(say)
+        .start()
+        .await
+        .unwrap();
     let front = world.service("front", protocol);
     let target = front.client().target("back");
     let say = Say::hello(move |cx, frame| {
@@ -195,7 +221,11 @@ where
     });
     let front = front.handle(say).start().await.unwrap();
     let client = front.client().clone();
-    let call = tokio::spawn(client.request("front", "Say.Hello", frame("x")).into_future());
+    let call = tokio::spawn(
+        client
+            .request("front", "Say.Hello", frame("x"))
+            .into_future(),
+    );
     entered.notified().await;
     call.abort();
     dropped.await.unwrap();

@@ -33,7 +33,12 @@ where
 {
     test(local(say()), "local").await;
     for protocol in PROTOCOLS {
-        let running = World::default().service("test", protocol).handle(say()).start().await.unwrap();
+        let running = World::default()
+            .service("test", protocol)
+            .handle(say())
+            .start()
+            .await
+            .unwrap();
         test(running.client().target("test"), protocol).await;
         let t = tokio::time::Instant::now();
         running.stop().await.unwrap();
@@ -73,7 +78,11 @@ async fn a_dropped_call_drops_the_handler_and_marks_its_context() {
             Ok(frame)
         }
     }));
-    let call = tokio::spawn(target.unary::<_, Frame>("Say.Hello", frame("x")).into_future());
+    let call = tokio::spawn(
+        target
+            .unary::<_, Frame>("Say.Hello", frame("x"))
+            .into_future(),
+    );
     entered.notified().await;
     call.abort();
     gone.notified().await;
@@ -95,11 +104,18 @@ async fn a_call_ends_at_its_timeout_and_its_handler_too() {
     let started = tokio::time::Instant::now();
     let call = target.unary::<_, Frame>("Say.Hello", frame("x"));
     let error = call.timeout(Duration::from_secs(2)).await.unwrap_err();
-    assert_eq!((error.code(), started.elapsed()), (408, Duration::from_secs(2)));
+    assert_eq!(
+        (error.code(), started.elapsed()),
+        (408, Duration::from_secs(2))
+    );
     gone.notified().await;
-    let endless = target.unary::<_, Frame>("Say.Hello", frame("x")).timeout(Duration::MAX);
+    let endless = target
+        .unary::<_, Frame>("Say.Hello", frame("x"))
+        .timeout(Duration::MAX);
     assert!(
-        tokio::time::timeout(Duration::from_secs(3600), endless.into_future()).await.is_err(),
+        tokio::time::timeout(Duration::from_secs(3600), endless.into_future())
+            .await
+            .is_err(),
         "no limit is a limit too"
     );
 }
@@ -125,8 +141,15 @@ async fn metadata_trailers_and_all_of_an_error_pass() {
         })
     };
     everywhere(say, |target, how| async move {
-        let reply = target.unary::<_, Frame>("Say.Hello", frame("x")).full().await.unwrap();
-        let error = target.unary::<_, Frame>("Say.Hello", frame("fail")).await.unwrap_err();
+        let reply = target
+            .unary::<_, Frame>("Say.Hello", frame("x"))
+            .full()
+            .await
+            .unwrap();
+        let error = target
+            .unary::<_, Frame>("Say.Hello", frame("fail"))
+            .await
+            .unwrap_err();
         assert_eq!(
             (error.id(), error.code(), error.detail(), error.status()),
             ("test.hello", 409, "no", "Never"),
@@ -157,7 +180,11 @@ async fn a_streams_metadata_comes_with_its_opening_and_trailers_at_its_end() {
         })
     };
     everywhere(say, |target, how| async move {
-        let reply = target.server_stream::<_, Frame>("Say.Count", frame("x")).full().await.unwrap();
+        let reply = target
+            .server_stream::<_, Frame>("Say.Count", frame("x"))
+            .full()
+            .await
+            .unwrap();
         let mut replies = reply.message;
         assert_eq!(words(&replies.message().await.unwrap().unwrap()), "a");
         assert!(replies.message().await.unwrap().is_none());
@@ -180,9 +207,16 @@ async fn a_stream_gives_its_error_once() {
         })
     };
     everywhere(say, |target, how| async move {
-        let mut replies = target.server_stream::<_, Frame>("Say.Count", frame("x")).await.unwrap();
+        let mut replies = target
+            .server_stream::<_, Frame>("Say.Count", frame("x"))
+            .await
+            .unwrap();
         assert!(replies.next().await.unwrap().is_ok(), "{how}");
-        assert_eq!(replies.next().await.unwrap().unwrap_err().code(), 409, "{how}");
+        assert_eq!(
+            replies.next().await.unwrap().unwrap_err().code(),
+            409,
+            "{how}"
+        );
         assert!(replies.next().await.is_none(), "{how}");
         assert!(replies.next().await.is_none(), "{how}");
     })
@@ -231,12 +265,14 @@ async fn a_dropped_stream_drops_its_handler_which_does_not_take_it_for_complete(
 #[tokio::test]
 async fn a_handler_that_reads_no_more_holds_up_no_sender() {
     let say = || {
-        Say::default().sum(|_, input: Receiver<Frame>, mut out: Sender<Frame>| async move {
-            drop(input);
-            out.send(frame("a")).await?;
-            forever().await;
-            Ok(())
-        })
+        Say::default().sum(
+            |_, input: Receiver<Frame>, mut out: Sender<Frame>| async move {
+                drop(input);
+                out.send(frame("a")).await?;
+                forever().await;
+                Ok(())
+            },
+        )
     };
     everywhere(say, |target, how| async move {
         let (mut out, mut input) = target.bidi::<Frame, Frame>("Say.Sum").await.unwrap();
@@ -251,13 +287,15 @@ async fn a_handler_that_reads_no_more_holds_up_no_sender() {
 #[tokio::test]
 async fn a_caller_that_reads_no_more_holds_up_no_handler() {
     let say = || {
-        Say::default().sum(|_, mut input: Receiver<Frame>, mut out: Sender<Frame>| async move {
-            for _ in 0..500 {
-                out.send(frame("x")).await?;
-            }
-            while input.message().await?.is_some() {}
-            Err(Error::conflict("test", "all sent"))
-        })
+        Say::default().sum(
+            |_, mut input: Receiver<Frame>, mut out: Sender<Frame>| async move {
+                for _ in 0..500 {
+                    out.send(frame("x")).await?;
+                }
+                while input.message().await?.is_some() {}
+                Err(Error::conflict("test", "all sent"))
+            },
+        )
     };
     let target = local(say());
     let (mut out, input) = target.bidi::<Frame, Frame>("Say.Sum").await.unwrap();
@@ -279,20 +317,28 @@ async fn a_caller_that_reads_no_more_holds_up_no_handler() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_stream_ends_after_its_idle_timeout_for_both_halves() {
     let say = || {
-        Say::default().sum(|_, input: Receiver<Frame>, mut out: Sender<Frame>| async move {
-            let _input = input;
-            out.send(frame("a")).await?;
-            forever().await;
-            Ok(())
-        })
+        Say::default().sum(
+            |_, input: Receiver<Frame>, mut out: Sender<Frame>| async move {
+                let _input = input;
+                out.send(frame("a")).await?;
+                forever().await;
+                Ok(())
+            },
+        )
     };
     everywhere(say, |target, how| async move {
-        let call = target.bidi::<Frame, Frame>("Say.Sum").idle_timeout(Duration::from_secs(7));
+        let call = target
+            .bidi::<Frame, Frame>("Say.Sum")
+            .idle_timeout(Duration::from_secs(7));
         let (mut out, mut input) = call.await.unwrap();
         assert!(input.message().await.unwrap().is_some());
         let since = tokio::time::Instant::now();
         let error = input.message().await.unwrap_err();
-        assert_eq!((error.code(), since.elapsed().as_secs()), (408, 7), "{how}: {error}");
+        assert_eq!(
+            (error.code(), since.elapsed().as_secs()),
+            (408, 7),
+            "{how}: {error}"
+        );
         assert!(input.next().await.is_none());
         assert_eq!(out.send(frame("x")).await.unwrap_err().code(), 408, "{how}");
     })
@@ -336,11 +382,18 @@ async fn wrappers_of_one_call_run_in_process_too() {
         })
     };
     everywhere(say, |target, how| {
-        let call = target.unary::<_, Frame>("Say.Hello", frame("x")).wrap(note("a")).wrap(note("b"));
+        let call = target
+            .unary::<_, Frame>("Say.Hello", frame("x"))
+            .wrap(note("a"))
+            .wrap(note("b"));
         let seen = seen.clone();
         async move {
             let _: Result<Frame> = Ok(call.await.unwrap());
-            assert_eq!(std::mem::take(&mut *seen.lock().unwrap()), ["a", "b"], "{how}");
+            assert_eq!(
+                std::mem::take(&mut *seen.lock().unwrap()),
+                ["a", "b"],
+                "{how}"
+            );
         }
     })
     .await;

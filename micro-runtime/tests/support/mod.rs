@@ -19,12 +19,7 @@ use micro_runtime::{Context, Error, Receiver, Reply, Request, Result, Sender, Se
 /// What every test that a protocol may spoil is run with.
 pub const PROTOCOLS: [&str; 2] = ["braid", "mucp"];
 
-const fn method(
-    endpoint: &'static str,
-    path: &'static str,
-    kind: Kind,
-    index: u16,
-) -> Method {
+const fn method(endpoint: &'static str, path: &'static str, kind: Kind, index: u16) -> Method {
     Method::new("test", endpoint, path, kind, Idempotency::Unknown, index)
 }
 
@@ -118,9 +113,9 @@ impl Dispatch for Say {
         let this = self.clone();
         match index {
             0 => codegen::unary(request, move |cx, frame| (this.hello)(cx, frame)),
-            1 => codegen::server_stream(request, move |cx, frame, out| {
-                (this.count)(cx, frame, out)
-            }),
+            1 => {
+                codegen::server_stream(request, move |cx, frame, out| (this.count)(cx, frame, out))
+            }
             2 => codegen::client_stream(request, move |cx, input| (this.collect)(cx, input)),
             3 => codegen::bidi(request, move |cx, input, out| (this.sum)(cx, input, out)),
             _ => codegen::no_such_method(&DESCRIPTOR, index),
