@@ -1,9 +1,9 @@
 //! A service's life and its options.
 #![allow(missing_docs)]
-#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 #![allow(
     clippy::disallowed_methods,
-    reason = "callers are tasks of their own, as users' are"
+    clippy::unwrap_used,
+    reason = "a test stops where something is wrong, and spawns what it likes"
 )]
 
 use std::sync::{Arc, Mutex};

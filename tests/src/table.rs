@@ -110,6 +110,14 @@ pub fn shown_in(text: &str) -> Option<&str> {
     Some(table.trim())
 }
 
+/// `text` with `made` between its marks.
+pub fn put(text: &str, made: &str) -> String {
+    match shown_in(text) {
+        Some(shown) if !shown.is_empty() => text.replacen(shown, made.trim(), 1),
+        _ => text.replacen(BEGIN, &format!("{BEGIN}\n{}", made.trim()), 1),
+    }
+}
+
 /// Compares the table that `text` shows with the one that was made and left as `name`.
 ///
 /// # Errors
@@ -119,7 +127,7 @@ pub fn check(text: &str, made: &str, name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "the interop table in the text is not the one that was just made: put {} between the lines\n{BEGIN}\n{END}",
+        "the interop table in the text is not the one that was just made, {}: UPDATE_GOLDEN=1 puts it between the lines\n{BEGIN}\n{END}",
         path(name).display()
     ))
 }
@@ -146,6 +154,10 @@ mod tests {
         assert_eq!(check(&text, &table, "x"), Ok(()));
         assert!(check(&text.replace("no |", "ok |"), &table, "x").is_err());
         assert!(check("# Title", &table, "x").is_err());
+        let empty = format!("# Title\n{BEGIN}\n{END}\nmore");
+        for before in [&text.replace("no |", "ok |"), &empty] {
+            assert_eq!(check(&put(before, &table), &table, "x"), Ok(()));
+        }
     }
 
     #[test]

@@ -300,62 +300,6 @@ impl<K> Call<K> {
         Full(self)
     }
 
-    /// The call without its kind, and that.
-    fn split(self) -> (Call<()>, K) {
-        let Self {
-            target,
-            method,
-            kind,
-            parent,
-            watch_parent,
-            metadata,
-            content_type,
-            options,
-        } = self;
-        (
-            Call {
-                target,
-                method,
-                kind: (),
-                parent,
-                watch_parent,
-                metadata,
-                content_type,
-                options,
-            },
-            kind,
-        )
-    }
-
-    /// The request that is sent, where it goes, and the parent whose end must be watched.
-    fn request(
-        self,
-        body: Body,
-        codec: Arc<dyn Codec>,
-        source: Option<Arc<dyn Payload>>,
-    ) -> (Request, Target, Option<Context>) {
-        let Self {
-            target,
-            method,
-            parent,
-            watch_parent,
-            metadata,
-            options,
-            ..
-        } = self;
-        let cx = outgoing(parent.as_ref(), metadata, &target.defaults);
-        let request = Request {
-            cx,
-            service: target.service.clone(),
-            method,
-            codec,
-            body,
-            options,
-            source,
-        };
-        (request, target, parent.filter(|_| watch_parent))
-    }
-
     fn codec(&self) -> Result<Arc<dyn Codec>> {
         self.target.defaults.codec(self.content_type.as_deref())
     }
@@ -469,11 +413,21 @@ fn send<K, Q: Payload, M>(
         codec: None,
         read,
     };
-    let (call, kind) = call.split();
     let codec = match call.codec() {
         Ok(codec) => codec,
         Err(error) => return fail(error),
     };
+    // Taken apart here, once: a call is large, and each step on its way would copy it.
+    let Call {
+        target,
+        method,
+        kind,
+        parent,
+        watch_parent,
+        metadata,
+        options,
+        ..
+    } = call;
     let mut source: Option<Arc<dyn Payload>> = None;
     let body = match message(kind) {
         None => Body::Empty,
@@ -488,23 +442,41 @@ fn send<K, Q: Payload, M>(
             }
         },
     };
-    let (request, target, parent) = call.request(body, codec.clone(), source);
-    let sent = target.invoke.invoke(request);
-    let sent = match parent {
+    let Target {
+        service,
+        invoke,
+        defaults,
+    } = target;
+    let request = Request {
+        cx: outgoing(parent.as_ref(), metadata, &defaults),
+        service,
+        method,
+        codec: codec.clone(),
+        body,
+        options,
+        source,
+    };
+    let sent = invoke.invoke(request);
+    let sent = match parent.filter(|_| watch_parent) {
         None => sent,
-        Some(parent) => Box::pin(async move {
-            tokio::select! {
-                biased;
-                () = parent.cancelled() => Err(Error::timeout(id::CLIENT, "the call that this one belongs to was given up")),
-                reply = sent => reply.map(|reply| watched(reply, parent.clone())),
-            }
-        }),
+        Some(parent) => within(sent, parent),
     };
     Pending {
         state: State::Sent(sent),
         codec: Some(codec),
         read,
     }
+}
+
+/// The call, given up when `parent` is.
+fn within(sent: BoxFuture<Result<Reply>>, parent: Context) -> BoxFuture<Result<Reply>> {
+    Box::pin(async move {
+        tokio::select! {
+            biased;
+            () = parent.cancelled() => Err(Error::timeout(id::CLIENT, "the call that this one belongs to was given up")),
+            reply = sent => reply.map(|reply| watched(reply, parent.clone())),
+        }
+    })
 }
 
 fn read_message<R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<R>> {

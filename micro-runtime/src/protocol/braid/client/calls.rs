@@ -1,5 +1,6 @@
 //! The calls in flight on one connection: a slab whose places carry a generation.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker};
 
@@ -17,6 +18,8 @@ const NONE: u32 = u32::MAX;
 /// The calls in flight on one connection.
 pub(super) struct Calls {
     slab: Mutex<Slab>,
+    /// As [`Slab::retired`], to be seen without the lock.
+    retired: AtomicBool,
     /// As many as the peer takes at once and are not in flight.
     pub(super) vacancies: Semaphore,
 }
@@ -55,6 +58,16 @@ pub(super) enum Found {
     Stream(Arc<Opened>),
     /// A call that is over: the frame was late.
     Late,
+}
+
+/// Answers that came with one read, and what follows from them.
+#[derive(Default)]
+pub(super) struct Answers {
+    pub(super) given: Vec<(CallId, Result<Reply>)>,
+    /// Whom to wake.
+    pub(super) wakers: Vec<Waker>,
+    /// Streams whose opening is answered.
+    pub(super) opened: Vec<(Arc<Opened>, CallId, Result<Reply>)>,
 }
 
 /// Whether the peer still worked on a call that was removed.
@@ -110,6 +123,7 @@ impl Calls {
                 made: 0,
                 retired: false,
             }),
+            retired: AtomicBool::new(false),
             vacancies: Semaphore::new((most as usize).min(Semaphore::MAX_PERMITS)),
         }
     }
@@ -171,36 +185,28 @@ impl Calls {
         }
     }
 
-    /// Answers a unary call; gives whom to wake.
-    pub(super) fn answer(&self, id: CallId, answer: Result<Reply>) -> Option<Waker> {
+    /// Answers unary calls, all under one lock: other tasks take it for each call.
+    pub(super) fn answer(&self, answers: &mut Answers) -> Result<(), Fault> {
         let mut slab = self.lock();
-        let slot = slab.slot(id)?;
-        match std::mem::replace(&mut slot.state, State::Answered(answer)) {
-            State::Unary(waker) => waker,
-            _ => None,
+        for (id, answer) in answers.given.drain(..) {
+            match slab.find(id)? {
+                Found::Unary => {
+                    let Some(slot) = slab.slot(id) else { continue };
+                    let before = std::mem::replace(&mut slot.state, State::Answered(answer));
+                    if let State::Unary(Some(waker)) = before {
+                        answers.wakers.push(waker);
+                    }
+                }
+                Found::Stream(stream) => answers.opened.push((stream, id, answer)),
+                Found::Late => {}
+            }
         }
+        Ok(())
     }
 
     /// What has the id `id`.
     pub(super) fn find(&self, id: CallId) -> Result<Found, Fault> {
-        let mut slab = self.lock();
-        let slot = slab
-            .slots
-            .get_mut(id.index as usize)
-            .ok_or(Fault::Unknown(id))?;
-        if slot.generation == id.generation {
-            match &slot.state {
-                State::Unary(_) => return Ok(Found::Unary),
-                State::Stream(stream) => return Ok(Found::Stream(stream.clone())),
-                State::Answered(_) => return Err(Fault::Order(id)),
-                // The place's next generation is not in use yet.
-                State::Free(_) => return Err(Fault::Unknown(id)),
-            }
-        }
-        match id.is_within(slot.generation) {
-            true => Ok(Found::Late),
-            false => Err(Fault::Unknown(id)),
-        }
+        self.lock().find(id)
     }
 
     /// Frees the place of a call, if it still has one.
@@ -226,6 +232,7 @@ impl Calls {
     pub(super) fn retire(&self) -> bool {
         let mut slab = self.lock();
         slab.retired = true;
+        self.retired.store(true, Ordering::Release);
         slab.live == 0
     }
 
@@ -235,7 +242,7 @@ impl Calls {
     }
 
     pub(super) fn is_retired(&self) -> bool {
-        self.lock().retired
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Takes no more calls, and fails those that the peer did not take.
@@ -253,6 +260,7 @@ impl Calls {
         let mut freed = 0;
         let mut slab = self.lock();
         slab.retired = true;
+        self.retired.store(true, Ordering::Release);
         let failing: Vec<u32> = (0..)
             .zip(&slab.slots)
             .filter(|(_, slot)| matches!(slot.state, State::Unary(_) | State::Stream(_)))
@@ -316,6 +324,26 @@ impl Slab {
             state: State::Free(NONE),
         });
         (self.slots.len() - 1) as u32
+    }
+
+    fn find(&self, id: CallId) -> Result<Found, Fault> {
+        let slot = self
+            .slots
+            .get(id.index as usize)
+            .ok_or(Fault::Unknown(id))?;
+        if slot.generation == id.generation {
+            return match &slot.state {
+                State::Unary(_) => Ok(Found::Unary),
+                State::Stream(stream) => Ok(Found::Stream(stream.clone())),
+                State::Answered(_) => Err(Fault::Order(id)),
+                // The place's next generation is not in use yet.
+                State::Free(_) => Err(Fault::Unknown(id)),
+            };
+        }
+        match id.is_within(slot.generation) {
+            true => Ok(Found::Late),
+            false => Err(Fault::Unknown(id)),
+        }
     }
 
     /// The place of a call that is not free.

@@ -17,7 +17,7 @@ use super::super::flow::Flow;
 use super::super::inbox::Inbox;
 use super::super::outbox::{Closed, Flush, Outbox, Refused, Room};
 use super::super::wire::{CallId, Frame, Head, Hello, Kind, MAGIC, flag};
-use super::calls::{Calls, Found, Lost, Removed};
+use super::calls::{Answers, Calls, Found, Lost, Removed};
 use super::names::{Waiting, check, names};
 use super::stream::{Held, Opened};
 use crate::call::{Body, Reply, Request, StreamEnd};
@@ -186,12 +186,13 @@ impl Link {
         check(request)?;
         self.check_size(body.map_or(0, Bytes::len))?;
         self.check_metadata(request.cx.metadata())?;
-        let place = self
-            .calls
-            .vacancies
-            .acquire()
-            .await
-            .map_err(|_| Failed::Retired)?;
+        let place = match self.calls.vacancies.try_acquire() {
+            Ok(place) => place,
+            // As many are in flight as the peer takes, or it takes no more.
+            Err(_) => Box::pin(self.calls.vacancies.acquire())
+                .await
+                .map_err(|_| Failed::Retired)?,
+        };
         let started = self
             .out
             .append_in_turn(|queue, waiting, position| {
@@ -314,11 +315,11 @@ impl Link {
     /// The reader. It awaits nothing but bytes: answers land in slots, messages in queues that credit
     /// bounds. That is what the server's reader may rely on when it waits for us.
     async fn read(&self, mut inbox: Inbox) -> Error {
-        let mut wakers = Vec::new();
+        let mut answers = Answers::default();
         loop {
             // First those that came with the HELLO.
-            let taken = self.take_frames(&mut inbox, &mut wakers);
-            wakers.drain(..).for_each(Waker::wake);
+            let taken = self.take_frames(&mut inbox, &mut answers);
+            answers.wakers.drain(..).for_each(Waker::wake);
             if let Err(fault) = taken {
                 self.complain(fault);
                 // Closing with bytes unread would reset the connection, and take our words with it.
@@ -345,29 +346,54 @@ impl Link {
         }
     }
 
-    fn take_frames(&self, inbox: &mut Inbox, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
+    fn take_frames(&self, inbox: &mut Inbox, answers: &mut Answers) -> Result<(), Fault> {
+        let taken = self.take_each(inbox, answers);
+        // Also where one frame is wrong, the answers before it count.
+        self.settle(answers).and(taken)
+    }
+
+    fn take_each(&self, inbox: &mut Inbox, answers: &mut Answers) -> Result<(), Fault> {
         while let Some(frame) = inbox.next()? {
-            self.take_frame(frame, wakers)?;
+            let id = frame.head.id;
+            match frame.head.kind {
+                Kind::Reply => answers.given.push((id, Ok(self.read_reply(frame)?))),
+                Kind::Error => answers
+                    .given
+                    .push((id, Err(read_error(frame, &self.ours)?))),
+                _ => {
+                    // What follows an answer may build on it.
+                    self.settle(answers)?;
+                    self.take_frame(frame)?;
+                }
+            }
         }
         Ok(())
     }
 
-    fn take_frame(&self, frame: Frame, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
-        let id = frame.head.id;
-        match frame.head.kind {
-            Kind::Reply => self.take_reply(frame, wakers)?,
-            Kind::Error => {
-                let error = read_error(frame, &self.ours)?;
-                match self.calls.find(id)? {
-                    Found::Unary => wakers.extend(self.calls.answer(id, Err(error))),
-                    Found::Stream(stream) => {
-                        self.calls.remove(id);
-                        stream.fail(error);
-                        self.finish_if_spent();
-                    }
-                    Found::Late => {}
+    fn settle(&self, answers: &mut Answers) -> Result<(), Fault> {
+        if answers.given.is_empty() {
+            return Ok(());
+        }
+        self.calls.answer(answers)?;
+        for (stream, id, answer) in answers.opened.drain(..) {
+            match answer {
+                Ok(mut reply) => {
+                    reply.message = Body::Empty;
+                    answers.wakers.extend(stream.open(id, reply)?);
+                }
+                Err(error) => {
+                    self.calls.remove(id);
+                    stream.fail(error);
+                    self.finish_if_spent();
                 }
             }
+        }
+        Ok(())
+    }
+
+    fn take_frame(&self, frame: Frame) -> Result<(), Fault> {
+        let id = frame.head.id;
+        match frame.head.kind {
             Kind::Message => {
                 if let Some(stream) = self.open_stream(id)? {
                     let (owed, wake) = stream.flow.push(frame.payload)?;
@@ -405,12 +431,14 @@ impl Link {
             Kind::Ping => self.take_ping(frame)?,
             Kind::Goaway => self.take_goaway(Goaway::read(frame)?),
             Kind::Hello => return Err(Fault::Hello),
-            kind @ (Kind::Call | Kind::Cancel) => return Err(Fault::Direction(kind)),
+            kind @ (Kind::Call | Kind::Cancel | Kind::Reply | Kind::Error) => {
+                return Err(Fault::Direction(kind));
+            }
         }
         Ok(())
     }
 
-    fn take_reply(&self, frame: Frame, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
+    fn read_reply(&self, frame: Frame) -> Result<Reply, Fault> {
         let (head, mut fields) = Fields::of(frame);
         let mut reply = Reply::new(Body::Empty);
         if head.has(flag::METADATA) {
@@ -420,16 +448,9 @@ impl Link {
             reply.trailers = fields.metadata(&self.ours)?;
         }
         let message = message(fields, head.has(flag::BODY), &self.ours)?;
+        reply.message = Body::One(message.unwrap_or_default());
         reply.peer = Some(self.peer.clone());
-        match self.calls.find(head.id)? {
-            Found::Unary => {
-                reply.message = Body::One(message.unwrap_or_default());
-                wakers.extend(self.calls.answer(head.id, Ok(reply)));
-            }
-            Found::Stream(stream) => wakers.extend(stream.open(head.id, reply)?),
-            Found::Late => {}
-        }
-        Ok(())
+        Ok(reply)
     }
 
     /// The stream with this id, which must be open; `None` where it is over.
