@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
 use super::call_timeout;
@@ -15,7 +15,7 @@ use crate::error::{Attempt, Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry, Nodes, View};
 use crate::selector::{Strategy, select};
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, after, later};
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Attempts {
         let options = &request.options;
         let started = Instant::now();
         // The sooner of ours and the parent's. A stream's call timeout bounds its opening alone.
-        let own = started + self.settings.timeout(options);
+        let own = later(started, self.settings.timeout(options));
         let deadline = request
             .cx
             .deadline()
@@ -47,7 +47,7 @@ impl Attempts {
         if !streams {
             request.cx.limit(deadline);
         } else if let Some(timeout) = options.stream_timeout.or(self.settings.stream_timeout) {
-            request.cx.limit(started + timeout);
+            request.cx.limit(later(started, timeout));
         }
         let retries = request.options.retries.unwrap_or(self.settings.retries);
         let mut tried: Vec<Arc<NodeEntry>> = Vec::new();
@@ -99,11 +99,11 @@ impl Attempts {
             ));
             tried.push(entry);
             let pause = self.pause(&request.options, number);
-            if Instant::now() + pause >= deadline {
+            if after(pause) >= deadline {
                 return Err(call_timeout(Some(error)).with_attempts(history));
             }
             if !pause.is_zero() {
-                Box::pin(sleep_until(Instant::now() + pause)).await;
+                Box::pin(sleep(pause)).await;
             }
             tried_at = Instant::now();
         }
@@ -121,14 +121,17 @@ impl Attempts {
         let limit = options
             .attempt_timeout
             .unwrap_or(self.settings.attempt_timeout);
-        let until = deadline.min(now + limit);
+        let until = deadline.min(later(now, limit));
         let limits = AttemptLimits {
             deadline: if request.method.kind.is_stream() {
                 request.cx.deadline()
             } else {
                 Some(until)
             },
-            dial_timeout: options.dial_timeout.unwrap_or(self.settings.dial_timeout),
+            dial_timeout: options
+                .dial_timeout
+                .unwrap_or(self.settings.dial_timeout)
+                .min(LONGEST_DIAL),
         };
         let channel = self.channels.to(entry)?;
         match timeout_at(until, channel.call(request, limits)).await {
@@ -254,6 +257,9 @@ impl Attempts {
         bounded(reply, idle, request.cx.deadline())
     }
 }
+
+/// A caller's "no limit" is one that protocols can reckon with.
+const LONGEST_DIAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The first and the longest upper bound of a random pause.
 const JITTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

@@ -9,6 +9,7 @@ use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
 use super::Defaults;
+use super::stream::watched;
 use crate::call::{
     Backoff, Body, BoxFuture, CallOptions, Invoke, Payload, RawStream, Receiver, Reply, Request,
     Retry, Sender,
@@ -17,11 +18,30 @@ use crate::codec::{self, Codec};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::metadata::{Metadata, Text, is_hop};
-use crate::method::MethodRef;
+use crate::method::{Kind, MethodRef};
 use crate::selector::{Filter, Strategy};
 use crate::wrapper::Wrapper;
 
 /// Where a typed client's calls go: a name resolved once, or a service in this process.
+///
+/// Without generated code it calls methods by their endpoints, with any [`Payload`] or with a
+/// [`Frame`](crate::call::Frame) that is encoded already:
+/// ```no_run
+/// # async fn example(service: micro_runtime::Service) -> micro_runtime::Result<()> {
+/// use micro_runtime::call::Frame;
+///
+/// let greeter = service.client().target("greeter");
+/// let mut replies = greeter
+///     .server_stream::<_, Frame>("Say.Count", Frame(r#"{"name":"John"}"#.into()))
+///     .content_type("application/json")
+///     .await?;
+/// while let Some(Frame(json)) = replies.message().await? {
+///     println!("{json:?}");
+/// }
+/// let (mut out, mut input) = greeter.bidi::<Frame, Frame>("Say.Sum").await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Target {
     service: Text,
@@ -55,7 +75,7 @@ impl Target {
     /// A unary call.
     pub fn unary<Q, R>(&self, method: impl Into<MethodRef>, request: Q) -> Call<Unary<Q, R>> {
         self.call(
-            method,
+            method.into().of_kind(Kind::Unary),
             Unary {
                 request,
                 reply: PhantomData,
@@ -70,7 +90,7 @@ impl Target {
         request: Q,
     ) -> Call<ServerStream<Q, R>> {
         self.call(
-            method,
+            method.into().of_kind(Kind::ServerStream),
             ServerStream {
                 request,
                 reply: PhantomData,
@@ -80,18 +100,21 @@ impl Target {
 
     /// A call whose requests stream.
     pub fn client_stream<Q, R>(&self, method: impl Into<MethodRef>) -> Call<ClientStream<Q, R>> {
-        self.call(method, ClientStream(PhantomData))
+        self.call(
+            method.into().of_kind(Kind::ClientStream),
+            ClientStream(PhantomData),
+        )
     }
 
     /// A call both of whose sides stream.
     pub fn bidi<Q, R>(&self, method: impl Into<MethodRef>) -> Call<Bidi<Q, R>> {
-        self.call(method, Bidi(PhantomData))
+        self.call(method.into().of_kind(Kind::Bidi), Bidi(PhantomData))
     }
 
-    fn call<K>(&self, method: impl Into<MethodRef>, kind: K) -> Call<K> {
+    fn call<K>(&self, method: MethodRef, kind: K) -> Call<K> {
         Call {
             target: self.clone(),
-            method: method.into(),
+            method,
             kind,
             // Taken now, not when it is awaited: the future may be moved to another task.
             parent: Context::current(),
@@ -436,7 +459,7 @@ fn send<K, Q: Payload, M>(
     let sent = invoke.invoke(request);
     let sent = match parent.filter(|_| watch_parent) {
         None => sent,
-        Some(parent) => watched(sent, parent),
+        Some(parent) => within(sent, parent),
     };
     Pending {
         state: State::Sent(sent),
@@ -446,12 +469,12 @@ fn send<K, Q: Payload, M>(
 }
 
 /// The call, given up when `parent` is.
-fn watched(sent: BoxFuture<Result<Reply>>, parent: Context) -> BoxFuture<Result<Reply>> {
+fn within(sent: BoxFuture<Result<Reply>>, parent: Context) -> BoxFuture<Result<Reply>> {
     Box::pin(async move {
         tokio::select! {
             biased;
-            reply = sent => reply,
             () = parent.cancelled() => Err(Error::timeout(id::CLIENT, "the call that this one belongs to was given up")),
+            reply = sent => reply.map(|reply| watched(reply, parent.clone())),
         }
     })
 }

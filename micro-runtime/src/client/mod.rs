@@ -13,6 +13,7 @@ pub use call::{
     Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
 };
 pub use options::{CallDefaults, ClientOptions};
+pub(crate) use stream::bounded;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use crate::call::{BoxFuture, Frame, Invoke, Payload, Reply, Request};
 use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result, id};
 use crate::metadata::Text;
-use crate::method::{Kind, Method};
 use crate::registry::Directory;
 use crate::registry::View;
 use crate::wrapper::{Next, Wrapper};
@@ -138,15 +138,14 @@ impl Client {
     }
 
     /// A unary call without generated code: `endpoint` is `Say.Hello`, `message` any [`Payload`] or a
-    /// [`Frame`] that is encoded already. The reply is a [`Frame`].
+    /// [`Frame`] that is encoded already. The reply is a [`Frame`]. For streams see [`Target`].
     pub fn request<Q: Payload>(
         &self,
         service: impl Into<Text>,
         endpoint: &str,
         message: Q,
     ) -> Call<Unary<Q, Frame>> {
-        self.target(service)
-            .unary(Method::dynamic(endpoint, Kind::Unary), message)
+        self.target(service).unary(endpoint, message)
     }
 }
 

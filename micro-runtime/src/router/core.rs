@@ -293,11 +293,14 @@ impl Route {
             service, wrappers, ..
         } = &*self.mounted;
         let index = self.method.index;
-        let handler = if wrappers.is_empty() {
-            service.call(index, request)
+        let counters = self.counters.clone();
+        if wrappers.is_empty() {
+            Ok(Serving::start(cx, counters, || {
+                service.call(index, request)
+            }))
         } else {
-            Box::pin(Next::to_dispatch(wrappers.clone(), service.clone(), index).run(request))
-        };
-        Ok(Serving::new(handler, cx, self.counters.clone()))
+            let next = Next::to_dispatch(wrappers.clone(), service.clone(), index);
+            Ok(Serving::start(cx, counters, || Box::pin(next.run(request))))
+        }
     }
 }

@@ -126,7 +126,7 @@ pub trait Listener: fmt::Debug + Send + Sync {
     /// Waits for the next connection. Cancel safe.
     ///
     /// # Errors
-    /// When this one connection failed; the listener goes on.
+    /// When no connection can be accepted just now; the listener goes on.
     async fn accept(&mut self) -> Result<Connection>;
 }
 

@@ -1,6 +1,9 @@
 //! What must never stand still: narrow pipes, replies larger than they are, streams that call.
 
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use micro_runtime::router::Limits;
@@ -174,30 +177,72 @@ async fn a_stream_that_nobody_reads_does_not_hold_up_calls() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_handler_that_calls_the_lock_of_its_own_sender_is_not_polled_under_it() {
-    // Handlers that answer at once and wake each other: a lock held while one is polled or woken
-    // would be taken twice by one thread.
-    let net = Net::with(PIPE, Limits::default());
-    let say = net.say.clone();
-    let work = async move {
-        for _ in 0..100 {
-            let waits: Vec<_> = (0..10)
-                .map(|_| {
-                    let call = say.hello(word("wait"));
-                    tokio::spawn(async move { call.await })
-                })
-                .collect();
-            net.probe
-                .until(|probe| (count(&probe.started) - count(&probe.dropped)) == 10)
-                .await;
-            net.probe.go.notify_waiters();
-            for wait in waits {
-                wait.await.unwrap().unwrap();
-            }
+/// Runs `work` on a thread that may stand still for ever without holding up the test.
+fn on_its_own_thread<F: Future<Output = ()>>(work: impl FnOnce() -> F + Send + 'static) {
+    let (tell, done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(work());
+        tell.send(()).unwrap();
+    });
+    done.recv_timeout(LONG / 4).expect("it stands still");
+}
+
+/// A waker that gives another call up, at once and on the thread that wakes.
+struct GivesUp(std::sync::Mutex<Option<Pending>>);
+
+type Pending = Pin<Box<dyn Future<Output = Result<Word>> + Send>>;
+
+impl Wake for GivesUp {
+    fn wake(self: Arc<Self>) {
+        let other = self.0.lock().unwrap().take();
+        drop(other);
+    }
+}
+
+#[test]
+fn no_lock_is_held_while_a_caller_is_woken() {
+    on_its_own_thread(|| async {
+        let net = Net::new();
+        let call = |text: &str| -> Pending { Box::pin(net.say.hello(word(text)).into_future()) };
+        net.say.hello(word("dial")).await.unwrap();
+        let mut other = call("wait");
+        tokio::select! {
+            biased;
+            _ = &mut other => panic!("it waits"),
+            () = net.probe.until(|probe| count(&probe.started) == 2) => {}
         }
-    };
-    timeout(LONG, work).await.expect("it stands still");
+        let mut call = call("yield");
+        let waker = Waker::from(Arc::new(GivesUp(Some(other).into())));
+        assert!(
+            call.as_mut()
+                .poll(&mut std::task::Context::from_waker(&waker))
+                .is_pending()
+        );
+        // The reply wakes the first, which gives up the second on the same connection.
+        net.probe.until(|probe| count(&probe.cancelled) == 1).await;
+        assert_eq!(call.await.unwrap().text, "yield");
+    });
+}
+
+#[test]
+fn no_lock_is_held_while_a_handler_is_polled() {
+    on_its_own_thread(|| async {
+        let net = Net::new();
+        let (mut out, input) = net.say.sum().await.unwrap();
+        out.send(word("lend")).await.unwrap();
+        net.probe.until(|probe| count(&probe.received) == 1).await;
+        for _ in 0..100 {
+            out.send(word("more")).await.unwrap();
+        }
+        // The unary handler is polled by the reader, and drops the stream's input there: that gives
+        // credit, through the queue of the same connection.
+        assert_eq!(net.say.hello(word("take")).await.unwrap().text, "taken");
+        drop((out, input));
+    });
 }
 
 #[tokio::test]

@@ -88,6 +88,8 @@ pub struct Probe {
     /// Handlers that take the free lock below and were not ready at their first poll.
     pub pending: AtomicUsize,
     pub lock: tokio::sync::Mutex<()>,
+    /// The input of a stream that lends it, for a unary handler to take.
+    pub lent: std::sync::Mutex<Option<Receiver<Word>>>,
 }
 
 impl Probe {
@@ -174,6 +176,10 @@ impl Say {
                 tokio::task::yield_now().await;
                 Ok(request)
             }
+            "take" => Ok(word(match probe.lent.lock().unwrap().take() {
+                Some(_input) => "taken",
+                None => "nothing was lent",
+            })),
             "mutex" => {
                 let mut free = std::pin::pin!(probe.lock.lock());
                 let mut first = true;
@@ -260,6 +266,10 @@ impl Say {
             sum += next.number;
             match &*next.text {
                 "stop" => return Err(Error::forbidden("say.sum", "stopped")),
+                "lend" => {
+                    *probe.lent.lock().unwrap() = Some(input);
+                    return std::future::pending().await;
+                }
                 "deaf" => {
                     drop(input);
                     probe.go.notified().await;

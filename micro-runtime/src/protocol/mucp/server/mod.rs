@@ -208,10 +208,6 @@ impl<'a> Conn<'a> {
     /// One turn: answers leave before new requests are read. Whether anything moved.
     fn step(&mut self, task: &mut Task<'_>) -> Result<bool, End> {
         self.write(task)?;
-        // What a caller had sent before it went comes first: it decides which handlers stay.
-        if self.hung_up && !self.alone && self.parse()? {
-            return Ok(true);
-        }
         let moved = self.poll_unary(task) | self.poll_streams();
         Ok(moved || self.parse()? || self.read(task)?)
     }
