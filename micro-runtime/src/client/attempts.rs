@@ -15,7 +15,7 @@ use crate::error::{Attempt, Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry, Nodes, View};
 use crate::selector::{Strategy, select};
-use crate::tasks::{Tasks, after};
+use crate::tasks::{Tasks, after, later};
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Attempts {
         let options = &request.options;
         let started = Instant::now();
         // The sooner of ours and the parent's. A stream's call timeout bounds its opening alone.
-        let own = after(self.settings.timeout(options));
+        let own = later(started, self.settings.timeout(options));
         let deadline = request
             .cx
             .deadline()
@@ -47,7 +47,7 @@ impl Attempts {
         if !streams {
             request.cx.limit(deadline);
         } else if let Some(timeout) = options.stream_timeout.or(self.settings.stream_timeout) {
-            request.cx.limit(after(timeout));
+            request.cx.limit(later(started, timeout));
         }
         let retries = request.options.retries.unwrap_or(self.settings.retries);
         let mut tried: Vec<Arc<NodeEntry>> = Vec::new();
@@ -121,9 +121,7 @@ impl Attempts {
         let limit = options
             .attempt_timeout
             .unwrap_or(self.settings.attempt_timeout);
-        let until = now
-            .checked_add(limit)
-            .map_or(deadline, |end| deadline.min(end));
+        let until = deadline.min(later(now, limit));
         let limits = AttemptLimits {
             deadline: if request.method.kind.is_stream() {
                 request.cx.deadline()
