@@ -177,13 +177,18 @@ impl Context {
     /// The context with a deadline, if it is sooner than the one that is there.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.limit(deadline);
+        self
+    }
+
+    /// Gives it a deadline, if it is sooner than the one that is there.
+    pub(crate) fn limit(&mut self, deadline: Instant) {
         if self.deadline().is_none_or(|known| deadline < known) {
             match Arc::get_mut(&mut self.call) {
                 Some(call) if self.changed.is_none() => call.deadline = Some(deadline),
                 _ => self.change().deadline = Some(deadline),
             }
         }
-        self
     }
 
     /// Sets the metadata that goes back with the reply, where the protocol carries any (mucp does not).

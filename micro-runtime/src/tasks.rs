@@ -167,7 +167,11 @@ impl fmt::Debug for Tasks {
 
 /// The instant `limit` from now; for a limit that no clock can reach, one that never comes.
 pub(crate) fn after(limit: Duration) -> Instant {
-    let now = Instant::now();
+    later(Instant::now(), limit)
+}
+
+/// As [`after`], where it is known what time it is.
+pub(crate) fn later(now: Instant, limit: Duration) -> Instant {
     now.checked_add(limit).unwrap_or(now + NEVER)
 }
 

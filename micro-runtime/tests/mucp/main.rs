@@ -1,10 +1,11 @@
 //! Go Micro's protocol over HTTP/1.1: against its captures, against wrong bytes, against itself.
 #![allow(
-    missing_docs,
-    unreachable_pub,
-    missing_debug_implementations,
-    clippy::unwrap_used
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::unwrap_used,
+    reason = "a test stops where something is wrong, and spawns and times what it likes"
 )]
+#![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 
 mod calls;
 mod capture;

@@ -1,8 +1,6 @@
 //! The way into a connection: bytes to frames, without a copy and without trust.
 
-use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::AsyncReadExt;
@@ -27,8 +25,6 @@ pub(super) struct Inbox {
     limits: Hello,
     /// How long the frame is that the buffer begins with, where its head is there.
     awaited: usize,
-    /// Whether the last read had to wait.
-    waited: bool,
 }
 
 /// Why an opening failed.
@@ -68,7 +64,6 @@ impl Inbox {
             buffer: BytesMut::new(),
             limits,
             awaited: 0,
-            waited: false,
         }
     }
 
@@ -136,19 +131,7 @@ impl Inbox {
             // A length is only a claim: the buffer grows with what has come, not with what is said.
             self.buffer.reserve(length.max(BLOCK));
         }
-        self.waited = false;
-        let mut read = pin!(self.io.read_buf(&mut self.buffer));
-        poll_fn(|task| {
-            let polled = read.as_mut().poll(task);
-            self.waited |= polled.is_pending();
-            polled
-        })
-        .await
-    }
-
-    /// Whether other tasks could run before the last bytes came.
-    pub(super) fn has_waited(&self) -> bool {
-        self.waited
+        self.io.read_buf(&mut self.buffer).await
     }
 
     /// Reads and drops what still comes, until the end of the connection.

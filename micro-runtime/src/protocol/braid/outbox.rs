@@ -1,7 +1,7 @@
 //! The way out of a connection: whoever has a frame appends it, and one of them writes for all.
 //!
 //! A frame goes into one queue under a short lock. Who finds itself alone writes at once, from where
-//! it is; else the flusher does, a task of the connection's own, which first lets every other task
+//! it is; else the flusher does, a part of the connection's task, which first lets every other task
 //! that is ready add its frame. Writing happens with no lock held: the writer is taken out for it.
 
 use std::future::{Future, poll_fn};
@@ -69,8 +69,6 @@ pub(super) struct Outbox<S> {
     more: Notify,
     /// Told each time that a full queue was emptied.
     room: Arc<Notify>,
-    /// Told once, at the end.
-    gone: Notify,
     stall: Duration,
 }
 
@@ -120,7 +118,6 @@ impl<S: Beside> Outbox<S> {
             }),
             more: Notify::new(),
             room: Arc::default(),
-            gone: Notify::new(),
             stall,
         }
     }
@@ -159,21 +156,6 @@ impl<S: Beside> Outbox<S> {
             self.more.notify_one();
         }
         Ok(value)
-    }
-
-    /// Appends one that has waited for room.
-    pub(super) async fn append_in_turn<T>(
-        &self,
-        mut write: impl FnMut(&mut Batch, &mut S, u64) -> (T, Flush),
-    ) -> Result<T, Refused> {
-        loop {
-            match self.append(Room::Needed, &mut write) {
-                Err(Refused::Full) => {
-                    self.room().await;
-                }
-                other => return other,
-            }
-        }
     }
 
     /// Writes what is held, as far as the peer takes it at once; the rest goes to the flusher.
@@ -223,11 +205,6 @@ impl<S: Beside> Outbox<S> {
     pub(super) fn is_full(&self) -> bool {
         let out = self.lock();
         out.ends == Ends::No && out.queue.len() >= HIGH_WATER
-    }
-
-    /// Waits for the end. Cancel safe, for one waiter.
-    pub(super) async fn gone(&self) {
-        self.gone.notified().await;
     }
 
     /// Looks at the state beside the queue.
@@ -289,7 +266,6 @@ impl<S: Beside> Outbox<S> {
         drop(dropped);
         self.more.notify_one();
         self.room.notify_waiters();
-        self.gone.notify_one();
         Closed { error, reached }
     }
 
@@ -298,14 +274,11 @@ impl<S: Beside> Outbox<S> {
         self.lock().failure.clone().unwrap_or_else(closed)
     }
 
-    /// The flusher: writes what others append, until the end, and ends the connection then.
-    ///
-    /// # Errors
-    /// When the connection fails, or its peer takes nothing for too long.
-    pub(super) async fn run(&self) -> Result<(), Error> {
+    /// The flusher: writes what others append, until the end, and ends the connection then. What it
+    /// was ended by is its [`failure`](Outbox::failure).
+    pub(super) async fn run(&self) {
         let result = self.write_all().await.map_err(failed);
-        self.close(result.clone().err().unwrap_or_else(closed));
-        result
+        self.close(result.err().unwrap_or_else(closed));
     }
 
     async fn write_all(&self) -> io::Result<()> {

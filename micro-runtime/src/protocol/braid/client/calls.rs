@@ -1,9 +1,11 @@
 //! The calls in flight on one connection: a slab whose places carry a generation.
 
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker};
 
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 
 use super::super::fault::Fault;
 use super::super::wire::CallId;
@@ -17,8 +19,11 @@ const NONE: u32 = u32::MAX;
 /// The calls in flight on one connection.
 pub(super) struct Calls {
     slab: Mutex<Slab>,
-    /// As many as the peer takes at once and are not in flight.
-    pub(super) vacancies: Semaphore,
+    /// As the slab's, to be read without its lock.
+    retired: AtomicBool,
+    /// Told when a call has ended and others wait for its place.
+    place: Notify,
+    waiting: AtomicUsize,
 }
 
 struct Slab {
@@ -26,6 +31,8 @@ struct Slab {
     /// The first free place.
     free: u32,
     live: usize,
+    /// How many the peer takes at once.
+    most: usize,
     /// How many calls were made on the connection.
     made: u64,
     /// Takes no more calls: the peer stops, or the connection is over.
@@ -41,10 +48,12 @@ struct Slot {
     state: State,
 }
 
-enum State {
-    /// With the next free place.
+/// What a place is used for.
+pub(super) enum State {
+    /// Nothing; with the next free place.
     Free(u32),
-    Unary(Option<Waker>),
+    /// A unary call, and whom its answer wakes.
+    Unary(Waker),
     Answered(Result<Reply>),
     Stream(Arc<Opened>),
 }
@@ -55,6 +64,23 @@ pub(super) enum Found {
     Stream(Arc<Opened>),
     /// A call that is over: the frame was late.
     Late,
+}
+
+/// Whose answer came.
+pub(super) enum Settled {
+    Unary(Waker),
+    Stream(Arc<Opened>, Result<Reply>),
+    /// A call that is over: the answer was late.
+    Late,
+}
+
+/// Why a call gets no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoPlace {
+    /// As many calls are in flight as the peer takes.
+    Full,
+    /// The connection takes no more.
+    Retired,
 }
 
 /// Whether the peer still worked on a call that was removed.
@@ -107,40 +133,65 @@ impl Calls {
                 slots: Vec::new(),
                 free: NONE,
                 live: 0,
+                most: most as usize,
                 made: 0,
                 retired: false,
             }),
-            vacancies: Semaphore::new((most as usize).min(Semaphore::MAX_PERMITS)),
+            retired: AtomicBool::new(false),
+            place: Notify::new(),
+            waiting: AtomicUsize::new(0),
         }
     }
 
-    /// Gives a call a place, and says whether it is the only one in flight. `None` where the
-    /// connection takes no more.
+    /// Gives a call a place, and says whether it is the only one in flight.
     pub(super) fn insert(
         &self,
         position: u64,
-        stream: impl FnOnce(CallId) -> Option<Arc<Opened>>,
-    ) -> Option<(CallId, bool)> {
+        state: impl FnOnce(CallId) -> State,
+    ) -> Result<(CallId, bool), NoPlace> {
         let mut slab = self.lock();
         if slab.retired {
-            return None;
+            return Err(NoPlace::Retired);
         }
-        slab.made += 1;
-        slab.live += 1;
-        let (number, alone) = (slab.made, slab.live == 1);
+        if slab.live >= slab.most {
+            return Err(NoPlace::Full);
+        }
         let index = slab.vacant();
-        let slot = slab.slots.get_mut(index as usize)?;
+        let number = slab.made + 1;
+        let slot = slab.slots.get_mut(index as usize).ok_or(NoPlace::Retired)?;
         let id = CallId {
             index,
             generation: slot.generation,
         };
         slot.position = position;
         slot.number = number;
-        slot.state = match stream(id) {
-            None => State::Unary(None),
-            Some(stream) => State::Stream(stream),
-        };
-        Some((id, alone))
+        slot.state = state(id);
+        slab.made = number;
+        slab.live += 1;
+        Ok((id, slab.live == 1))
+    }
+
+    /// Waits until there may be a place. Cancel safe.
+    pub(super) async fn place(&self) {
+        let _waits = Waits::new(&self.waiting);
+        loop {
+            let mut freed = pin!(self.place.notified());
+            freed.as_mut().enable();
+            {
+                let slab = self.lock();
+                if slab.retired || slab.live < slab.most {
+                    return;
+                }
+            }
+            freed.await;
+        }
+    }
+
+    fn freed(&self) {
+        // Who waits has counted itself before it looked at the slab.
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.place.notify_one();
+        }
     }
 
     /// Waits for the answer of a unary call, whose place is free then. Also says whether the
@@ -155,59 +206,56 @@ impl Calls {
             return Poll::Ready((Err(ended()), false));
         };
         if let State::Unary(waker) = &mut slot.state {
-            match waker {
-                Some(waker) => waker.clone_from(task.waker()),
-                None => *waker = Some(task.waker().clone()),
-            }
+            waker.clone_from(task.waker());
             return Poll::Pending;
         }
         let state = slab.remove(id);
         let spent = slab.is_spent();
         drop(slab);
-        self.vacancies.add_permits(1);
+        self.freed();
         match state {
             Some(State::Answered(answer)) => Poll::Ready((answer, spent)),
             _ => Poll::Ready((Err(ended()), spent)),
         }
     }
 
-    /// Answers a unary call; gives whom to wake.
-    pub(super) fn answer(&self, id: CallId, answer: Result<Reply>) -> Option<Waker> {
+    /// Takes the answer to a unary call, or the opening or the failure of a stream. A unary answer
+    /// waits in its place; a failed stream has none any more.
+    pub(super) fn settle(&self, id: CallId, answer: Result<Reply>) -> Result<Settled, Fault> {
         let mut slab = self.lock();
-        let slot = slab.slot(id)?;
+        let Some(slot) = slab.live(id)? else {
+            return Ok(Settled::Late);
+        };
+        if let State::Stream(stream) = &slot.state {
+            let stream = stream.clone();
+            if answer.is_err() {
+                slab.remove(id);
+                drop(slab);
+                self.freed();
+            }
+            return Ok(Settled::Stream(stream, answer));
+        }
         match std::mem::replace(&mut slot.state, State::Answered(answer)) {
-            State::Unary(waker) => waker,
-            _ => None,
+            State::Unary(waker) => Ok(Settled::Unary(waker)),
+            _ => Err(Fault::Order(id)),
         }
     }
 
     /// What has the id `id`.
     pub(super) fn find(&self, id: CallId) -> Result<Found, Fault> {
-        let mut slab = self.lock();
-        let slot = slab
-            .slots
-            .get_mut(id.index as usize)
-            .ok_or(Fault::Unknown(id))?;
-        if slot.generation == id.generation {
-            match &slot.state {
-                State::Unary(_) => return Ok(Found::Unary),
-                State::Stream(stream) => return Ok(Found::Stream(stream.clone())),
-                State::Answered(_) => return Err(Fault::Order(id)),
-                // The place's next generation is not in use yet.
-                State::Free(_) => return Err(Fault::Unknown(id)),
-            }
-        }
-        match id.is_within(slot.generation) {
-            true => Ok(Found::Late),
-            false => Err(Fault::Unknown(id)),
-        }
+        Ok(match self.lock().live(id)?.map(|slot| &slot.state) {
+            None | Some(State::Free(_)) => Found::Late,
+            Some(State::Unary(_)) => Found::Unary,
+            Some(State::Stream(stream)) => Found::Stream(stream.clone()),
+            Some(State::Answered(_)) => return Err(Fault::Order(id)),
+        })
     }
 
     /// Frees the place of a call, if it still has one.
     pub(super) fn remove(&self, id: CallId) -> Removed {
         let removed = self.lock().remove(id);
         if removed.is_some() {
-            self.vacancies.add_permits(1);
+            self.freed();
         }
         match removed {
             None | Some(State::Answered(_)) => Removed::Over,
@@ -226,7 +274,11 @@ impl Calls {
     pub(super) fn retire(&self) -> bool {
         let mut slab = self.lock();
         slab.retired = true;
-        slab.live == 0
+        let idle = slab.live == 0;
+        drop(slab);
+        self.retired.store(true, Ordering::Release);
+        self.place.notify_waiters();
+        idle
     }
 
     /// Whether it takes no more calls and none is in flight.
@@ -235,7 +287,7 @@ impl Calls {
     }
 
     pub(super) fn is_retired(&self) -> bool {
-        self.lock().retired
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Takes no more calls, and fails those that the peer did not take.
@@ -250,44 +302,55 @@ impl Calls {
 
     fn fail_where(&self, lost: &Lost, fails: impl Fn(&Slot) -> bool) -> Ended {
         let mut ended = Ended::default();
-        let mut freed = 0;
         let mut slab = self.lock();
         slab.retired = true;
-        let failing: Vec<u32> = (0..)
-            .zip(&slab.slots)
-            .filter(|(_, slot)| matches!(slot.state, State::Unary(_) | State::Stream(_)))
-            .filter(|(_, slot)| fails(slot))
-            .map(|(index, _)| index)
-            .collect();
-        for index in failing {
-            let Some(slot) = slab.slots.get_mut(index as usize) else {
+        for index in 0..slab.slots.len() {
+            let Some(slot) = slab.slots.get_mut(index).filter(|slot| fails(slot)) else {
                 continue;
             };
             let error = lost.of(slot);
-            match &mut slot.state {
-                State::Unary(waker) => {
-                    ended.wakers.extend(waker.take());
-                    slot.state = State::Answered(Err(error));
+            let id = CallId {
+                index: index as u32,
+                generation: slot.generation,
+            };
+            match &slot.state {
+                State::Free(_) | State::Answered(_) => {}
+                State::Unary(_) => {
+                    let answered = State::Answered(Err(error));
+                    if let State::Unary(waker) = std::mem::replace(&mut slot.state, answered) {
+                        ended.wakers.push(waker);
+                    }
                 }
                 State::Stream(stream) => {
                     ended.streams.push((stream.clone(), error));
-                    let id = CallId {
-                        index,
-                        generation: slot.generation,
-                    };
                     slab.remove(id);
-                    freed += 1;
                 }
-                State::Free(_) | State::Answered(_) => {}
             }
         }
         drop(slab);
-        self.vacancies.add_permits(freed);
+        self.retired.store(true, Ordering::Release);
+        self.place.notify_waiters();
         ended
     }
 
     fn lock(&self) -> MutexGuard<'_, Slab> {
         self.slab.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts one who waits for a place.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn new(waiting: &'a AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -316,6 +379,25 @@ impl Slab {
             state: State::Free(NONE),
         });
         (self.slots.len() - 1) as u32
+    }
+
+    /// The place of a call that frames may be for; `None` where the call is over.
+    fn live(&mut self, id: CallId) -> Result<Option<&mut Slot>, Fault> {
+        let slot = self
+            .slots
+            .get_mut(id.index as usize)
+            .ok_or(Fault::Unknown(id))?;
+        if slot.generation != id.generation {
+            return match id.is_within(slot.generation) {
+                true => Ok(None),
+                false => Err(Fault::Unknown(id)),
+            };
+        }
+        match slot.state {
+            // The place's next generation is not in use yet.
+            State::Free(_) => Err(Fault::Unknown(id)),
+            _ => Ok(Some(slot)),
+        }
     }
 
     /// The place of a call that is not free.

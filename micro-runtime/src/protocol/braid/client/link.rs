@@ -1,8 +1,9 @@
 //! A client's connection: calls go out through the outbox, answers come in through one reader.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::Waker;
+use std::task::{Context as Task, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use super::super::flow::Flow;
 use super::super::inbox::Inbox;
 use super::super::outbox::{Closed, Flush, Outbox, Refused, Room};
 use super::super::wire::{CallId, Frame, Head, Hello, Kind, MAGIC, flag};
-use super::calls::{Calls, Found, Lost, Removed};
+use super::calls::{Calls, Found, Lost, NoPlace, Removed, Settled, State};
 use super::names::{Waiting, check, names};
 use super::stream::{Held, Opened};
 use crate::call::{Body, Reply, Request, StreamEnd};
@@ -57,6 +58,25 @@ impl From<Error> for Failed {
     }
 }
 
+/// Why a call gave no reply.
+enum Unsent {
+    /// It is to be tried again after this.
+    Wait(Wait),
+    Failed(Failed),
+}
+
+impl From<Error> for Unsent {
+    fn from(error: Error) -> Self {
+        Self::Failed(Failed::Call(error))
+    }
+}
+
+/// What a call that is not sent yet waits for.
+enum Wait {
+    Room,
+    Place,
+}
+
 impl Link {
     /// Opens braid on `connection`, whose time the caller bounds.
     ///
@@ -92,20 +112,33 @@ impl Link {
             theirs,
             ours,
         });
-        let flusher = link.clone();
-        tasks.spawn(async move {
-            if let Err(error) = flusher.out.run().await {
-                flusher.fail(error);
-            }
-        });
-        let reader = link.clone();
-        tasks.spawn(async move {
-            // Also where the task is stopped from outside, no call may wait for ever.
-            let reader = FailOnDrop(reader);
-            let error = reader.0.read(inbox).await;
-            reader.0.fail(error);
-        });
+        let this = link.clone();
+        tasks.spawn(async move { this.live(inbox).await });
         Ok(link)
+    }
+
+    /// The connection's task: reads and writes, each without waiting for the other.
+    async fn live(self: Arc<Self>, mut inbox: Inbox) {
+        // Also where the task is stopped from outside, no call may wait for ever.
+        let _guard = FailOnDrop(&self);
+        let mut writes = pin!(self.out.run());
+        let end = tokio::select! {
+            biased;
+            () = &mut writes => return,
+            end = self.read(&mut inbox) => end,
+        };
+        match end {
+            End::Lost(error) => self.fail(error),
+            End::Fault(fault) => {
+                self.complain(fault);
+                // Closing with bytes unread would reset the connection, and take our words with it.
+                let last = async {
+                    writes.await;
+                    inbox.discard().await;
+                };
+                let _ = timeout(LINGER, last).await;
+            }
+        }
     }
 
     /// Whether it takes calls.
@@ -118,27 +151,25 @@ impl Link {
         if self.calls.retire() {
             self.out.finish();
         }
-        self.calls.vacancies.close();
     }
 
     /// A unary call.
     pub(super) async fn unary(
-        self: &Arc<Self>,
+        &self,
         request: &Request,
         deadline: Option<Instant>,
     ) -> Result<Reply, Failed> {
-        let (id, _) = self.start(request, deadline, None).await?;
-        let mut live = GiveUpOnDrop {
+        let mut call = Unary {
             link: self,
-            id,
-            live: true,
+            id: None,
         };
-        let (answer, spent) = poll_fn(|task| self.calls.poll_answer(id, task)).await;
-        live.live = false;
-        if spent {
-            self.out.finish();
+        loop {
+            match poll_fn(|task| call.poll(request, deadline, task)).await {
+                Err(Unsent::Wait(wait)) => self.wait(wait).await,
+                Err(Unsent::Failed(failed)) => return Err(failed),
+                Ok(reply) => return Ok(reply),
+            }
         }
-        Ok(answer?)
     }
 
     /// Opens a stream.
@@ -150,99 +181,97 @@ impl Link {
     ) -> Result<Reply, Failed> {
         let credit = self.theirs.window - u32::from(matches!(request.body, Body::One(_)));
         let window = self.ours.window;
-        let made = |id| Arc::new(Opened::new(Flow::new(id, window, credit)));
-        let (id, stream) = self.start(request, deadline, Some(&made)).await?;
-        let Some(stream) = stream else {
-            return Err(Failed::Retired);
+        let held = loop {
+            let mut made = None;
+            let begun = self.begin(request, deadline, true, |id| {
+                let stream = Arc::new(Opened::new(Flow::new(id, window, credit)));
+                made = Some(stream.clone());
+                State::Stream(stream)
+            });
+            match (begun, made) {
+                (Ok(id), Some(stream)) => {
+                    let link = self.clone();
+                    break Held { link, id, stream };
+                }
+                (Err(Unsent::Wait(wait)), _) => self.wait(wait).await,
+                (Err(Unsent::Failed(failed)), _) => return Err(failed),
+                (Ok(_), None) => return Err(Failed::Retired),
+            }
         };
-        let held = Held {
-            link: self.clone(),
-            id,
-            stream: stream.clone(),
-        };
-        let mut reply = poll_fn(|task| stream.poll_open(task)).await?;
+        let mut reply = poll_fn(|task| held.stream.poll_open(task)).await?;
         reply.message = Body::Stream(held.halves(sends));
         Ok(reply)
     }
 
-    /// Sends the CALL, when there is a place for the call and room for its frame.
-    async fn start(
+    async fn wait(&self, wait: Wait) {
+        match wait {
+            Wait::Room => {
+                self.out.room().await;
+            }
+            Wait::Place => self.calls.place().await,
+        }
+    }
+
+    /// Sends a CALL, if there is a place for the call and room for its frame.
+    fn begin(
         &self,
         request: &Request,
         deadline: Option<Instant>,
-        stream: Option<&(dyn Fn(CallId) -> Arc<Opened> + Sync)>,
-    ) -> Result<(CallId, Option<Arc<Opened>>), Failed> {
+        streams: bool,
+        state: impl FnOnce(CallId) -> State,
+    ) -> Result<CallId, Unsent> {
+        let none = Bytes::new();
         let body = match &request.body {
-            Body::One(body) => Some(body),
-            Body::Empty => None,
+            Body::One(body) => body,
+            Body::Empty => &none,
             Body::Stream(_) => {
-                return Err(Error::internal(
-                    id::CLIENT,
-                    "a stream's messages are sent once it is open",
-                )
-                .into());
+                let words = "a stream's messages are sent once it is open";
+                return Err(Error::internal(id::CLIENT, words).into());
             }
         };
+        let metadata = request.cx.metadata();
         check(request)?;
-        self.check_size(body.map_or(0, Bytes::len))?;
-        self.check_metadata(request.cx.metadata())?;
-        let place = self
-            .calls
-            .vacancies
-            .acquire()
-            .await
-            .map_err(|_| Failed::Retired)?;
-        let started = self
-            .out
-            .append_in_turn(|queue, waiting, position| {
-                let mut made = None;
-                let inserted = self.calls.insert(position, |id| {
-                    made = stream.map(|stream| stream(id));
-                    made.clone()
-                });
-                let Some((id, alone)) = inserted else {
-                    return (None, Flush::Held);
-                };
-                let route = waiting.names.route(request);
-                let mut head = Head::new(Kind::Call, 0, id);
-                head.route = route.number();
-                head.flags = flags(
-                    request,
-                    route.is_named(),
-                    deadline.is_some(),
-                    stream.is_some(),
-                );
-                queue.frame(head, body.unwrap_or(&Bytes::new()), |out| {
-                    if route.is_named() {
-                        for name in names(request) {
-                            out.extend_from_slice(&(name.len() as u16).to_le_bytes());
-                            out.extend_from_slice(name);
-                        }
-                    }
-                    if let Some(deadline) = deadline {
-                        let left = deadline
-                            .saturating_duration_since(Instant::now())
-                            .as_micros();
-                        out.extend_from_slice(
-                            &u64::try_from(left).unwrap_or(u64::MAX).to_le_bytes(),
-                        );
-                    }
-                    if !request.cx.metadata().is_empty() {
-                        write_metadata(request.cx.metadata(), out);
-                    }
-                });
-                (
-                    Some((id, made)),
-                    if alone { Flush::Now } else { Flush::Soon },
-                )
-            })
-            .await;
-        match started {
-            Ok(Some(started)) => {
-                place.forget();
-                Ok(started)
+        self.check_size(body.len())?;
+        self.check_metadata(metadata)?;
+        let flags = flags(request, deadline.is_some(), streams);
+        let left = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            u64::try_from(left.as_micros()).unwrap_or(u64::MAX)
+        });
+        let begun = self.out.append(Room::Needed, |queue, waiting, position| {
+            let (id, alone) = match self.calls.insert(position, state) {
+                Ok(inserted) => inserted,
+                Err(no_place) => return (Err(no_place), Flush::Held),
+            };
+            let route = waiting.names.route(request);
+            let mut head = Head::new(Kind::Call, flags, id);
+            head.route = route.number();
+            if route.is_named() {
+                head.flags |= flag::NAMES;
             }
-            Ok(None) | Err(Refused::Closed | Refused::Full) => Err(Failed::Retired),
+            queue.frame(head, body, |out| {
+                if route.is_named() {
+                    for name in names(request) {
+                        out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+                        out.extend_from_slice(name);
+                    }
+                }
+                if let Some(left) = left {
+                    out.extend_from_slice(&left.to_le_bytes());
+                }
+                if !metadata.is_empty() {
+                    write_metadata(metadata, out);
+                }
+            });
+            (Ok(id), if alone { Flush::Now } else { Flush::Soon })
+        });
+        match begun {
+            Ok(Ok(id)) => Ok(id),
+            Ok(Err(NoPlace::Full)) => Err(Unsent::Wait(Wait::Place)),
+            Err(Refused::Full) => Err(Unsent::Wait(Wait::Room)),
+            Ok(Err(NoPlace::Retired)) | Err(Refused::Closed) => {
+                Err(Unsent::Failed(Failed::Retired))
+            }
         }
     }
 
@@ -313,35 +342,23 @@ impl Link {
 
     /// The reader. It awaits nothing but bytes: answers land in slots, messages in queues that credit
     /// bounds. That is what the server's reader may rely on when it waits for us.
-    async fn read(&self, mut inbox: Inbox) -> Error {
+    async fn read(&self, inbox: &mut Inbox) -> End {
         let mut wakers = Vec::new();
         loop {
             // First those that came with the HELLO.
-            let taken = self.take_frames(&mut inbox, &mut wakers);
+            let taken = self.take_frames(inbox, &mut wakers);
             wakers.drain(..).for_each(Waker::wake);
             if let Err(fault) = taken {
-                self.complain(fault);
-                // Closing with bytes unread would reset the connection, and take our words with it.
-                let read = async {
-                    self.out.gone().await;
-                    inbox.discard().await;
-                };
-                let _ = timeout(LINGER, read).await;
-                return fault.to_error();
+                return End::Fault(fault);
             }
-            let read = tokio::select! {
-                biased;
-                read = inbox.fill() => read,
-                () = self.out.gone() => return self.out.failure(),
-            };
-            match read {
-                Ok(0) => return Error::internal(id::CLIENT_TRANSPORT, "unexpected EOF"),
-                Ok(_) => {}
+            let words = match inbox.fill().await {
+                Ok(1..) => continue,
+                Ok(0) => Error::internal(id::CLIENT_TRANSPORT, "unexpected EOF"),
                 Err(error) => {
-                    return Error::internal(id::CLIENT_TRANSPORT, error.to_string())
-                        .with_source(error);
+                    Error::internal(id::CLIENT_TRANSPORT, error.to_string()).with_source(error)
                 }
-            }
+            };
+            return End::Lost(words);
         }
     }
 
@@ -358,15 +375,7 @@ impl Link {
             Kind::Reply => self.take_reply(frame, wakers)?,
             Kind::Error => {
                 let error = read_error(frame, &self.ours)?;
-                match self.calls.find(id)? {
-                    Found::Unary => wakers.extend(self.calls.answer(id, Err(error))),
-                    Found::Stream(stream) => {
-                        self.calls.remove(id);
-                        stream.fail(error);
-                        self.finish_if_spent();
-                    }
-                    Found::Late => {}
-                }
+                self.settle(id, Err(error), wakers)?;
             }
             Kind::Message => {
                 if let Some(stream) = self.open_stream(id)? {
@@ -421,13 +430,27 @@ impl Link {
         }
         let message = message(fields, head.has(flag::BODY), &self.ours)?;
         reply.peer = Some(self.peer.clone());
-        match self.calls.find(head.id)? {
-            Found::Unary => {
-                reply.message = Body::One(message.unwrap_or_default());
-                wakers.extend(self.calls.answer(head.id, Ok(reply)));
+        reply.message = match message {
+            Some(message) => Body::One(message),
+            None => Body::Empty,
+        };
+        self.settle(head.id, Ok(reply), wakers)
+    }
+
+    fn settle(
+        &self,
+        id: CallId,
+        answer: Result<Reply>,
+        wakers: &mut Vec<Waker>,
+    ) -> Result<(), Fault> {
+        match self.calls.settle(id, answer)? {
+            Settled::Unary(waker) => wakers.push(waker),
+            Settled::Stream(stream, Ok(reply)) => wakers.extend(stream.open(id, reply)?),
+            Settled::Stream(stream, Err(error)) => {
+                stream.fail(error);
+                self.finish_if_spent();
             }
-            Found::Stream(stream) => wakers.extend(stream.open(head.id, reply)?),
-            Found::Late => {}
+            Settled::Late => {}
         }
         Ok(())
     }
@@ -467,7 +490,6 @@ impl Link {
             taken: goaway.taken,
         };
         self.calls.fail_untaken(&lost).tell();
-        self.calls.vacancies.close();
         self.finish_if_spent();
     }
 
@@ -494,39 +516,69 @@ impl Link {
             taken: u64::MAX,
         };
         self.calls.fail_all(&lost).tell();
-        self.calls.vacancies.close();
     }
 }
 
-/// Fails what waits when the reader ends, however it does.
-struct FailOnDrop(Arc<Link>);
+/// How a connection ends.
+enum End {
+    Lost(Error),
+    /// The peer has broken the protocol.
+    Fault(Fault),
+}
 
-impl Drop for FailOnDrop {
+/// Fails what waits when the connection's task ends, however it does.
+struct FailOnDrop<'a>(&'a Link);
+
+impl Drop for FailOnDrop<'_> {
     fn drop(&mut self) {
         self.0.fail(self.0.out.failure());
     }
 }
 
-/// Gives a unary call up where its future is dropped before the answer.
-struct GiveUpOnDrop<'a> {
+/// A unary call: given up where it is dropped before its answer.
+struct Unary<'a> {
     link: &'a Link,
-    id: CallId,
-    live: bool,
+    id: Option<CallId>,
 }
 
-impl Drop for GiveUpOnDrop<'_> {
+impl Unary<'_> {
+    fn poll(
+        &mut self,
+        request: &Request,
+        deadline: Option<Instant>,
+        task: &mut Task<'_>,
+    ) -> Poll<Result<Reply, Unsent>> {
+        let Some(id) = self.id else {
+            let waker = |_| State::Unary(task.waker().clone());
+            return match self.link.begin(request, deadline, false, waker) {
+                Ok(id) => {
+                    self.id = Some(id);
+                    Poll::Pending
+                }
+                Err(unsent) => Poll::Ready(Err(unsent)),
+            };
+        };
+        let (answer, spent) = ready!(self.link.calls.poll_answer(id, task));
+        self.id = None;
+        if spent {
+            self.link.out.finish();
+        }
+        Poll::Ready(answer.map_err(Unsent::from))
+    }
+}
+
+impl Drop for Unary<'_> {
     fn drop(&mut self) {
-        if self.live {
-            self.link.give_up(self.id);
+        if let Some(id) = self.id {
+            self.link.give_up(id);
         }
     }
 }
 
-fn flags(request: &Request, named: bool, deadline: bool, stream: bool) -> u8 {
+fn flags(request: &Request, deadline: bool, stream: bool) -> u8 {
     let set = |flag, there: bool| if there { flag } else { 0 };
     let body = matches!(request.body, Body::One(_));
-    set(flag::NAMES, named)
-        | set(flag::DEADLINE, deadline)
+    set(flag::DEADLINE, deadline)
         | set(flag::METADATA, !request.cx.metadata().is_empty())
         | set(flag::BODY, body)
         | set(flag::LAST, body || !stream)

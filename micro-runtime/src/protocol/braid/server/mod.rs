@@ -11,7 +11,6 @@ use std::task::{Context as Task, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
@@ -69,17 +68,9 @@ pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
         );
         ((), Flush::Now)
     });
-    let flusher = {
-        let session = session.clone();
-        core.tasks().spawn(async move {
-            if let Err(error) = session.out.run().await {
-                debug!(%error, "a connection could not be written to");
-            }
-        })
-    };
-    let open = Open { session, flusher };
+    let open = Open(session);
     let mut reader = Reader {
-        session: open.session.clone(),
+        session: open.0.clone(),
         inbox,
         ours,
         routes: Routes::default(),
@@ -89,25 +80,34 @@ pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
         drains: false,
         core,
     };
+    let mut writes = pin!(open.0.out.run());
     let end = match theirs {
-        Ok(_) => reader.run().await,
+        Ok(_) => tokio::select! {
+            biased;
+            () = &mut writes => End::Gone,
+            end = reader.run() => end,
+        },
         Err(fault) => End::Fault(fault),
     };
-    reader.end(end).await;
-    drop(open);
+    if reader.last_words(end) {
+        let last = async {
+            writes.await;
+            // Closing with bytes unread would reset the connection, and take our words with it.
+            reader.inbox.discard().await;
+        };
+        if timeout(LINGER, last).await.is_err() {
+            debug!(peer = %reader.peer.address, "the caller does not close its connection");
+        }
+    }
 }
 
-/// A connection's handlers and flusher, which end with it.
-struct Open {
-    session: Arc<Session>,
-    flusher: AbortHandle,
-}
+/// A connection's handlers, which end with it.
+struct Open(Arc<Session>);
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.session.abort_all();
-        self.session.out.close(gone());
-        self.flusher.abort();
+        self.0.abort_all();
+        self.0.out.close(gone());
     }
 }
 
@@ -148,7 +148,6 @@ impl Reader {
         let draining = core.draining();
         let mut waits: Draining = draining.clone();
         let mut begun = pin!(waits.begun());
-        let mut gone = pin!(session.out.gone());
         // Until when the frame that has begun must be all there.
         let mut until: Option<Instant> = None;
         loop {
@@ -178,7 +177,6 @@ impl Reader {
             let read = tokio::select! {
                 biased;
                 read = read => read,
-                () = &mut gone => return End::Gone,
                 () = &mut begun, if !self.drains => {
                     self.drain();
                     continue;
@@ -196,19 +194,15 @@ impl Reader {
     /// Takes the frames that are there; says how many.
     async fn take_frames(&mut self) -> Result<usize, Fault> {
         let mut frames = 0;
-        if self.inbox.has_waited() {
-            self.polled = 0;
-        }
+        self.polled = 0;
         while let Some(frame) = self.inbox.next()? {
-            // Only where there is one more: after the last, waiting for bytes lets others run.
             if self.polled >= INLINE {
                 self.polled = 0;
                 self.session.out.flush();
                 tokio::task::yield_now().await;
             }
             frames += 1;
-            let full = self.take_frame(frame)?;
-            if full {
+            if self.take_frame(frame)? {
                 // The one thing that this reader waits for. The peer's reader waits for nothing, so
                 // room comes, or the peer is given up.
                 self.session.out.flush();
@@ -309,8 +303,9 @@ impl Reader {
         }
         let (head, mut fields) = Fields::of(frame);
         let way = self.routes.find(&head, &mut fields, &self.core)?;
+        let now = Instant::now();
         let deadline = match head.has(flag::DEADLINE) {
-            true => Instant::now().checked_add(Duration::from_micros(fields.u64()?)),
+            true => now.checked_add(Duration::from_micros(fields.u64()?)),
             false => None,
         };
         let metadata = match head.has(flag::METADATA) {
@@ -347,7 +342,7 @@ impl Reader {
         }
         let deadline = deadline.or_else(|| {
             let limit = self.core.limits().call.filter(|_| !streams)?;
-            Instant::now().checked_add(limit)
+            now.checked_add(limit)
         });
         let cx = Context::build(metadata, deadline, Some(self.peer.clone()));
         let request = |cx: Context, service: &Text, body: Body| {
@@ -367,13 +362,14 @@ impl Reader {
             }
             let stream = Opened::new(self.session.clone(), head.id, flow.clone(), cx.clone());
             let request = request(cx, service, Body::Stream(stream.halves()));
-            return Ok(start_stream(route, request, stream, flow, &self.core));
+            return Ok(start_stream(route, now, request, stream, flow, &self.core));
         }
         let body = Body::One(message.unwrap_or_default());
         let request = request(cx, service, body);
         self.polled += 1;
         Ok(start_unary(
             route,
+            now,
             request,
             head.id,
             &self.session,
@@ -398,10 +394,10 @@ impl Reader {
             .control(head, Flush::Now, |out| goaway.write(out));
     }
 
-    /// Says why, if there is something to say, and lets the peer read it.
-    async fn end(mut self, end: End) {
+    /// Says why the connection ends; whether there was something to say.
+    fn last_words(&self, end: End) -> bool {
         match end {
-            End::Gone => return,
+            End::Gone => return false,
             End::Drained => {}
             End::Fault(fault) => {
                 debug!(peer = %self.peer.address, %fault, "the caller broke the protocol");
@@ -410,14 +406,7 @@ impl Reader {
             }
         }
         self.session.out.finish();
-        let closed = async {
-            self.session.out.gone().await;
-            // Closing with bytes unread would reset the connection, and take our words with it.
-            self.inbox.discard().await;
-        };
-        if timeout(LINGER, closed).await.is_err() {
-            debug!(peer = %self.peer.address, "the caller does not close its connection");
-        }
+        true
     }
 }
 
@@ -427,12 +416,13 @@ impl Reader {
 /// to compute for long would be spawned unpolled.
 fn start_unary(
     route: &Route,
+    now: Instant,
     request: Request,
     id: CallId,
     session: &Arc<Session>,
     core: &Core,
 ) -> bool {
-    let mut serving = match route.start(request) {
+    let mut serving = match route.start_at(now, request) {
         Ok(serving) => serving,
         Err(error) => return session.answer(id, Err(error), Reached::No),
     };
@@ -454,13 +444,14 @@ fn start_unary(
 /// Starts a stream's handler in its own task: its first input is not there yet.
 fn start_stream(
     route: &Route,
+    now: Instant,
     request: Request,
     stream: Arc<Opened>,
     flow: Arc<Flow>,
     core: &Core,
 ) -> bool {
     let (id, session) = (stream.id, stream.session.clone());
-    let serving = match route.start(request) {
+    let serving = match route.start_at(now, request) {
         Ok(serving) => serving,
         Err(error) => return session.answer(id, Err(error), Reached::No),
     };
