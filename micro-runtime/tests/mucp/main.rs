@@ -14,6 +14,8 @@ mod client_streams;
 mod generated;
 mod greeter;
 mod harness;
+mod refusals;
+mod replies;
 mod server;
 mod streams;
 mod vectors;
