@@ -21,12 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use allocation_counter::{AllocationInfo, measure};
-use micro_runtime::transport::Memory;
+use micro_runtime::transport::{Memory, Transport};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
 use generated::greeter::{GreeterClient, HelloRequest};
-use harness::{Setup, channel, environment, over};
+use harness::{Raw, Setup, channel, environment, over};
 
 const WARM: usize = 1000;
 const CALLS: usize = 4000;
@@ -65,6 +65,68 @@ async fn call(greeter: &GreeterClient, many: usize, at_once: usize) {
         .collect();
     for caller in callers {
         caller.await.unwrap();
+    }
+}
+
+/// The most that a server holds at once while it reads a message of `limit` bytes, the largest that
+/// it takes, in the framing of `head` and `pieces`.
+fn held(limit: usize, head: &str, pieces: &[Vec<u8>]) -> u64 {
+    let memory = Memory::new();
+    let mut setup = Setup {
+        transport: Arc::new(memory.clone()),
+        ..Setup::default()
+    };
+    setup.limits.message = limit;
+    let (tell_address, address) = oneshot::channel();
+    let (tell_done, done) = oneshot::channel::<()>();
+    std::thread::scope(|threads| {
+        let server = threads.spawn(move || {
+            let runtime = runtime();
+            let server = runtime.block_on(setup.serve());
+            tell_address.send(server.address.clone()).unwrap();
+            let measured = measure(|| drop(runtime.block_on(done)));
+            drop(server);
+            measured.bytes_max
+        });
+        runtime().block_on(async {
+            let address = address.await.unwrap();
+            let mut raw = Raw(memory.dial(&address).await.unwrap());
+            raw.send(head).await;
+            for piece in pieces {
+                raw.send(piece).await;
+            }
+            let (head, _) = raw.response().await;
+            assert!(head.contains("can't find method"), "{head}");
+        });
+        tell_done.send(()).unwrap();
+        server.join().unwrap()
+    })
+}
+
+#[test]
+fn the_largest_message_takes_no_more_than_four_times_its_size() {
+    const LIMIT: usize = 4 << 20;
+    let head = "POST / HTTP/1.1\r\nHost: x\r\nMicro-Endpoint: Greeter.Nope\r\n";
+    let whole = format!("{head}Content-Length: {LIMIT}\r\n\r\n");
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
+    let chunk = |size: usize| {
+        let mut chunk = format!("{size:x}\r\n").into_bytes();
+        chunk.resize(chunk.len() + size, 7);
+        chunk.extend_from_slice(b"\r\n");
+        chunk
+    };
+    let end = b"0\r\n\r\n".to_vec();
+    let small: Vec<_> = std::iter::repeat_n(chunk(1024), LIMIT / 1024)
+        .chain([end.clone()])
+        .collect();
+    for (head, pieces) in [
+        (&whole, vec![vec![7; LIMIT]]),
+        (&chunked, vec![chunk(LIMIT), end]),
+        (&chunked, small),
+    ] {
+        let held = held(LIMIT, head, &pieces);
+        println!("{held} bytes for a message of {LIMIT}");
+        assert!(held <= 4 * LIMIT as u64, "{held}");
     }
 }
 

@@ -1,12 +1,11 @@
 //! Go Micro's protocol over HTTP/1.1: against its captures, against wrong bytes, against itself.
 #![allow(
-    missing_docs,
-    unreachable_pub,
-    missing_debug_implementations,
     clippy::disallowed_methods,
     clippy::disallowed_types,
-    clippy::unwrap_used
+    clippy::unwrap_used,
+    reason = "a test stops where something is wrong, and spawns and times what it likes"
 )]
+#![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 
 mod calls;
 mod capture;
@@ -15,9 +14,23 @@ mod client_streams;
 mod generated;
 mod greeter;
 mod harness;
+mod refusals;
+mod replies;
 mod server;
 mod streams;
 mod vectors;
 
 #[path = "../../src/server/debug/generated/mod.rs"]
 mod debug;
+
+#[test]
+fn the_generated_greeter_is_current() {
+    let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    micro_build::Builder::new()
+        .include(here.join("../tests/proto"))
+        .btree_map(".greeter")
+        .source_dir(here.join("tests/mucp/generated"))
+        .check(std::env::var_os("UPDATE_GOLDEN").is_none())
+        .compile(&[here.join("../tests/proto/greeter.proto")])
+        .unwrap();
+}

@@ -111,6 +111,7 @@ impl MucpChannel {
                 request,
                 content_type: dialect.content_type,
                 number,
+                stream: number,
                 timeout,
                 asks_for_ends: false,
             };
@@ -151,7 +152,7 @@ impl MucpChannel {
         stream::open(self, wire, request, dialect, number).await
     }
 
-    /// The next call's number: its `Micro-Id`, and on this node's connections its `Micro-Stream`.
+    /// The next call's number: its `Micro-Id`.
     fn number(&self) -> Result<u64> {
         if self.closed.load(Ordering::Acquire) {
             let words = format!("the client of {} is closed", self.node.id);

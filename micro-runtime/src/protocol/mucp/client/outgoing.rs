@@ -8,7 +8,7 @@ use super::Asked;
 use crate::metadata::{Metadata, Text};
 use crate::protocol::http1::{Outbox, canonical, is_token, put_decimal};
 use crate::protocol::mucp::envelope::Envelope;
-use crate::protocol::mucp::names::{ENDS_ASK, STREAM_ENDS, USER_AGENT};
+use crate::protocol::mucp::names::{STREAM_ENDS, USER_AGENT};
 
 /// Keys of metadata that are never sent as they are: the framing's, the call's own, and those that
 /// would make the peer take the call for something else.
@@ -49,6 +49,8 @@ pub(super) struct Outgoing<'a> {
     pub(super) request: Asked<'a>,
     pub(super) content_type: &'a str,
     pub(super) number: u64,
+    /// The value of `Micro-Stream`.
+    pub(super) stream: u64,
     pub(super) timeout: Option<Duration>,
     pub(super) asks_for_ends: bool,
 }
@@ -110,10 +112,10 @@ impl Outgoing<'_> {
         metadata.put_before("Micro-Service", out);
         put_clean(out, "Micro-Service", self.request.service);
         metadata.put_before("Micro-Stream", out);
-        put_number(out, "Micro-Stream", self.number);
+        put_number(out, "Micro-Stream", self.stream);
         if self.asks_for_ends {
             metadata.put_before(STREAM_ENDS, out);
-            put_field(out, STREAM_ENDS, ENDS_ASK);
+            put_number(out, STREAM_ENDS, self.stream);
         }
         if Envelope::of(self.content_type) == Envelope::Grpc {
             metadata.put_before("Te", out);

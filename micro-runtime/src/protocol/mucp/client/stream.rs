@@ -46,6 +46,7 @@ pub(super) async fn open(
         request,
         content_type: dialect.content_type,
         number,
+        stream: channel.environment.tasks.number(),
         timeout: request.options.stream_timeout,
         asks_for_ends: true,
     };

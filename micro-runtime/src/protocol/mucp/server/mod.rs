@@ -347,8 +347,9 @@ impl<'a> Conn<'a> {
         match head.filter(|inbound| inbound.admit(self.settings).is_ok()) {
             Some(inbound) => {
                 let error = Error::new(id::SERVER, words, i32::from(code));
+                let envelope = Envelope::of(inbound.body_type());
                 let echo = Echo::Of(&inbound);
-                reply::put_error(&mut answer, echo, Envelope::Bare, "", &error, true);
+                reply::put_error(&mut answer, echo, envelope, "", &error, true);
             }
             None => reply::put_plain(
                 &mut answer,
