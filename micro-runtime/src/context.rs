@@ -177,13 +177,18 @@ impl Context {
     /// The context with a deadline, if it is sooner than the one that is there.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Instant) -> Self {
+        self.limit(deadline);
+        self
+    }
+
+    /// Gives it a deadline, if it is sooner than the one that is there.
+    pub(crate) fn limit(&mut self, deadline: Instant) {
         if self.deadline().is_none_or(|known| deadline < known) {
             match Arc::get_mut(&mut self.call) {
                 Some(call) if self.changed.is_none() => call.deadline = Some(deadline),
                 _ => self.change().deadline = Some(deadline),
             }
         }
-        self
     }
 
     /// Sets the metadata that goes back with the reply, where the protocol carries any (mucp does not).
@@ -215,7 +220,8 @@ impl Context {
                 .is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Waits until the call is given up; never ends for a call that is answered in time.
+    /// Waits until the call is given up or its deadline passes; for a call that is answered, and has
+    /// no deadline, it never ends.
     ///
     /// A handler need not watch it: its future is dropped then. It is for work that the handler
     /// has spawned. Cancel safe.
@@ -240,9 +246,10 @@ impl Context {
     /// Marks the call as given up.
     pub(crate) fn cancel(&self) {
         self.call.cancelled.store(true, Ordering::Release);
-        if let Some(notify) = self.call.cancel.get() {
-            notify.notify_waiters();
-        }
+        // Made here too, where nobody waits yet: whoever comes second finds what the other has made,
+        // so that either the waiter sees the flag or this wakes it. A look without making it could
+        // pass by a waiter that passes by the flag.
+        self.call.cancel.get_or_init(Notify::new).notify_waiters();
     }
 
     /// Runs `future` with this context as the current one at each poll.

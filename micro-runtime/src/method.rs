@@ -125,6 +125,19 @@ pub enum MethodRef {
     Shared(Arc<Method>),
 }
 
+impl MethodRef {
+    /// The method as one of this kind.
+    pub(crate) fn of_kind(self, kind: Kind) -> Self {
+        if self.kind == kind {
+            return self;
+        }
+        Self::from(Method {
+            kind,
+            ..Method::clone(&self)
+        })
+    }
+}
+
 impl Deref for MethodRef {
     type Target = Method;
     fn deref(&self) -> &Method {
@@ -138,6 +151,13 @@ impl Deref for MethodRef {
 impl From<&'static Method> for MethodRef {
     fn from(method: &'static Method) -> Self {
         Self::Static(method)
+    }
+}
+
+impl From<&str> for MethodRef {
+    /// A method known only by its endpoint, `Say.Hello`; whoever calls it says its kind.
+    fn from(endpoint: &str) -> Self {
+        Method::dynamic(endpoint, Kind::Unary).into()
     }
 }
 

@@ -1,8 +1,8 @@
 //! Every spawn, the random source and wall time, owned in one place and handed in everywhere.
 //!
-//! A service's tasks end with it: dropping the last [`Tasks`] handle's owner, or
-//! [`abort_all`](Tasks::abort_all), stops what was spawned. With a seed, and on tokio's paused
-//! clock, what a service does can be replayed.
+//! A service's tasks end with it: [`abort_all`](Tasks::abort_all) stops what was spawned, which a
+//! handle that is only dropped does not. With a seed, and on tokio's paused clock, what a service
+//! does can be replayed.
 
 use std::fmt;
 use std::future::Future;
@@ -78,6 +78,9 @@ impl Tasks {
         #[expect(clippy::disallowed_methods, reason = "the one place that spawns")]
         let task = tokio::spawn(async move {
             let _running = running;
+            if *stop.borrow() {
+                return;
+            }
             tokio::select! {
                 biased;
                 () = future => {}
@@ -162,6 +165,19 @@ impl fmt::Debug for Tasks {
     }
 }
 
+/// The instant `limit` from now; for a limit that no clock can reach, one that never comes.
+pub(crate) fn after(limit: Duration) -> Instant {
+    later(Instant::now(), limit)
+}
+
+/// As [`after`], where it is known what time it is.
+pub(crate) fn later(now: Instant, limit: Duration) -> Instant {
+    now.checked_add(limit).unwrap_or(now + NEVER)
+}
+
+/// Thirty years: later instants are more than some clocks can hold.
+const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 /// Counts a task as long as it lives, however it ends.
 struct Running(Arc<Inner>);
 
@@ -192,6 +208,13 @@ mod tests {
         tasks.abort_all();
         tasks.idle().await;
         assert_eq!(tasks.running(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_limit_without_end_never_comes() {
+        let day = Duration::from_secs(24 * 60 * 60);
+        assert!(after(Duration::MAX) > Instant::now() + 365 * day);
+        assert!(after(day) <= Instant::now() + day);
     }
 
     #[tokio::test]

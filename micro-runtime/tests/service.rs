@@ -1,6 +1,10 @@
 //! A service's life and its options.
 #![allow(missing_docs)]
-#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test stops where something is wrong, and spawns what it likes"
+)]
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

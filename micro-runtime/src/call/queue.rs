@@ -19,8 +19,10 @@ struct State {
     capacity: usize,
     /// What the receiver finds after the last message.
     end: Option<StreamEnd>,
-    /// Nobody reads any more: the sender gets this.
+    /// The stream is over: the sender gets this.
     refused: Option<Error>,
+    /// Nobody reads any more: what is sent is dropped.
+    deaf: bool,
     receiver: Option<Waker>,
     sender: Option<Waker>,
 }
@@ -33,6 +35,7 @@ impl Queue {
             capacity,
             end: None,
             refused: None,
+            deaf: false,
             receiver: None,
             sender: None,
         })))
@@ -50,7 +53,7 @@ impl Queue {
                 "the stream has ended",
             )));
         }
-        if state.messages.len() < state.capacity {
+        if state.deaf || state.messages.len() < state.capacity {
             return Poll::Ready(Ok(()));
         }
         state.sender = Some(task.waker().clone());
@@ -63,6 +66,9 @@ impl Queue {
             let mut state = self.lock();
             if let Some(error) = &state.refused {
                 return Err(error.clone());
+            }
+            if state.deaf {
+                return Ok(());
             }
             if state.messages.len() >= state.capacity {
                 return Err(Error::internal(
@@ -118,14 +124,37 @@ impl Queue {
         wakers.into_iter().for_each(wake);
     }
 
-    /// Drops what is queued and refuses what comes, with `error`.
+    /// Drops what is queued and refuses what comes, with `error`, which a reader finds too.
     pub(crate) fn refuse(&self, error: Error) {
+        let (wakers, dropped) = {
+            let mut state = self.lock();
+            if state.end.is_none() {
+                state.end = Some(StreamEnd::Failed(error.clone()));
+            }
+            state.refused.get_or_insert(error);
+            (
+                [state.receiver.take(), state.sender.take()],
+                std::mem::take(&mut state.messages),
+            )
+        };
+        drop(dropped);
+        wakers.into_iter().for_each(wake);
+    }
+
+    /// Drops what is queued and what comes: its reader is gone, which holds up no sender.
+    pub(crate) fn deafen(&self) {
         let (waker, dropped) = {
             let mut state = self.lock();
-            state.refused.get_or_insert(error);
+            state.deaf = true;
             (state.sender.take(), std::mem::take(&mut state.messages))
         };
         drop(dropped);
+        wake(waker);
+    }
+
+    /// Wakes the reader, if one waits.
+    pub(crate) fn wake_reader(&self) {
+        let waker = self.lock().receiver.take();
         wake(waker);
     }
 

@@ -50,7 +50,8 @@ pub trait RawSend: Send + Sync {
 
 /// Gives messages of the peer.
 pub trait RawReceive: Send + Sync {
-    /// The next message; `None` when the peer has ended the stream well. Stays so.
+    /// The next message; `None` when the peer has ended the stream well, which stays so. Whoever got
+    /// the stream's error does not ask again.
     fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes>>>;
 
     /// What the peer sent at the end, once it has.
@@ -127,6 +128,8 @@ impl<M> fmt::Debug for Sender<M> {
 pub struct Receiver<M> {
     raw: Box<dyn RawReceive>,
     codec: Arc<dyn Codec>,
+    /// An error of the stream was given: nothing follows.
+    failed: bool,
     message: PhantomData<fn() -> M>,
 }
 
@@ -136,11 +139,12 @@ impl<M: Payload + Default> Receiver<M> {
         Self {
             raw,
             codec,
+            failed: false,
             message: PhantomData,
         }
     }
 
-    /// The next message; `None` when the peer has ended the stream well.
+    /// The next message; `None` when the peer has ended the stream well, and after its error.
     ///
     /// Cancel safe.
     ///
@@ -170,10 +174,13 @@ impl<M: Payload + Default> Receiver<M> {
     }
 
     fn poll_message(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<M>>> {
-        Poll::Ready(
-            ready!(self.raw.poll_next(task))
-                .map(|next| next.and_then(|body| codec::decode(&*self.codec, body))),
-        )
+        if self.failed {
+            return Poll::Ready(None);
+        }
+        let next = ready!(self.raw.poll_next(task));
+        // What does not decode is one message's fault, and the stream goes on.
+        self.failed = matches!(next, Some(Err(_)));
+        Poll::Ready(next.map(|next| next.and_then(|body| codec::decode(&*self.codec, body))))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
 use super::call_timeout;
@@ -15,7 +15,7 @@ use crate::error::{Attempt, Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry, Nodes, View};
 use crate::selector::{Strategy, select};
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, after, later};
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -31,12 +31,12 @@ pub(super) struct Attempts {
 impl Attempts {
     /// Sends `request` to a node of `view`, to others where the retry policy allows it, until the
     /// call's deadline.
-    pub(super) async fn run(&self, view: &View, mut request: Request) -> Result<Reply> {
+    pub(super) async fn run(&self, view: &View, request: &mut Request) -> Result<Reply> {
         let streams = request.method.kind.is_stream();
         let options = &request.options;
         let started = Instant::now();
         // The sooner of ours and the parent's. A stream's call timeout bounds its opening alone.
-        let own = started + self.settings.timeout(options);
+        let own = later(started, self.settings.timeout(options));
         let deadline = request
             .cx
             .deadline()
@@ -45,23 +45,36 @@ impl Attempts {
             return Err(Error::timeout(id::CLIENT, "context deadline exceeded").unprocessed());
         }
         if !streams {
-            request.cx = request.cx.with_deadline(deadline);
+            request.cx.limit(deadline);
         } else if let Some(timeout) = options.stream_timeout.or(self.settings.stream_timeout) {
-            request.cx = request.cx.with_deadline(started + timeout);
+            request.cx.limit(later(started, timeout));
         }
         let retries = request.options.retries.unwrap_or(self.settings.retries);
         let mut tried: Vec<Arc<NodeEntry>> = Vec::new();
         let mut history: Vec<Attempt> = Vec::new();
         let mut number = 0;
+        // Reading the clock costs more than much else here: it is read anew where time has passed.
+        let mut tried_at = started;
         loop {
-            let entry = self.choose(view, &request.options, &tried, deadline).await;
+            let options = &request.options;
+            let entry = match self.choose(view, options, &tried, tried_at) {
+                Ok(Some(entry)) => Ok(entry),
+                Ok(None) => {
+                    // Boxed, since few calls wait here and all would carry its room.
+                    let chosen = Box::pin(self.wait_and_choose(view, options, &tried, deadline));
+                    let chosen = chosen.await;
+                    tried_at = Instant::now();
+                    chosen
+                }
+                Err(error) => Err(error),
+            };
             let entry = entry.map_err(|error| error.with_attempts(history.clone()))?;
-            let tried_at = Instant::now();
-            let error = match self.once(&entry, &request, deadline).await {
+            let error = match self.once(&entry, request, tried_at, deadline).await {
                 Ok(reply) => {
-                    entry.restore(self.now());
+                    // That it has answered since the try began is all that is noted.
+                    entry.restore(self.directory.millis(tried_at));
                     return Ok(if streams {
-                        self.bound(reply, &request)
+                        self.bound(reply, request)
                     } else {
                         reply
                     });
@@ -69,7 +82,7 @@ impl Attempts {
                 Err(error) => error,
             };
             self.learn(&entry, &error);
-            if number >= retries || self.decide(&request, number, &error) == RetryDecision::Stop {
+            if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
                 return Err(if history.is_empty() {
                     error
                 } else {
@@ -86,29 +99,39 @@ impl Attempts {
             ));
             tried.push(entry);
             let pause = self.pause(&request.options, number);
-            if Instant::now() + pause >= deadline {
+            if after(pause) >= deadline {
                 return Err(call_timeout(Some(error)).with_attempts(history));
             }
             if !pause.is_zero() {
-                sleep_until(Instant::now() + pause).await;
+                Box::pin(sleep(pause)).await;
             }
+            tried_at = Instant::now();
         }
     }
 
     /// One try, no longer than the attempt's limit or what is left of the call.
-    async fn once(&self, entry: &NodeEntry, request: &Request, deadline: Instant) -> Result<Reply> {
+    async fn once(
+        &self,
+        entry: &NodeEntry,
+        request: &Request,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Reply> {
         let options = &request.options;
         let limit = options
             .attempt_timeout
             .unwrap_or(self.settings.attempt_timeout);
-        let until = deadline.min(Instant::now() + limit);
+        let until = deadline.min(later(now, limit));
         let limits = AttemptLimits {
             deadline: if request.method.kind.is_stream() {
                 request.cx.deadline()
             } else {
                 Some(until)
             },
-            dial_timeout: options.dial_timeout.unwrap_or(self.settings.dial_timeout),
+            dial_timeout: options
+                .dial_timeout
+                .unwrap_or(self.settings.dial_timeout)
+                .min(LONGEST_DIAL),
         };
         let channel = self.channels.to(entry)?;
         match timeout_at(until, channel.call(request, limits)).await {
@@ -125,31 +148,42 @@ impl Attempts {
         }
     }
 
-    /// The node for this try: of those given by hand, or of the snapshot.
-    async fn choose(
+    /// The node for this try: of those given by hand, or of the snapshot. `None` where the snapshot
+    /// has none: then [`wait_and_choose`](Attempts::wait_and_choose).
+    fn choose(
+        &self,
+        view: &View,
+        options: &CallOptions,
+        tried: &[Arc<NodeEntry>],
+        now: Instant,
+    ) -> Result<Option<Arc<NodeEntry>>> {
+        if !options.addresses.is_empty() {
+            let given = self.directory.addresses(&options.addresses);
+            return self.select(&given, options, tried, now).map(Some);
+        }
+        if !view.is_ready() {
+            return Ok(None);
+        }
+        Ok(self.select(&view.nodes(), options, tried, now).ok())
+    }
+
+    async fn wait_and_choose(
         &self,
         view: &View,
         options: &CallOptions,
         tried: &[Arc<NodeEntry>],
         deadline: Instant,
     ) -> Result<Arc<NodeEntry>> {
-        if !options.addresses.is_empty() {
-            return self.select(
-                &self.directory.addresses(&options.addresses),
-                options,
-                tried,
-            );
-        }
         if !view.is_ready() {
             view.ready(deadline).await?;
-        }
-        let chosen = self.select(&view.nodes(), options, tried);
-        if chosen.is_ok() {
-            return chosen;
+            let chosen = self.select(&view.nodes(), options, tried, Instant::now());
+            if chosen.is_ok() {
+                return chosen;
+            }
         }
         // Nothing known, or nothing fits: ask once before saying so.
         view.refresh(deadline).await?;
-        self.select(&view.nodes(), options, tried)
+        self.select(&view.nodes(), options, tried, Instant::now())
     }
 
     fn select(
@@ -157,8 +191,10 @@ impl Attempts {
         nodes: &Nodes,
         options: &CallOptions,
         tried: &[Arc<NodeEntry>],
+        now: Instant,
     ) -> Result<Arc<NodeEntry>> {
-        select(nodes, &options.select, &self.selector, tried, self.now())
+        let now = self.directory.millis(now);
+        select(nodes, &options.select, &self.selector, tried, now)
     }
 
     /// Tells the node's entry what a failure says about it.
@@ -221,6 +257,9 @@ impl Attempts {
         bounded(reply, idle, request.cx.deadline())
     }
 }
+
+/// A caller's "no limit" is one that protocols can reckon with.
+const LONGEST_DIAL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The first and the longest upper bound of a random pause.
 const JITTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

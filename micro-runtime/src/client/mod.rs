@@ -13,6 +13,7 @@ pub use call::{
     Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
 };
 pub use options::{CallDefaults, ClientOptions};
+pub(crate) use stream::bounded;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use crate::call::{BoxFuture, Frame, Invoke, Payload, Reply, Request};
 use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result, id};
 use crate::metadata::Text;
-use crate::method::{Kind, Method};
 use crate::registry::Directory;
 use crate::registry::View;
 use crate::wrapper::{Next, Wrapper};
@@ -125,27 +125,27 @@ impl Client {
         let name = name.into();
         let invoke: Arc<dyn Invoke> = match &self.0.attempts {
             Err(error) => Arc::new(Broken(error.clone())),
-            Ok(attempts) => Arc::new(ToService {
-                view: attempts
-                    .directory
-                    .view(attempts.proxy.as_deref().unwrap_or(&name)),
-                attempts: attempts.clone(),
-                wrappers: self.0.wrappers.clone().into(),
-            }),
+            Ok(attempts) => {
+                let (attempts, asked) = (attempts.clone(), attempts.proxy.as_deref());
+                let view = attempts.directory.view(asked.unwrap_or(&name));
+                Arc::new(ToService {
+                    innermost: Arc::new(Innermost(Arc::new(Way { attempts, view }))),
+                    wrappers: self.0.wrappers.clone().into(),
+                })
+            }
         };
         Target::with_defaults(name, invoke, self.0.defaults.clone())
     }
 
     /// A unary call without generated code: `endpoint` is `Say.Hello`, `message` any [`Payload`] or a
-    /// [`Frame`] that is encoded already. The reply is a [`Frame`].
+    /// [`Frame`] that is encoded already. The reply is a [`Frame`]. For streams see [`Target`].
     pub fn request<Q: Payload>(
         &self,
         service: impl Into<Text>,
         endpoint: &str,
         message: Q,
     ) -> Call<Unary<Q, Frame>> {
-        self.target(service)
-            .unary(Method::dynamic(endpoint, Kind::Unary), message)
+        self.target(service).unary(endpoint, message)
     }
 }
 
@@ -159,16 +159,14 @@ impl fmt::Debug for Client {
 
 /// The way to one service.
 struct ToService {
-    view: Arc<View>,
-    attempts: Arc<Attempts>,
+    innermost: Arc<Innermost>,
     wrappers: Arc<[Arc<dyn Wrapper>]>,
 }
 
 impl Invoke for ToService {
     fn invoke(&self, mut request: Request) -> BoxFuture<Result<Reply>> {
-        let (attempts, view) = (self.attempts.clone(), self.view.clone());
         if self.wrappers.is_empty() && request.options.wrappers.is_empty() {
-            return Box::pin(async move { attempts.run(&view, request).await });
+            return self.innermost.invoke(request);
         }
         let own = std::mem::take(&mut request.options.wrappers);
         let wrappers = if own.is_empty() {
@@ -176,7 +174,7 @@ impl Invoke for ToService {
         } else {
             self.wrappers.iter().cloned().chain(own).collect()
         };
-        Box::pin(Next::to_invoke(wrappers, Arc::new(Innermost { attempts, view })).run(request))
+        Box::pin(Next::to_invoke(wrappers, self.innermost.clone()).run(request))
     }
 }
 
@@ -191,15 +189,19 @@ impl Invoke for Broken {
 }
 
 /// The attempt loop behind the wrappers.
-struct Innermost {
+struct Innermost(Arc<Way>);
+
+/// The view of one service, and the tries of calls to it.
+struct Way {
     attempts: Arc<Attempts>,
     view: Arc<View>,
 }
 
 impl Invoke for Innermost {
-    fn invoke(&self, request: Request) -> BoxFuture<Result<Reply>> {
-        let (attempts, view) = (self.attempts.clone(), self.view.clone());
-        Box::pin(async move { attempts.run(&view, request).await })
+    fn invoke(&self, mut request: Request) -> BoxFuture<Result<Reply>> {
+        let way = self.0.clone();
+        // The request is lent, not given: it then has one place in this future and not three.
+        Box::pin(async move { way.attempts.run(&way.view, &mut request).await })
     }
 }
 

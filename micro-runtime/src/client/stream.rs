@@ -1,81 +1,121 @@
 //! Bounds on a stream's silence and life, the same over every protocol.
 
+use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, Sleep, sleep};
 
-use crate::call::{Body, RawReceive, RawStream, Reply};
+use crate::call::{Body, RawReceive, RawSend, RawStream, Reply};
+use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
+use crate::tasks::after;
 
 /// The stream in `reply`, ended with a 408 after `idle` without a message or at `deadline`.
-pub(super) fn bounded(
-    mut reply: Reply,
-    idle: Option<Duration>,
-    deadline: Option<Instant>,
-) -> Reply {
+pub(crate) fn bounded(reply: Reply, idle: Option<Duration>, deadline: Option<Instant>) -> Reply {
     if idle.is_none() && deadline.is_none() {
         return reply;
     }
+    // Of the stream's own: the silence that one half notices ends the other half by it.
+    within(reply, idle, Context::build(Metadata::new(), deadline, None))
+}
+
+/// The stream in `reply`, ended with a 408 when the call of `parent` is given up.
+pub(super) fn watched(reply: Reply, parent: Context) -> Reply {
+    within(reply, None, parent)
+}
+
+fn within(mut reply: Reply, idle: Option<Duration>, life: Context) -> Reply {
     reply.message = match reply.message {
-        Body::Stream(RawStream { send, receive }) => {
-            let until = first(idle, deadline).unwrap_or_else(Instant::now);
-            let receive = Bounded {
+        Body::Stream(RawStream { send, receive }) => Body::Stream(RawStream {
+            send: Box::new(BoundedSend {
+                inner: send,
+                life: Life::new(life.clone()),
+            }),
+            receive: Box::new(BoundedReceive {
                 inner: Some(receive),
-                idle,
-                deadline,
-                timer: Box::pin(sleep_until(until)),
-            };
-            Body::Stream(RawStream {
-                send,
-                receive: Box::new(receive),
-            })
-        }
+                idle: idle.map(|limit| (limit, Box::pin(sleep(limit)))),
+                life: Life::new(life),
+            }),
+        }),
         other => other,
     };
     reply
 }
 
-struct Bounded {
-    /// Dropped at the end of its time, which gives the stream up at the other end too.
+/// What bounds a stream, as one of its halves watches it.
+struct Life {
+    context: Context,
+    over: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
+}
+
+impl Life {
+    fn new(context: Context) -> Self {
+        let watched = context.clone();
+        Self {
+            context,
+            over: Box::pin(async move { watched.cancelled().await }),
+        }
+    }
+
+    /// Why the stream is over, if it is; otherwise `task` is woken when it is.
+    fn poll_over(&mut self, task: &mut Task<'_>) -> Poll<Error> {
+        if !self.context.is_cancelled() && self.over.as_mut().poll(task).is_pending() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.why())
+    }
+
+    fn why(&self) -> Error {
+        let passed = self
+            .context
+            .remaining()
+            .is_some_and(|remaining| remaining.is_zero());
+        let words = if passed {
+            "the stream's deadline has passed"
+        } else {
+            "the stream was given up, or the call that it belongs to"
+        };
+        Error::timeout(id::CLIENT, words)
+    }
+}
+
+struct BoundedReceive {
+    /// Dropped at the end of its time; with the other half that gives the stream up.
     inner: Option<Box<dyn RawReceive>>,
-    idle: Option<Duration>,
-    deadline: Option<Instant>,
-    timer: Pin<Box<Sleep>>,
+    idle: Option<(Duration, Pin<Box<Sleep>>)>,
+    life: Life,
 }
 
-fn first(idle: Option<Duration>, deadline: Option<Instant>) -> Option<Instant> {
-    let idle = idle.map(|idle| Instant::now() + idle);
-    [idle, deadline].into_iter().flatten().min()
-}
-
-impl RawReceive for Bounded {
-    fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+impl RawReceive for BoundedReceive {
+    fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
         let Some(inner) = &mut self.inner else {
             return Poll::Ready(None);
         };
-        if let Poll::Ready(next) = inner.poll_next(task) {
-            if let Some(until) = first(self.idle, self.deadline) {
-                self.timer.as_mut().reset(until);
+        // Looked at before the messages: a peer that sends on and on does not outlive it.
+        let error = if self.life.context.is_cancelled() {
+            self.life.why()
+        } else if let Poll::Ready(next) = inner.poll_next(task) {
+            if let Some((limit, timer)) = &mut self.idle {
+                timer.as_mut().reset(after(*limit));
             }
             return Poll::Ready(next);
-        }
-        if self.timer.as_mut().poll(task).is_pending() {
+        } else if let Poll::Ready(error) = self.life.poll_over(task) {
+            error
+        } else if let Some((limit, timer)) = &mut self.idle
+            && timer.as_mut().poll(task).is_ready()
+        {
+            let error = Error::timeout(id::CLIENT, format!("the stream was idle for {limit:?}"));
+            // The context is the stream's own where there is an idle timeout.
+            self.life.context.cancel();
+            error
+        } else {
             return Poll::Pending;
-        }
-        self.inner = None;
-        let passed = self
-            .deadline
-            .is_some_and(|deadline| deadline <= Instant::now());
-        let error = match self.idle {
-            Some(idle) if !passed => {
-                Error::timeout(id::CLIENT, format!("the stream was idle for {idle:?}"))
-            }
-            _ => Error::timeout(id::CLIENT, "the stream's deadline has passed"),
         };
+        self.inner = None;
         Poll::Ready(Some(Err(error)))
     }
 
@@ -84,5 +124,38 @@ impl RawReceive for Bounded {
             .as_ref()
             .map(|inner| inner.trailers())
             .unwrap_or_default()
+    }
+}
+
+/// Stays whole when the stream is over: a sending half that goes alone says that the input is
+/// complete.
+struct BoundedSend {
+    inner: Box<dyn RawSend>,
+    life: Life,
+}
+
+impl RawSend for BoundedSend {
+    fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
+        if self.life.context.is_cancelled() {
+            return Poll::Ready(Err(self.life.why()));
+        }
+        if let Poll::Ready(ready) = self.inner.poll_ready(task) {
+            return Poll::Ready(ready);
+        }
+        self.life.poll_over(task).map(Err)
+    }
+
+    fn send(&mut self, message: Bytes) -> Result<()> {
+        self.inner.send(message)
+    }
+
+    fn poll_finish(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
+        if self.life.context.is_cancelled() {
+            return Poll::Ready(Err(self.life.why()));
+        }
+        if let Poll::Ready(finished) = self.inner.poll_finish(task) {
+            return Poll::Ready(finished);
+        }
+        self.life.poll_over(task).map(Err)
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::table::{Key, Progress, Table, key};
 use super::{Event, RegisterOptions, Registry, Service, Watcher, not_found};
 use crate::error::Result;
+use crate::tasks::after;
 
 /// Knows the services of this process; for tests, and for programs that are one process.
 ///
@@ -81,7 +82,7 @@ impl Registry for Memory {
     }
 
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
-        let expiry = options.ttl.map(|ttl| Instant::now() + ttl);
+        let expiry = options.ttl.map(after);
         self.0.with(|state| {
             Arc::make_mut(&mut state.table).insert(service);
             for node in &service.nodes {

@@ -270,10 +270,15 @@ impl Route {
     /// 503 when the server runs as many calls as it may; 408 when the deadline has passed already.
     /// Both are [unprocessed](Error::is_unprocessed).
     pub fn start(&self, request: Request) -> Result<Serving> {
+        self.start_at(Instant::now(), request)
+    }
+
+    /// As [`start`](Route::start), for a protocol that knows the time: reading the clock is not cheap.
+    pub(crate) fn start_at(&self, now: Instant, request: Request) -> Result<Serving> {
         if request
             .cx
             .deadline()
-            .is_some_and(|deadline| deadline <= Instant::now())
+            .is_some_and(|deadline| deadline <= now)
         {
             return Err(deadline_passed().unprocessed());
         }
@@ -292,11 +297,14 @@ impl Route {
             service, wrappers, ..
         } = &*self.mounted;
         let index = self.method.index;
-        let handler = if wrappers.is_empty() {
-            service.call(index, request)
+        let counters = self.counters.clone();
+        if wrappers.is_empty() {
+            Ok(Serving::start(cx, counters, || {
+                service.call(index, request)
+            }))
         } else {
-            Box::pin(Next::to_dispatch(wrappers.clone(), service.clone(), index).run(request))
-        };
-        Ok(Serving::new(handler, cx, self.counters.clone()))
+            let next = Next::to_dispatch(wrappers.clone(), service.clone(), index);
+            Ok(Serving::start(cx, counters, || Box::pin(next.run(request))))
+        }
     }
 }

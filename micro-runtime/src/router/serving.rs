@@ -25,11 +25,16 @@ pub struct Serving {
 }
 
 impl Serving {
-    pub(super) fn new(
-        handler: BoxFuture<Result<Reply>>,
+    /// Takes over a call that is counted already; a panic of `begin` is the handler's.
+    pub(super) fn start(
         cx: Context,
         counters: Arc<CallCounters>,
+        begin: impl FnOnce() -> BoxFuture<Result<Reply>>,
     ) -> Self {
+        let handler = catch_unwind(AssertUnwindSafe(begin)).unwrap_or_else(|panic| {
+            let error = panicked(&*panic);
+            Box::pin(async move { Err(error) })
+        });
         Self {
             handler,
             cx,

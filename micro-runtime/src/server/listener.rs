@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
 use crate::error::{Error, Result, id};
 use crate::protocol::{Protocol, Recognised};
 use crate::router::Core;
+use crate::tasks::after;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{Acceptor, ServerTls};
 use crate::transport::{Connection, Listener, Rewind};
@@ -21,6 +22,10 @@ use crate::transport::{Connection, Listener, Rewind};
 const SNIFFED: usize = 16 * 1024;
 /// How long accepting waits after it has failed: for file descriptors, as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a new connection that has said nothing may still say something once the server stops.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+/// How long a stop waits for tasks that it has aborted; one that blocks its thread never ends.
+const ABORT_WAIT: Duration = Duration::from_secs(1);
 
 /// Serves a [`Core`] on listeners.
 pub struct Server {
@@ -94,7 +99,7 @@ impl Server {
                     Err(error) => {
                         // Out of file descriptors, as a rule: those that are open must end first.
                         warn!(%error, "a connection could not be accepted");
-                        sleep_until(Instant::now() + ACCEPT_PAUSE).await;
+                        sleep(ACCEPT_PAUSE).await;
                     }
                 }
             }
@@ -113,7 +118,7 @@ impl Server {
     /// Gives how many calls had to be stopped.
     pub async fn stop(&self, limit: Duration) -> usize {
         self.core.start_drain();
-        let deadline = Instant::now() + limit;
+        let deadline = after(limit);
         let drained = timeout_at(deadline, self.core.tasks().idle()).await;
         let left = self.core.running();
         if drained.is_err() {
@@ -122,8 +127,18 @@ impl Server {
                 "the drain limit has passed, stopping what runs"
             );
         }
-        self.core.tasks().abort_all();
+        self.abort();
+        // What they held is let go before the stop is done.
+        if timeout(ABORT_WAIT, self.core.tasks().idle()).await.is_err() {
+            warn!("a handler blocks its thread, the stop goes on without it");
+        }
         left
+    }
+
+    /// Stops at once all that runs.
+    pub(crate) fn abort(&self) {
+        self.core.start_drain();
+        self.core.tasks().abort_all();
     }
 
     fn handling(&self) -> Handling {
@@ -168,8 +183,15 @@ impl Handling {
         Some(async move {
             let _open = open;
             let peer = connection.peer.clone();
-            let deadline = Instant::now() + this.core.limits().first_request;
-            match timeout_at(deadline, this.opening(connection)).await {
+            let mut draining = this.core.draining();
+            let deadline = after(this.core.limits().first_request);
+            let opened = tokio::select! {
+                biased;
+                opened = timeout_at(deadline, this.opening(connection)) => opened,
+                // It has not asked for anything; what is on its way already may come.
+                () = async { draining.begun().await; sleep(LAST_WORDS).await } => return,
+            };
+            match opened {
                 Ok(Ok(Some((protocol, connection)))) => {
                     protocol.serve(connection, this.core.clone()).await
                 }

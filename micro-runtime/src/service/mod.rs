@@ -252,12 +252,6 @@ impl Service {
         self
     }
 
-    /// One more wrapper around subscribers, inside those given before.
-    pub fn wrap_subscriber(mut self, wrapper: impl Wrapper) -> Self {
-        self.options.subscriber_wrappers.push(Arc::new(wrapper));
-        self
-    }
-
     /// Passes this metadata key on to a handler's own calls though it would not by itself:
     /// `Authorization`, `Cookie`.
     pub fn forward(mut self, key: impl Into<String>) -> Self {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use super::apply::default_registry;
@@ -36,13 +37,15 @@ impl Service {
     /// What made the start or a hook fail.
     pub async fn run(self) -> Result<()> {
         let mut signals = super::signals::Signals::new()?;
-        let running = tokio::select! {
+        let mut running = tokio::select! {
             biased;
-            running = self.start() => running?,
+            opened = self.open() => opened?,
             () = signals.next() => return Ok(()),
         };
-        running.announce();
-        signals.next().await;
+        if running.publish_unless(signals.next()).await? {
+            running.announce();
+            signals.next().await;
+        }
         info!("stopping");
         tokio::select! {
             biased;
@@ -51,13 +54,20 @@ impl Service {
         }
     }
 
-    /// Starts, serves until `stop` is done, and stops.
+    /// Starts, serves until `stop` is done, and stops. A start that is still under way then is undone.
     ///
     /// # Errors
     /// What made the start or a hook fail.
     pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
-        let running = self.start().await?;
-        stop.await;
+        let mut stop = pin!(stop);
+        let mut running = tokio::select! {
+            biased;
+            opened = self.open() => opened?,
+            () = &mut stop => return Ok(()),
+        };
+        if running.publish_unless(&mut stop).await? {
+            stop.await;
+        }
         running.stop().await
     }
 
@@ -65,8 +75,15 @@ impl Service {
     ///
     /// # Errors
     /// Where a hook fails, the address is taken, two services share a name, TLS is not usable, or
-    /// the registry refuses.
-    pub async fn start(mut self) -> Result<Running> {
+    /// the registry refuses. Nothing is left of a start that fails.
+    pub async fn start(self) -> Result<Running> {
+        let mut running = self.open().await?;
+        running.publish_unless(std::future::pending()).await?;
+        Ok(running)
+    }
+
+    /// The first half of a start: nobody is told of the service yet.
+    async fn open(mut self) -> Result<Running> {
         if cfg!(panic = "abort") {
             return Err(Error::internal(
                 ID,
@@ -101,7 +118,7 @@ impl Service {
         let entry = self.entry(&options, &server, &address, &*registry);
         let hooks = self.hooks;
         let heartbeat = options.tasks.group();
-        let mut running = Running {
+        Ok(Running {
             server,
             address,
             entry,
@@ -110,18 +127,7 @@ impl Service {
             hooks,
             options,
             heartbeat,
-        };
-        if let Err(error) = running.register().await {
-            running.server.stop(Duration::ZERO).await;
-            return Err(error);
-        }
-        running.beat();
-        if let Err(error) = running.hooks.run(Moment::AfterStart).await {
-            // The hook's failure is what went wrong; a stop that fails too is logged there.
-            let _ = running.stop().await;
-            return Err(error);
-        }
-        Ok(running)
+        })
     }
 
     fn server(&self, options: &Options) -> Result<Server> {
@@ -231,7 +237,10 @@ fn reachable(address: &str) -> String {
     }
 }
 
-/// A service that serves.
+/// A service that serves, until it is [stopped](Running::stop).
+///
+/// Dropped, it stops at once: calls are cut off, hooks do not run, and its registration ends with
+/// its TTL.
 #[derive(Debug)]
 pub struct Running {
     server: Server,
@@ -270,14 +279,20 @@ impl Running {
     /// # Errors
     /// The first failure of a stop hook, or of deregistration. The service is stopped all the same.
     pub async fn stop(mut self) -> Result<()> {
+        self.end().await
+    }
+
+    async fn end(&mut self) -> Result<()> {
         let mut first = self.hooks.run_all(Moment::BeforeStop).await;
         self.heartbeat.abort_all();
+        // A renewal that overtook the deregistration would undo it.
+        let _ = timeout(REGISTRY_TIMEOUT, self.heartbeat.idle()).await;
         if let Err(error) = bounded(self.registry.deregister(&self.entry)).await {
             warn!(%error, "the service could not be deregistered, its registration ends with its TTL");
             first = first.and(Err(error));
         }
         // Callers still have the node in their snapshots.
-        sleep_until(Instant::now() + self.options.linger).await;
+        sleep(self.options.linger).await;
         let left = self.server.stop(self.options.drain).await;
         if left > 0 {
             warn!(
@@ -286,6 +301,35 @@ impl Running {
             );
         }
         first.and(self.hooks.run_all(Moment::AfterStop).await)
+    }
+
+    /// The second half of a start: registers, keeps it so and runs the hooks, unless `stop` is done
+    /// before. Says whether it did; where it fails, nothing is left.
+    async fn publish_unless(&mut self, stop: impl Future<Output = ()>) -> Result<bool> {
+        let mut stop = pin!(stop);
+        let registered = tokio::select! {
+            biased;
+            registered = self.register() => registered,
+            () = &mut stop => return Ok(false),
+        };
+        if let Err(error) = registered {
+            // What was not answered may have been done.
+            let _ = bounded(self.registry.deregister(&self.entry)).await;
+            self.server.stop(Duration::ZERO).await;
+            return Err(error);
+        }
+        self.beat();
+        let hooked = tokio::select! {
+            biased;
+            hooked = self.hooks.run(Moment::AfterStart) => hooked,
+            () = stop => return Ok(false),
+        };
+        if let Err(error) = hooked {
+            // The hook's failure is what went wrong; a stop that fails too is logged there.
+            let _ = self.end().await;
+            return Err(error);
+        }
+        Ok(true)
     }
 
     /// Registers, trying a few times as Go Micro does.
@@ -299,7 +343,7 @@ impl Running {
                 Err(error) => warn!(%error, "registering failed, trying again"),
             }
             tried += 1;
-            sleep_until(Instant::now() + Duration::from_millis(100) * tried).await;
+            sleep(Duration::from_millis(100) * tried).await;
         }
     }
 
@@ -315,12 +359,16 @@ impl Running {
             self.options.register_ttl,
         );
         self.heartbeat.spawn(async move {
+            let mut pause = interval;
             loop {
-                sleep_until(Instant::now() + interval).await;
+                sleep(pause).await;
+                pause = interval;
                 if let Err(error) =
                     bounded(registry.register(&entry, RegisterOptions::with_ttl(ttl))).await
                 {
                     warn!(%error, "the registration could not be renewed");
+                    // The TTL is as a rule two intervals: a whole one more would be too late.
+                    pause = interval / 4;
                 }
             }
         });
@@ -352,6 +400,13 @@ impl Running {
     #[cfg(not(feature = "tls"))]
     fn has_tls(&self) -> bool {
         false
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.heartbeat.abort_all();
+        self.server.abort();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -89,12 +89,17 @@ impl Transport for Memory {
         }
         let (accept, accepted) = mpsc::channel(BACKLOG);
         listeners.insert(address.clone(), accept);
-        Ok(Box::new(MemoryListener { address, accepted }))
+        Ok(Box::new(MemoryListener {
+            network: Arc::downgrade(&self.0),
+            address,
+            accepted,
+        }))
     }
 }
 
 #[derive(Debug)]
 struct MemoryListener {
+    network: Weak<Network>,
     address: String,
     accepted: mpsc::Receiver<Connection>,
 }
@@ -111,5 +116,41 @@ impl Listener for MemoryListener {
             // The network itself is gone, and with it everyone who could dial.
             None => std::future::pending().await,
         }
+    }
+}
+
+impl Drop for MemoryListener {
+    fn drop(&mut self) {
+        self.accepted.close();
+        let Some(network) = self.network.upgrade() else {
+            return;
+        };
+        let mut listeners = network
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // Another one may have taken the address since.
+        if listeners
+            .get(&self.address)
+            .is_some_and(|listener| listener.is_closed())
+        {
+            listeners.remove(&self.address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_is_free_again_when_its_listener_is_gone() {
+        let network = Memory::new();
+        let listener = network.listen("a").await.unwrap();
+        assert!(network.listen("a").await.is_err());
+        drop(listener);
+        assert!(network.dial("a").await.is_err_and(|e| e.is_unprocessed()));
+        assert!(network.0.listeners.lock().unwrap().is_empty());
+        network.listen("a").await.unwrap();
     }
 }

@@ -13,20 +13,53 @@ pub use memory::Memory;
 pub use rewind::Rewind;
 pub use tcp::Tcp;
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
 use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
 use crate::error::Result;
 use crate::metadata::Text;
 
 /// Both directions of a byte stream.
-pub trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static {}
+pub trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static {
+    /// The two directions, for two tasks.
+    ///
+    /// Those of TCP share nothing; those of other streams share a lock while bytes are moved.
+    fn split(self: Box<Self>) -> (ReadSide, WriteSide);
+}
 
-impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static> Io for T {}
+/// The direction of a byte stream that is read.
+pub type ReadSide = Box<dyn AsyncRead + Send + Sync + Unpin>;
+
+/// The direction of a byte stream that is written.
+pub type WriteSide = Box<dyn AsyncWrite + Send + Sync + Unpin>;
+
+impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static> Io for T {
+    fn split(self: Box<Self>) -> (ReadSide, WriteSide) {
+        // A trait method that each stream would have to give is the other way; no stream of a user's
+        // own has anything to say here, so the two that do are found by their type.
+        let own: Box<dyn Any> = self;
+        let own = match own.downcast::<TcpStream>() {
+            Ok(socket) => {
+                let (read, write) = socket.into_split();
+                return (Box::new(read), Box::new(write));
+            }
+            Err(own) => own,
+        };
+        let own = match own.downcast::<Rewind<Box<dyn Io>>>() {
+            Ok(rewind) => return rewind.into_halves(),
+            Err(own) => own,
+        };
+        let own = own.downcast::<T>().expect("it is what it was before");
+        let (read, write) = tokio::io::split(*own);
+        (Box::new(read), Box::new(write))
+    }
+}
 
 /// A connection before any protocol is spoken on it.
 pub struct Connection {
@@ -93,7 +126,7 @@ pub trait Listener: fmt::Debug + Send + Sync {
     /// Waits for the next connection. Cancel safe.
     ///
     /// # Errors
-    /// When this one connection failed; the listener goes on.
+    /// When no connection can be accepted just now; the listener goes on.
     async fn accept(&mut self) -> Result<Connection>;
 }
 

@@ -7,6 +7,8 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::{Io, ReadSide, WriteSide};
+
 /// Gives `head` again before what follows it.
 #[derive(Debug)]
 pub struct Rewind<T> {
@@ -18,6 +20,17 @@ impl<T> Rewind<T> {
     /// A stream that reads `head` first.
     pub fn new(head: Bytes, io: T) -> Self {
         Self { head, io }
+    }
+}
+
+impl Rewind<Box<dyn Io>> {
+    /// The two directions; what was read already is in front of the first.
+    pub(super) fn into_halves(self) -> (ReadSide, WriteSide) {
+        let (read, write) = self.io.split();
+        if self.head.is_empty() {
+            return (read, write);
+        }
+        (Box::new(Rewind::new(self.head, read)), write)
     }
 }
 

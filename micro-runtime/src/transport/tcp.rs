@@ -1,5 +1,7 @@
 //! TCP, and with it name resolution.
 
+use std::io::ErrorKind;
+
 use async_trait::async_trait;
 
 use super::{Connection, Listener, Transport};
@@ -60,6 +62,13 @@ impl Transport for Tcp {
     }
 }
 
+fn is_the_peers(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::Interrupted
+    )
+}
+
 #[derive(Debug)]
 struct TcpListener {
     listener: tokio::net::TcpListener,
@@ -73,9 +82,17 @@ impl Listener for TcpListener {
     }
 
     async fn accept(&mut self) -> Result<Connection> {
-        let (socket, peer) = self.listener.accept().await?;
-        socket.set_nodelay(true)?;
-        let local = socket.local_addr()?.to_string();
-        Ok(Connection::new(socket, peer.to_string(), local))
+        loop {
+            let (socket, peer) = match self.listener.accept().await {
+                Ok(accepted) => accepted,
+                // The peer was gone before it was accepted: that holds up nobody else.
+                Err(error) if is_the_peers(error.kind()) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let (Ok(()), Ok(local)) = (socket.set_nodelay(true), socket.local_addr()) else {
+                continue;
+            };
+            return Ok(Connection::new(socket, peer.to_string(), local.to_string()));
+        }
     }
 }

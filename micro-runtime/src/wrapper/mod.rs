@@ -1,4 +1,10 @@
-//! Wrappers: code around calls, the same on clients, servers and subscribers.
+//! Wrappers: code around calls, the same on clients and servers.
+//!
+//! [`Service::wrap_call`](crate::Service::wrap_call) puts one around every call that a service makes,
+//! [`Service::wrap_handler`](crate::Service::wrap_handler) around every call that it serves, and
+//! [`Call::wrap`](crate::client::Call::wrap) around one call. The first is the outermost. On a client a
+//! wrapper stands around the whole call with all its tries and ends with the reply, or when the
+//! stream is open; on a server it ends with the handler, also for streams.
 //!
 //! ```
 //! use micro_runtime::{Reply, Request, Result, wrapper::{self, Next}};

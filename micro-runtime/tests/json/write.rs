@@ -1,12 +1,15 @@
 //! What each dialect writes.
 
 use micro_runtime::codec::Payload;
-use prost_types::{Any, Duration, FieldMask, ListValue, Struct, Timestamp, Value, value};
+use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_types::{
+    Any, Duration, FieldMask, FileDescriptorSet, ListValue, Struct, Timestamp, Value, value,
+};
 
 use super::generated::forms::{Alias, Odd, odd};
 use super::generated::forms2::{Colour, Old, old};
-use super::generated::kitchen::{Dish, dish};
-use super::support::{CANONICAL, GO, ORIGINAL, read, refusal, types, written};
+use super::generated::kitchen::{self, Dish, dish};
+use super::support::{CANONICAL, GO, ORIGINAL, other, read, refusal, same, types, write, written};
 
 #[test]
 fn each_dialect_writes_its_own() {
@@ -347,4 +350,20 @@ fn a_struct_that_json_cannot_say_is_refused() {
         written(&object),
         ["error: google.protobuf.Value.number_value: invalid NaN value"; 3]
     );
+}
+
+#[test]
+fn descriptors_are_messages_too() {
+    let set: FileDescriptorSet = prost::Message::decode(kitchen::FILE_DESCRIPTOR_SET).unwrap();
+    let name = "google.protobuf.FileDescriptorSet";
+    let descriptor = DescriptorPool::global().get_message_by_name(name).unwrap();
+    let bytes = prost::Message::encode_to_vec(&set);
+    let theirs = other(&DynamicMessage::decode(descriptor, &*bytes).unwrap(), true).unwrap();
+    let ours = write(&CANONICAL, &set).unwrap();
+    assert!(same(&ours, &theirs));
+    assert_eq!(
+        read::<FileDescriptorSet>(&GO, &write(&GO, &set).unwrap()).unwrap(),
+        set
+    );
+    assert_eq!(read::<FileDescriptorSet>(&CANONICAL, &theirs).unwrap(), set);
 }

@@ -99,17 +99,26 @@ fn hello() -> HelloRequest {
     HelloRequest::default()
 }
 
-/// A server that reads one request and says `reply`, then closes.
+/// A server that reads one request of each connection and says `reply`, then closes.
 async fn says(reply: impl Into<Vec<u8>>) -> (GreeterClient, Counting) {
+    scripted(reply, false).await
+}
+
+/// As [`says`]; it `keeps` its connections open if asked.
+async fn scripted(reply: impl Into<Vec<u8>>, keeps: bool) -> (GreeterClient, Counting) {
     let (counting, reply) = (Counting::default(), reply.into());
     let mut listener = counting.listen("node").await.unwrap();
     let environment = environment(Arc::new(counting.clone()));
     let greeter = client(&Mucp::default(), "node", environment.clone(), false);
     environment.tasks.spawn(async move {
+        let mut kept = Vec::new();
         while let Ok(mut connection) = listener.accept().await {
             let mut read = Vec::new();
             while cut(&read).is_none() && connection.io.read_buf(&mut read).await.unwrap() > 0 {}
             let _ = connection.io.write_all(&reply).await;
+            if keeps {
+                kept.push(connection);
+            }
         }
     });
     (greeter, counting)
@@ -188,6 +197,35 @@ async fn a_connection_that_the_server_has_closed_is_not_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_on_which_something_came_unasked_is_not_used() {
+    let counting = Counting::default();
+    let mut listener = counting.listen("node").await.unwrap();
+    let environment = environment(Arc::new(counting.clone()));
+    let greeter = client(&Mucp::default(), "node", environment.clone(), false);
+    environment.tasks.spawn(async move {
+        let mut kept = Vec::new();
+        loop {
+            let mut connection = listener.accept().await.unwrap();
+            let mut read = Vec::new();
+            while cut(&read).is_none() {
+                connection.io.read_buf(&mut read).await.unwrap();
+            }
+            let empty = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            connection.io.write_all(empty).await.unwrap();
+            // A late reply to nobody.
+            tokio::time::sleep(SECOND).await;
+            connection.io.write_all(empty).await.unwrap();
+            kept.push(connection);
+        }
+    });
+    for dialled in 1..=2 {
+        greeter.hello(hello()).await.unwrap();
+        tokio::time::sleep(2 * SECOND).await;
+        assert_eq!(counting.dialled(), dialled);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_call_that_is_dropped_takes_its_connection_along() {
     let (server, counting) = counted().await;
     let greeter = server.client();
@@ -214,7 +252,7 @@ async fn a_connection_that_either_side_closes_is_not_kept() {
         unasked,
         "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     ] {
-        let (greeter, counting) = says(reply).await;
+        let (greeter, counting) = scripted(reply, true).await;
         for dialled in 1..=2 {
             greeter.hello(hello()).await.unwrap();
             assert_eq!(counting.dialled(), dialled, "{reply:?}");

@@ -4,9 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use micro_runtime::tasks::Tasks;
 use micro_runtime::{Context, Error, Receiver, Result, Sender};
 
 use crate::generated::greeter::*;
+
+/// A number that makes `Sum` wait a second before it answers.
+pub const PAUSE: i64 = 100;
+/// A number that makes `Sum` go on in another task.
+pub const ELSEWHERE: i64 = 101;
 
 /// A greeter that counts the handlers that run and those that were dropped before their end.
 #[derive(Clone, Debug, Default)]
@@ -118,6 +124,25 @@ impl Greeter for Peer {
                 return Err(Error::conflict("greeter.sum", "stream failed"));
             }
             total += next.n;
+            if next.n == PAUSE {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            if next.n == ELSEWHERE {
+                // Both halves work in a task of their own from here on.
+                let (done, ended) = tokio::sync::oneshot::channel();
+                Tasks::new().spawn(async move {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    let mut sent = out.send(SumResponse { total }).await;
+                    while let (Ok(()), Ok(Some(next))) = (&sent, input.message().await) {
+                        total += next.n;
+                        sent = out.send(SumResponse { total }).await;
+                    }
+                    let _ = done.send(sent);
+                });
+                let ended = ended.await;
+                watch.done();
+                return ended.unwrap_or(Ok(()));
+            }
             out.send(SumResponse { total }).await?;
         }
         watch.done();

@@ -60,6 +60,62 @@ async fn requests_that_come_together_are_answered_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reading_stops_where_enough_requests_wait() {
+    let server = serve().await;
+    for body in [2, 20_000] {
+        let mut raw = server.dial().await;
+        let one = post("Greeter.Sleep", "", &vec![0; body]);
+        raw.send(sleep(10_000, "")).await;
+        let mut sent = 0;
+        let flood = async {
+            loop {
+                raw.0.io.write_all(&one).await.unwrap();
+                sent += one.len();
+            }
+        };
+        assert!(tokio::time::timeout(SECOND, flood).await.is_err());
+        // 64 requests or a mebibyte, a buffer and the pipe.
+        let most = if body == 2 { 200_000 } else { 1_300_000 };
+        assert!(sent < most, "{sent}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reading_stops_where_replies_are_not_read() {
+    let server = serve().await;
+    let mut raw = server.dial().await;
+    let one = post("Greeter.Hello", "", b"");
+    let mut sent = 0;
+    let flood = async {
+        loop {
+            raw.0.io.write_all(&one).await.unwrap();
+            sent += one.len();
+        }
+    };
+    assert!(tokio::time::timeout(SECOND, flood).await.is_err());
+    assert!(sent < 500_000, "{sent}");
+    let (read, _) = raw.read_for(SECOND).await;
+    assert_eq!(cut_all(&read).len(), sent / one.len());
+}
+
+#[tokio::test]
+async fn a_refusal_is_heard_though_more_was_sent() {
+    let mut setup = limits(|limits| limits.message = 1000);
+    setup.transport = std::sync::Arc::new(micro_runtime::transport::Tcp);
+    let server = setup.serve().await;
+    let mut raw = server.dial().await;
+    // More than the sockets hold: closing at once would break the write off.
+    raw.send(post("Greeter.Hello", "", &vec![0; 20_000_000]))
+        .await;
+    let mut read = Vec::new();
+    while find(&read, b"\r\n\r\n").is_none() {
+        let n = tokio::io::AsyncReadExt::read_buf(&mut raw.0.io, &mut read).await;
+        assert!(n.unwrap() > 0);
+    }
+    assert_eq!(errors(&read), [413]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_caller_that_goes_has_its_handler_dropped() {
     let server = serve().await;
     let mut raw = server.dial().await;

@@ -7,6 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 use crate::capture::cut_all;
+use crate::greeter::{ELSEWHERE, PAUSE};
 use crate::harness::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -57,6 +58,26 @@ async fn streams_of_one_connection_reach_their_own_handlers() {
     assert_eq!(of("a"), [vec![8, 1], vec![8, 3], vec![]]);
     assert_eq!(of("b"), [vec![8, 10], vec![]]);
     assert_eq!(of("c"), [b"\n\x06Hello ".to_vec()]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_may_wait_and_may_work_in_another_task() {
+    let server = serve().await;
+    for number in [PAUSE, ELSEWHERE] {
+        let number = u8::try_from(number).unwrap();
+        let mut raw = server.dial().await;
+        let start = Instant::now();
+        raw.send([sum("1", b""), sum("1", &[8, number])].concat())
+            .await;
+        assert_eq!(raw.response().await.1, [8, number]);
+        assert_eq!(start.elapsed(), SECOND);
+        raw.send(sum("1", &[8, 1])).await;
+        assert_eq!(raw.response().await.1, [8, number + 1]);
+        raw.send(end("Greeter.Sum", "1")).await;
+        let (head, _) = raw.response().await;
+        assert_eq!(field(&head, "Micro-Error"), Some("EOS"));
+    }
+    assert_eq!(server.peer.dropped(), 0);
 }
 
 #[tokio::test(start_paused = true)]

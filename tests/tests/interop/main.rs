@@ -128,15 +128,29 @@ fn go_micro_and_this_project_call_each_other_in_every_content_type() {
         rows.extend(report.rows);
         failures.extend(report.failures);
     }
-    let table = format!("{}\n{}", table::markdown(&rows), kitchen::notes());
-    println!("{table}");
-    table::write(&table).expect("target is ours to write");
+    let whole = format!("{}\n{}", table::markdown(&rows), kitchen::notes());
+    let short = table::markdown(&table::summary(&rows));
+    println!("{whole}");
+    let tables = [
+        ("docs/INTEROP.md", "interop-table.md", whole),
+        ("README.md", "interop-summary.md", short),
+    ];
+    for (_, name, made) in &tables {
+        table::write(name, made).expect("target is ours to write");
+    }
     assert!(
         failures.is_empty(),
         "{} failures:\n\n{}",
         failures.len(),
         failures.join("\n\n")
     );
-    let readme = std::fs::read_to_string(workspace().join("README.md")).expect("there is a README");
-    table::check(&readme, &table).expect("the README shows what was just seen");
+    for (page, name, made) in tables {
+        let file = workspace().join(page);
+        let mut text = std::fs::read_to_string(&file).expect("the page is there");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            text = table::put(&text, &made);
+            std::fs::write(&file, &text).expect("the page is ours to write");
+        }
+        table::check(&text, &made, name).expect("the page shows what was just seen");
+    }
 }

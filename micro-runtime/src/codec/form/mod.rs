@@ -5,6 +5,7 @@
 //! field says the rest. Nothing here knows of JSON: a codec for any other self-describing format
 //! walks the same form.
 
+mod descriptors;
 mod shape;
 mod values;
 mod well_known;

@@ -321,7 +321,6 @@ impl Items {
     pub(super) fn next(&mut self, json: &mut Lexer<'_>) -> Result<bool> {
         match json.byte()? {
             b']' => {
-                // After a comma there must be an item, which the caller finds to be none.
                 json.close();
                 Ok(false)
             }

@@ -56,8 +56,9 @@ impl Types {
     /// An empty message of the type that `url` ends in.
     pub(super) fn make(&self, url: &str) -> Option<Box<dyn Payload>> {
         let (_, name) = url.rsplit_once('/')?;
-        if let Some(well_known) = name.strip_prefix("google.protobuf.") {
-            return make_well_known(well_known);
+        let well_known = name.strip_prefix("google.protobuf.");
+        if let Some(message) = well_known.and_then(make_well_known) {
+            return Some(message);
         }
         let known = self.0.as_ref()?.iter().find(|known| known.name == name)?;
         Some((known.make)())

@@ -1,6 +1,6 @@
 //! What payloads are made of: numbers in little endian, texts after their length, metadata blocks.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use super::fault::Fault;
 use super::wire::{Frame, Head, Hello, Kind, PAIR, VERSION};
@@ -103,11 +103,9 @@ impl Fields {
 
     /// What is left: the message.
     pub(super) fn rest(self) -> Bytes {
-        let Self { payload, at, .. } = self;
-        match at {
-            0 => payload,
-            at => payload.slice(at..),
-        }
+        let mut payload = self.payload;
+        payload.advance(self.at);
+        payload
     }
 
     /// Says that nothing may be left.

@@ -3,13 +3,13 @@
 use std::io;
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, ReadHalf};
+use tokio::io::AsyncReadExt;
 
 use super::fault::Fault;
 use super::fields::read_hello;
 use super::wire::{Frame, HEAD, Head, Hello, Kind, MAGIC};
 use crate::error::{Error, id};
-use crate::transport::Io;
+use crate::transport::ReadSide;
 
 /// How much a buffer grows by, and how little room is left before it does.
 const BLOCK: usize = 64 * 1024;
@@ -19,7 +19,7 @@ const EAGER: usize = 2 * BLOCK;
 
 /// Reads frames from a connection.
 pub(super) struct Inbox {
-    io: ReadHalf<Box<dyn Io>>,
+    io: ReadSide,
     buffer: BytesMut,
     /// What this side takes.
     limits: Hello,
@@ -58,7 +58,7 @@ impl From<Broken> for Error {
 }
 
 impl Inbox {
-    pub(super) fn new(io: ReadHalf<Box<dyn Io>>, limits: Hello) -> Self {
+    pub(super) fn new(io: ReadSide, limits: Hello) -> Self {
         Self {
             io,
             buffer: BytesMut::new(),

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::WriteHalf;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::timeout;
@@ -19,7 +18,7 @@ use tokio::time::timeout;
 use super::batch::Batch;
 use super::writer::Writer;
 use crate::error::{Error, id};
-use crate::transport::Io;
+use crate::transport::WriteSide;
 
 /// From this many queued bytes on, who has more waits until they are on their way.
 pub(super) const HIGH_WATER: usize = 256 * 1024;
@@ -102,7 +101,7 @@ enum Ends {
 
 impl<S: Beside> Outbox<S> {
     /// An empty queue before `io`. A peer that takes nothing for `stall` is given up.
-    pub(super) fn new(io: WriteHalf<Box<dyn Io>>, stall: Duration, beside: S) -> Self {
+    pub(super) fn new(io: WriteSide, stall: Duration, beside: S) -> Self {
         Self {
             out: Mutex::new(Out {
                 queue: Batch::with_capacity(FIRST),

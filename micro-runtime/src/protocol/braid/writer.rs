@@ -4,22 +4,22 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context as Task, Poll, ready};
 
-use tokio::io::{AsyncWrite, WriteHalf};
+use tokio::io::AsyncWrite;
 
 use super::batch::{Batch, SLICES};
 use super::outbox::FIRST;
-use crate::transport::Io;
+use crate::transport::WriteSide;
 
 /// The writing half of a connection with what it is writing.
 pub(super) struct Writer {
-    io: WriteHalf<Box<dyn Io>>,
+    io: WriteSide,
     pub(super) batch: Batch,
     /// Whether bytes may sit in a buffer of the connection's own, as with TLS.
     unflushed: bool,
 }
 
 impl Writer {
-    pub(super) fn new(io: WriteHalf<Box<dyn Io>>) -> Self {
+    pub(super) fn new(io: WriteSide) -> Self {
         Self {
             io,
             batch: Batch::with_capacity(FIRST),

@@ -389,12 +389,12 @@ fn an_outbox_keeps_the_order_of_copied_and_shared_parts() {
     let mut outbox = Outbox::default();
     let large = bytes::Bytes::from(vec![b'l'; 20_000]);
     outbox.buffer().extend_from_slice(b"head ");
-    outbox.push("small ".into());
-    outbox.push(large.clone());
+    outbox.push(&"small ".into());
+    outbox.push(&large);
     let mut other = Outbox::default();
     other.buffer().extend_from_slice(b"next ");
-    other.push(large.clone());
-    other.push("end".into());
+    other.push(&large);
+    other.push(&"end".into());
     outbox.append(&mut other);
     assert!(other.is_empty());
     let expected = [b"head small ", &large[..], b"next ", &large, b"end"].concat();

@@ -91,7 +91,7 @@ impl Link {
         let mut peer = Peer::new(connection.peer, connection.local, "braid");
         peer.node = node;
         peer.secure = connection.secure;
-        let (read, mut write) = tokio::io::split(connection.io);
+        let (read, mut write) = connection.io.split();
         let mut opening = super::super::batch::Batch::default();
         opening.raw(&MAGIC);
         opening.frame(

@@ -49,7 +49,7 @@ pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
     );
     let mut peer = Peer::new(connection.peer, connection.local, "braid");
     peer.secure = connection.secure;
-    let (read, write) = tokio::io::split(connection.io);
+    let (read, write) = connection.io.split();
     let mut inbox = Inbox::new(read, ours);
     let theirs = match timeout(limits.first_request, inbox.opening()).await {
         Ok(Ok(theirs)) => Ok(theirs),
@@ -303,8 +303,9 @@ impl Reader {
         }
         let (head, mut fields) = Fields::of(frame);
         let way = self.routes.find(&head, &mut fields, &self.core)?;
+        let now = Instant::now();
         let deadline = match head.has(flag::DEADLINE) {
-            true => Instant::now().checked_add(Duration::from_micros(fields.u64()?)),
+            true => now.checked_add(Duration::from_micros(fields.u64()?)),
             false => None,
         };
         let metadata = match head.has(flag::METADATA) {
@@ -341,7 +342,7 @@ impl Reader {
         }
         let deadline = deadline.or_else(|| {
             let limit = self.core.limits().call.filter(|_| !streams)?;
-            Instant::now().checked_add(limit)
+            now.checked_add(limit)
         });
         let cx = Context::build(metadata, deadline, Some(self.peer.clone()));
         let request = |cx: Context, service: &Text, body: Body| {
@@ -361,13 +362,14 @@ impl Reader {
             }
             let stream = Opened::new(self.session.clone(), head.id, flow.clone(), cx.clone());
             let request = request(cx, service, Body::Stream(stream.halves()));
-            return Ok(start_stream(route, request, stream, flow, &self.core));
+            return Ok(start_stream(route, now, request, stream, flow, &self.core));
         }
         let body = Body::One(message.unwrap_or_default());
         let request = request(cx, service, body);
         self.polled += 1;
         Ok(start_unary(
             route,
+            now,
             request,
             head.id,
             &self.session,
@@ -414,12 +416,13 @@ impl Reader {
 /// to compute for long would be spawned unpolled.
 fn start_unary(
     route: &Route,
+    now: Instant,
     request: Request,
     id: CallId,
     session: &Arc<Session>,
     core: &Core,
 ) -> bool {
-    let mut serving = match route.start(request) {
+    let mut serving = match route.start_at(now, request) {
         Ok(serving) => serving,
         Err(error) => return session.answer(id, Err(error), Reached::No),
     };
@@ -441,13 +444,14 @@ fn start_unary(
 /// Starts a stream's handler in its own task: its first input is not there yet.
 fn start_stream(
     route: &Route,
+    now: Instant,
     request: Request,
     stream: Arc<Opened>,
     flow: Arc<Flow>,
     core: &Core,
 ) -> bool {
     let (id, session) = (stream.id, stream.session.clone());
-    let serving = match route.start(request) {
+    let serving = match route.start_at(now, request) {
         Ok(serving) => serving,
         Err(error) => return session.answer(id, Err(error), Reached::No),
     };

@@ -187,7 +187,7 @@ impl<'a> Conn<'a> {
     /// How it ended, when it has.
     fn advance(&mut self, task: &mut Task<'_>) -> Result<(), End> {
         loop {
-            self.hub.enter(task.waker());
+            self.hub.enter();
             while self.step(task)? {}
             if self.alone && self.streams.is_empty() {
                 return Err(End::Gone);
@@ -198,7 +198,10 @@ impl<'a> Conn<'a> {
             if self.poll_timer(task)? {
                 continue;
             }
-            self.hub.leave();
+            if self.streams.is_empty() {
+                return Ok(());
+            }
+            self.hub.leave(task.waker());
             if !self.streams.iter().any(|slot| slot.shared.is_woken()) {
                 return Ok(());
             }
@@ -208,10 +211,6 @@ impl<'a> Conn<'a> {
     /// One turn: answers leave before new requests are read. Whether anything moved.
     fn step(&mut self, task: &mut Task<'_>) -> Result<bool, End> {
         self.write(task)?;
-        // What a caller had sent before it went comes first: it decides which handlers stay.
-        if self.hung_up && !self.alone && self.parse()? {
-            return Ok(true);
-        }
         let moved = self.poll_unary(task) | self.poll_streams();
         Ok(moved || self.parse()? || self.read(task)?)
     }

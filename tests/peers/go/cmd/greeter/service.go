@@ -42,12 +42,17 @@ func (g *Greeter) Fail(ctx context.Context, in *pb.FailRequest, out *pb.HelloRes
 }
 
 func (g *Greeter) Sleep(ctx context.Context, in *pb.SleepRequest, out *pb.HelloResponse) error {
+	left := time.Duration(-1)
+	if d, ok := ctx.Deadline(); ok {
+		left = time.Until(d)
+	}
+	log.Printf("BEGIN %d", left)
 	select {
 	case <-time.After(time.Duration(in.Ms) * time.Millisecond):
 		out.Msg = "slept"
 		return nil
 	case <-ctx.Done():
-		log.Printf("DROPPED sleep: %v", ctx.Err())
+		log.Printf("DROPPED %v", ctx.Err())
 		return merr.Timeout("greeter.sleep", "%v", ctx.Err())
 	}
 }
