@@ -251,7 +251,7 @@ pub fn is_secret(key: &str) -> bool {
 /// Whether a key speaks of one hop, so that a handler's own calls do not pass it on.
 ///
 /// `Authorization` and `Cookie` are not hop headers, yet they pass on only where the service names
-/// them: see `Client::forward`.
+/// them: see [`Service::forward`](crate::Service::forward).
 pub fn is_hop(key: &str) -> bool {
     const EXACT: [&str; 18] = [
         "accept",

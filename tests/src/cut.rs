@@ -190,8 +190,9 @@ async fn pass(
                     Some(Cut { side: Side::Reply, after, .. }) => after.saturating_sub(passed.reply).min(read),
                     _ => read,
                 };
-                client.write_all(&from_server[..allowed]).await?;
+                // Counted first: the client may be done as soon as it has the bytes.
                 lock(&shared.traffic)[number].reply += allowed;
+                client.write_all(&from_server[..allowed]).await?;
                 if allowed < read {
                     break plan.map(|cut| cut.how);
                 }
@@ -201,8 +202,8 @@ async fn pass(
                 if read == 0 {
                     break None;
                 }
-                server.write_all(&from_client[..read]).await?;
                 lock(&shared.traffic)[number].request += read;
+                server.write_all(&from_client[..read]).await?;
             }
         }
     };

@@ -230,8 +230,9 @@ impl Running {
     /// # Panics
     /// Where it cannot be asked.
     pub fn stop(mut self) -> Ended {
-        let asked = Command::new("kill")
-            .args(["-INT", &self.child.id().to_string()])
+        // Every shell can; a program called kill is not on every machine.
+        let asked = Command::new("sh")
+            .args(["-c", "kill -INT \"$0\"", &self.child.id().to_string()])
             .status();
         assert!(
             asked.is_ok_and(|status| status.success()),

@@ -14,6 +14,7 @@ use micro_tests::peers::{Program, Running};
 use micro_tests::proto::tally::{AddRequest, ReadRequest, TallyClient};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 /// Cuts that are tried at once.
 const AT_ONCE: usize = 8;
@@ -71,6 +72,15 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// A call that was tried.
+#[derive(Clone, Debug)]
+struct Done {
+    outcome: Outcome,
+    error: Option<String>,
+    /// What its first connection carried of it.
+    traffic: Traffic,
+}
+
 /// What is tried: the same call, cut at each place in turn.
 #[derive(Clone, Debug)]
 struct Sweep {
@@ -85,7 +95,7 @@ struct Sweep {
 
 impl Sweep {
     /// A call through a proxy; with `at`, the connection is cut there.
-    async fn once(&self, at: Option<usize>) -> Result<(Outcome, Traffic), String> {
+    async fn once(&self, at: Option<usize>) -> Result<Done, String> {
         let proxy = Proxy::before(&self.server)
             .await
             .map_err(|error| error.to_string())?;
@@ -129,16 +139,16 @@ impl Sweep {
         drop((tally, client));
         proxy.let_go().await?;
         let count = count(self.protocol, &self.server, &key).await?;
-        let outcome = self.outcome(answer.map(|answer| answer.count), count, traffic.len())?;
         let first = traffic[0];
-        Ok((
-            outcome,
-            Traffic {
+        Ok(Done {
+            error: answer.as_ref().err().map(|error| format!("{error:?}")),
+            outcome: self.outcome(answer.map(|answer| answer.count), count, traffic.len())?,
+            traffic: Traffic {
                 request: first.request - before.request,
                 reply: first.reply - before.reply,
                 cut: first.cut,
             },
-        ))
+        })
     }
 
     fn outcome(
@@ -160,7 +170,11 @@ impl Sweep {
 
     /// Cuts at every byte until there are no more, and gives what came of it.
     async fn run(&self) -> Places {
-        let (outcome, whole) = self
+        let Done {
+            outcome,
+            traffic: whole,
+            ..
+        } = self
             .once(None)
             .await
             .unwrap_or_else(|error| panic!("{self:?}, uncut: {error}"));
@@ -172,7 +186,7 @@ impl Sweep {
         assert!(length > 10, "{self:?}: {length} bytes");
         let mut places = Places {
             length,
-            outcomes: BTreeMap::new(),
+            done: BTreeMap::new(),
         };
         let mut running = JoinSet::new();
         for at in 0..=length {
@@ -208,28 +222,28 @@ async fn count(protocol: &str, server: &str, key: &str) -> Result<u64, String> {
 /// What came of the cuts at each place.
 struct Places {
     length: usize,
-    outcomes: BTreeMap<usize, Outcome>,
+    done: BTreeMap<usize, Done>,
 }
 
 impl Places {
-    fn note(&mut self, sweep: &Sweep, (at, done): (usize, Result<(Outcome, Traffic), String>)) {
-        let (outcome, traffic) = done
+    fn note(&mut self, sweep: &Sweep, (at, done): (usize, Result<Done, String>)) {
+        let done = done
             .unwrap_or_else(|error| panic!("{sweep:?} at byte {at} of {}: {error}", self.length));
         // The last place is behind the last byte; there a reply is not cut any more.
         assert!(
-            traffic.cut || at == self.length,
+            done.traffic.cut || at == self.length,
             "{sweep:?}: no cut at byte {at}"
         );
-        self.outcomes.insert(at, outcome);
+        self.done.insert(at, done);
     }
 
     /// Each cut in `places` has one of these outcomes.
     fn assert(&self, places: impl Iterator<Item = usize>, want: &[Outcome]) {
         for at in places {
-            let outcome = self.outcomes[&at];
+            let Done { outcome, error, .. } = &self.done[&at];
             assert!(
-                want.contains(&outcome),
-                "at byte {at} of {}: {outcome}, want {want:?}\n{self}",
+                want.contains(outcome),
+                "at byte {at} of {}: {outcome}, want {want:?}, error {error:?}\n{self}",
                 self.length
             );
         }
@@ -240,8 +254,9 @@ impl fmt::Display for Places {
     /// The outcomes, with the places that have them in a row.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut from = 0;
-        for (at, outcome) in &self.outcomes {
-            if self.outcomes.get(&(at + 1)) != Some(outcome) {
+        for (at, Done { outcome, .. }) in &self.done {
+            let next = self.done.get(&(at + 1)).map(|done| done.outcome);
+            if next != Some(*outcome) {
                 writeln!(f, "  bytes {from}–{at} of {}: {outcome}", self.length)?;
                 from = at + 1;
             }
@@ -380,16 +395,50 @@ async fn a_connection_that_ended_while_idle_costs_no_call() {
                 let call = tally
                     .add(AddRequest { key })
                     .address(proxy.address().to_owned());
-                assert_eq!(call.await.unwrap().count, number, "{protocol}, {how:?}");
+                let answer = call.await;
+                assert_eq!(
+                    answer.map(|answer| answer.count),
+                    Ok(number),
+                    "{protocol}, {how:?}: {:?}",
+                    proxy.traffic()
+                );
                 // Cut where it is.
                 proxy.cut(Cut {
                     side: Side::Request,
                     after: 0,
                     how,
                 });
-                proxy.let_go().await.unwrap();
+                until_noticed(&proxy).await;
             }
             assert_eq!(proxy.traffic().len(), 20, "{protocol}, {how:?}");
         }
     }
+}
+
+/// Waits until the client's machine, and then the client, has been told that its connection is gone:
+/// before that nobody could know, and the call is not tried again.
+async fn until_noticed(proxy: &Proxy) {
+    const ESTABLISHED: &str = "01";
+    let (_, port) = proxy.address().rsplit_once(':').unwrap();
+    let port = format!(":{:04X}", port.parse::<u16>().unwrap());
+    let noticed = async {
+        loop {
+            // By Linux: number, local address, remote address, state.
+            let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let is_open = |line: &str| {
+                let mut fields = line.split_whitespace().skip(2);
+                let to_proxy = fields.next().is_some_and(|remote| remote.ends_with(&port));
+                to_proxy && fields.next() == Some(ESTABLISHED)
+            };
+            // The first turn of the reactor tells the client's task, which runs by the second.
+            for _ in 0..2 {
+                sleep(Duration::from_millis(1)).await;
+            }
+            if !table.lines().any(is_open) {
+                return;
+            }
+        }
+    };
+    let in_time = timeout(Duration::from_secs(10), noticed).await;
+    in_time.expect("the connection ends");
 }

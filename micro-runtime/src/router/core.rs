@@ -275,7 +275,11 @@ impl Route {
 
     /// As [`start`](Route::start), for a protocol that knows the time: reading the clock is not cheap.
     pub(crate) fn start_at(&self, now: Instant, request: Request) -> Result<Serving> {
-        if request.cx.deadline().is_some_and(|deadline| deadline <= now) {
+        if request
+            .cx
+            .deadline()
+            .is_some_and(|deadline| deadline <= now)
+        {
             return Err(deadline_passed().unprocessed());
         }
         let running = self.counters.running.fetch_add(1, Ordering::AcqRel);

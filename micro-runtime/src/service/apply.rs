@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ID;
 use super::options::Options;
-use super::settings::{Settings, local_folder};
+use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::registry::{self, Registry};
 use crate::tasks::Tasks;
@@ -217,13 +217,23 @@ pub(super) fn default_registry(tasks: &Tasks) -> Result<Arc<dyn Registry>> {
 fn registry_of(name: &str, address: Option<&str>, tasks: &Tasks) -> Result<Arc<dyn Registry>> {
     match name {
         "memory" => Ok(Arc::new(registry::Memory::new())),
-        #[cfg(feature = "local")]
-        "local" => {
-            let folder = address.map_or_else(local_folder, Into::into);
-            Ok(Arc::new(registry::Local::at(folder, tasks)?))
-        }
+        "local" => local_registry(address, tasks),
         _ => Err(unknown("registry", name, "local, memory")),
     }
+}
+
+#[cfg(feature = "local")]
+fn local_registry(folder: Option<&str>, tasks: &Tasks) -> Result<Arc<dyn Registry>> {
+    let folder = folder.map_or_else(super::settings::local_folder, Into::into);
+    Ok(Arc::new(registry::Local::at(folder, tasks)?))
+}
+
+#[cfg(not(feature = "local"))]
+fn local_registry(_folder: Option<&str>, _tasks: &Tasks) -> Result<Arc<dyn Registry>> {
+    Err(Error::bad_request(
+        ID,
+        "the registry local is asked for, and this program is built without micro-runtime's feature local",
+    ))
 }
 
 fn unknown(kind: &str, name: &str, known: &str) -> Error {

@@ -279,7 +279,8 @@ async fn a_streams_deadline_is_told_to_the_server_and_its_opening_has_none() -> 
         .with_deadline(tokio::time::Instant::now() + Duration::from_secs(2));
     let mut replies = net.say.count(word("wait")).within(&parent).await?;
     let error = replies.message().await.unwrap_err();
-    assert_eq!((error.id(), error.code()), ("go.micro.server", 408));
+    // Both ends keep to it; either may be the first to say so.
+    assert_eq!(error.code(), 408);
     Ok(())
 }
 

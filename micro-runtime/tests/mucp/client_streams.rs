@@ -71,13 +71,13 @@ async fn a_go_servers_silence_after_our_end_is_the_end() {
     let (mut out, mut input) = greeter.sum().await.unwrap();
     let mut far = far.await.unwrap();
     out.send(number(1)).await.unwrap();
-    assert_eq!(
-        far.next().await.unwrap().get("Micro-Stream-Ends"),
-        Some("ask")
-    );
+    let open = far.next().await.unwrap();
+    let asked = open.get("Micro-Stream-Ends").unwrap();
+    assert_eq!(open.get("Micro-Stream"), Some(asked));
     assert_eq!(far.next().await.unwrap().body, [8, 1]);
     // As Go echoes what it does not know.
-    far.say("Micro-Stream-Ends: ask\r\n", &[8, 1]).await;
+    far.say(&format!("Micro-Stream-Ends: {asked}\r\n"), &[8, 1])
+        .await;
     assert_eq!(input.message().await.unwrap().unwrap().total, 1);
     // Before our end, silence means nothing.
     let next = tokio::time::timeout(3600 * SECOND, input.message()).await;

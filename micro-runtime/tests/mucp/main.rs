@@ -14,6 +14,8 @@ mod client_streams;
 mod generated;
 mod greeter;
 mod harness;
+mod refusals;
+mod replies;
 mod server;
 mod streams;
 mod vectors;
@@ -26,6 +28,7 @@ fn the_generated_greeter_is_current() {
     let here = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     micro_build::Builder::new()
         .include(here.join("../tests/proto"))
+        .btree_map(".greeter")
         .source_dir(here.join("tests/mucp/generated"))
         .check(std::env::var_os("UPDATE_GOLDEN").is_none())
         .compile(&[here.join("../tests/proto/greeter.proto")])

@@ -95,10 +95,11 @@ async fn what_comes_after_the_end_starts_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_for_an_unknown_stream_is_ignored() {
+async fn an_end_or_an_error_for_an_unknown_stream_is_ignored() {
     let server = serve().await;
     let mut raw = server.dial().await;
-    raw.send(end("Greeter.Sum", "1")).await;
+    let error = message("Greeter.Sum", "2", "Micro-Error: given up\r\n", b"");
+    raw.send([end("Greeter.Sum", "1"), error].concat()).await;
     assert_eq!(replies(&mut raw).await, []);
     raw.send(post("Greeter.Hello", "", b"")).await;
     raw.response().await;
@@ -266,14 +267,23 @@ async fn who_asks_is_told_at_once_that_the_stream_will_be_ended() {
     let mut raw = server.dial().await;
     raw.send(message(
         "Greeter.Sum",
-        "1",
-        "Micro-Stream-Ends: ask\r\n",
+        "17",
+        "Micro-Stream-Ends: 17\r\n",
         b"",
     ))
     .await;
     let (head, body) = raw.response().await;
     assert_eq!(field(&head, "Micro-Stream-Ends"), Some("open"));
     assert_eq!((field(&head, "Micro-Error"), body), (None, vec![]));
+    // A Go handler that passes the header on does not ask.
+    raw.send(message(
+        "Greeter.Sum",
+        "0",
+        "Micro-Stream-Ends: 17\r\n",
+        b"",
+    ))
+    .await;
+    assert_eq!(replies(&mut raw).await, []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,8 @@
 mod chunked;
 mod decoder;
 mod head;
+#[cfg(test)]
+mod mutation;
 mod outbox;
 #[cfg(test)]
 mod tests;

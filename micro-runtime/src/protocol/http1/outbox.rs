@@ -31,10 +31,10 @@ impl Outbox {
         &mut self.tail
     }
 
-    /// Appends a body.
-    pub(crate) fn push(&mut self, body: Bytes) {
+    /// Appends a body: copied if it is small, so that it need not be shared.
+    pub(crate) fn push(&mut self, body: &Bytes) {
         if body.len() < LARGE {
-            self.tail.extend_from_slice(&body);
+            self.tail.extend_from_slice(body);
             return;
         }
         if !self.tail.is_empty() {
@@ -43,7 +43,7 @@ impl Outbox {
             self.shared.push_back(head);
         }
         self.shared_len += body.len();
-        self.shared.push_back(body);
+        self.shared.push_back(body.clone());
     }
 
     /// Moves all of `other` behind what is here.
@@ -53,7 +53,7 @@ impl Outbox {
             return;
         }
         while let Some(piece) = other.shared.pop_front() {
-            self.push(piece);
+            self.push(&piece);
         }
         other.shared_len = 0;
         self.tail.extend_from_slice(&other.tail);

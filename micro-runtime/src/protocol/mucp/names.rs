@@ -5,13 +5,13 @@ use crate::metadata::Text;
 /// The end of a stream, as the value of `Micro-Error`.
 pub(super) const EOS: &str = "EOS";
 
-/// Ours: a client's open asks with [`ENDS_ASK`] whether the server always ends its streams, and a
-/// server that does answers at once with a reply of no body and [`ENDS_OPEN`].
+/// Ours: with it a client that opens a stream asks whether the server always ends its streams. The
+/// value is that of `Micro-Stream`, a random number, since a Go handler passes headers on to the
+/// calls that it makes. A server of ours answers at once with [`ENDS_OPEN`] and no message.
 ///
-/// Go Micro's server sends nothing once it has read the client's end, and echoes what it does not
-/// know, so neither its silence nor the header's presence says anything: the value does.
+/// Go Micro's server sends nothing once it has read the client's end, so its silence says nothing;
+/// and it echoes what it does not know, so only the other value is an answer.
 pub(super) const STREAM_ENDS: &str = "Micro-Stream-Ends";
-pub(super) const ENDS_ASK: &str = "ask";
 pub(super) const ENDS_OPEN: &str = "open";
 
 pub(super) const USER_AGENT: Text =

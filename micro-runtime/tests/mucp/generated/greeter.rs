@@ -45,11 +45,13 @@ pub struct EchoRequest {
 }
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
+#[derive(Debug)]
 #[derive(Clone, PartialEq, ::micro_runtime::codegen::prost::Message)]
 #[prost(prost_path = "::micro_runtime::codegen::prost")]
+#[prost(skip_debug)]
 pub struct EchoResponse {
-    #[prost(map = "string, string", tag = "1")]
-    pub metadata: ::std::collections::HashMap<
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub metadata: ::micro_runtime::codegen::prost::alloc::collections::BTreeMap<
         ::micro_runtime::codegen::prost::alloc::string::String,
         ::micro_runtime::codegen::prost::alloc::string::String,
     >,

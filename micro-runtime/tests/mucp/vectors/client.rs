@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use micro_runtime::codegen::{Kind, Method, Target};
 use micro_runtime::protocol::Channel;
@@ -15,6 +15,15 @@ use super::{From, Gap, Ledger};
 use crate::capture::{Message, cut, cut_all, names, read};
 use crate::generated::greeter::*;
 use crate::harness::{Direct, channel, environment, over};
+
+/// The first random number of the clients here: what their streams are called.
+pub fn stream() -> String {
+    source().number().to_string()
+}
+
+fn source() -> Tasks {
+    Tasks::seeded(1, SystemTime::UNIX_EPOCH)
+}
 
 pub async fn compare_all() -> BTreeSet<&'static str> {
     let ledger = Ledger::default();
@@ -42,7 +51,8 @@ async fn compare(name: &str, ledger: &Ledger) {
             recording.spawn(async move { answer(connection.io, script, recorder).await });
         }
     });
-    let environment = environment(Arc::new(network));
+    let mut environment = environment(Arc::new(network));
+    environment.tasks = source();
     let way = channel(&Mucp::default(), &host, &environment, false);
     call(name, &go[0], way).await;
     // The recorder sees the close.

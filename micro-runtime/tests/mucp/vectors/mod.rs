@@ -57,7 +57,9 @@ const DIFFERENCES: &[Difference] = &[
         from == From::Client && extra(gap, "Micro-Stream", "")
     }),
     ("stream-ends", |from, _, gap| {
-        from == From::Client && extra(gap, "Micro-Stream-Ends", "ask")
+        let id = &client::stream();
+        let asks = extra(gap, "Micro-Stream-Ends", id) || changed(gap, "Micro-Stream", id);
+        from == From::Client && asks
     }),
     ("remaining-time", |from, case, gap| {
         from == From::Client && case == "unary_ctx_deadline" && changed(gap, "Timeout", "300000000")

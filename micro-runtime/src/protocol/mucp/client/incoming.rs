@@ -70,8 +70,10 @@ pub(super) fn read(head: &Head, body: Bytes, expected: &Expected<'_>) -> Result<
             format!("the reply's envelope cannot be read: {}", error.detail()),
         )
     })?;
-    if !opened.error.is_empty() {
-        return Err(Error::from_wire(&opened.error));
+    match &*opened.error {
+        "" => {}
+        EOS => return Ok(Answer::End),
+        words => return Err(Error::from_wire(words)),
     }
     Ok(Answer::Message(opened.message))
 }

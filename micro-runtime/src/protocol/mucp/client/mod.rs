@@ -6,6 +6,7 @@ mod outgoing;
 mod stream;
 mod wire;
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -76,7 +77,7 @@ impl<'a> Asked<'a> {
 struct Dialect<'a> {
     content_type: &'a str,
     envelope: Envelope,
-    message: Bytes,
+    message: Cow<'a, Bytes>,
 }
 
 impl MucpChannel {
@@ -110,10 +111,11 @@ impl MucpChannel {
                 request,
                 content_type: dialect.content_type,
                 number,
+                stream: number,
                 timeout,
                 asks_for_ends: false,
             };
-            outgoing.put(wire.out(), body.clone());
+            outgoing.put(wire.out(), &body);
             let message = match wire.exchange().await {
                 Ok(message) => message,
                 // The peer closed an idle connection, and nothing of the call has left.
@@ -150,7 +152,7 @@ impl MucpChannel {
         stream::open(self, wire, request, dialect, number).await
     }
 
-    /// The next call's number: its `Micro-Id`, and on this node's connections its `Micro-Stream`.
+    /// The next call's number: its `Micro-Id`.
     fn number(&self) -> Result<u64> {
         if self.closed.load(Ordering::Acquire) {
             let words = format!("the client of {} is closed", self.node.id);
@@ -210,9 +212,9 @@ impl MucpChannel {
         };
         let message = match request.source {
             Some(source) if content_type != request.accept && content_type == JSON_RPC => {
-                legacy_json(source)?
+                Cow::Owned(legacy_json(source)?)
             }
-            _ => request.message.clone(),
+            _ => Cow::Borrowed(request.message),
         };
         Ok(Dialect {
             content_type,
@@ -242,16 +244,19 @@ impl Channel for MucpChannel {
     }
 }
 
-/// The message in its envelope.
-fn seal(dialect: &Dialect<'_>, request: Asked<'_>, number: u64) -> Bytes {
-    let message = dialect.message.clone();
+/// The message in its envelope; not even shared where that is none.
+fn seal<'a>(dialect: &Dialect<'a>, request: Asked<'_>, number: u64) -> Cow<'a, Bytes> {
     match dialect.envelope {
-        Envelope::Bare => message,
-        envelope => envelope.seal_request(&request.method.endpoint, &number.to_string(), message),
+        Envelope::Bare => dialect.message.clone(),
+        envelope => {
+            let message = dialect.message.clone().into_owned();
+            let number = number.to_string();
+            Cow::Owned(envelope.seal_request(&request.method.endpoint, &number, message))
+        }
     }
 }
 
-/// The message as go's json-rpc codec reads it, which is not the JSON that was written.
+/// The message as Go's json-rpc codec reads it, which is not the JSON that was written.
 #[cfg(feature = "json")]
 fn legacy_json(source: &dyn Payload) -> Result<Bytes> {
     codec::encode(&codec::JsonCodec::go(JSON_RPC).for_client(), source)

@@ -8,7 +8,7 @@ use super::Asked;
 use crate::metadata::{Metadata, Text};
 use crate::protocol::http1::{Outbox, canonical, is_token, put_decimal};
 use crate::protocol::mucp::envelope::Envelope;
-use crate::protocol::mucp::names::{ENDS_ASK, STREAM_ENDS, USER_AGENT};
+use crate::protocol::mucp::names::{STREAM_ENDS, USER_AGENT};
 
 /// Keys of metadata that are never sent as they are: the framing's, the call's own, and those that
 /// would make the peer take the call for something else.
@@ -39,6 +39,9 @@ const RESERVED: [&str; 24] = [
     "User-Agent",
 ];
 
+/// Metadata of so many pairs is sorted without an allocation.
+const FEW: usize = 16;
+
 /// What the headers of a call say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outgoing<'a> {
@@ -46,13 +49,15 @@ pub(super) struct Outgoing<'a> {
     pub(super) request: Asked<'a>,
     pub(super) content_type: &'a str,
     pub(super) number: u64,
+    /// The value of `Micro-Stream`.
+    pub(super) stream: u64,
     pub(super) timeout: Option<Duration>,
     pub(super) asks_for_ends: bool,
 }
 
 impl Outgoing<'_> {
     /// Appends the one request of a unary call.
-    pub(super) fn put(&self, out: &mut Outbox, body: Bytes) {
+    pub(super) fn put(&self, out: &mut Outbox, body: &Bytes) {
         let head = out.buffer();
         self.put_start(head);
         put_length(head, body.len());
@@ -89,7 +94,8 @@ impl Outgoing<'_> {
 
     /// Appends all fields but those of the start, sorted by name; gives the place of `Micro-Error`.
     fn put_fields(&self, out: &mut BytesMut) -> usize {
-        let mut metadata = Sorted::new(self.request.cx.metadata());
+        let (mut few, mut many) = ([None; FEW], Vec::new());
+        let mut metadata = Sorted::new(self.request.cx.metadata(), &mut few, &mut many);
         let endpoint = &*self.request.method.endpoint;
         metadata.put_before("Accept", out);
         put_field(out, "Accept", self.request.accept);
@@ -106,10 +112,10 @@ impl Outgoing<'_> {
         metadata.put_before("Micro-Service", out);
         put_clean(out, "Micro-Service", self.request.service);
         metadata.put_before("Micro-Stream", out);
-        put_number(out, "Micro-Stream", self.number);
+        put_number(out, "Micro-Stream", self.stream);
         if self.asks_for_ends {
             metadata.put_before(STREAM_ENDS, out);
-            put_field(out, STREAM_ENDS, ENDS_ASK);
+            put_number(out, STREAM_ENDS, self.stream);
         }
         if Envelope::of(self.content_type) == Envelope::Grpc {
             metadata.put_before("Te", out);
@@ -135,7 +141,7 @@ pub(super) struct Frames {
 
 impl Frames {
     /// Appends a request with `body`, and with `error` where it is no message.
-    pub(super) fn put(&self, out: &mut Outbox, body: Bytes, error: Option<&str>) {
+    pub(super) fn put(&self, out: &mut Outbox, body: &Bytes, error: Option<&str>) {
         let head = out.buffer();
         head.extend_from_slice(&self.start);
         put_length(head, body.len());
@@ -156,7 +162,7 @@ fn put_length(out: &mut BytesMut, length: usize) {
     }
 }
 
-fn put_body(out: &mut Outbox, body: Bytes) {
+fn put_body(out: &mut Outbox, body: &Bytes) {
     let head = out.buffer();
     head.extend_from_slice(b"\r\n");
     if body.is_empty() {
@@ -204,41 +210,57 @@ fn put_clean(out: &mut BytesMut, name: &str, value: &Text) {
     out.extend_from_slice(b"\r\n");
 }
 
+type Pair<'a> = Option<(&'a Text, &'a Text)>;
+
 /// A call's metadata in the order of canonical names.
-struct Sorted<'a> {
-    /// The last comes first.
-    pairs: Vec<(&'a Text, &'a Text)>,
+struct Sorted<'a, 'b> {
+    /// What is left; the last comes first.
+    pairs: &'b [Pair<'a>],
 }
 
-impl<'a> Sorted<'a> {
-    fn new(metadata: &'a Metadata) -> Self {
-        if metadata.is_empty() {
-            return Self { pairs: Vec::new() };
-        }
-        let mut pairs: Vec<_> = metadata
+impl<'a, 'b> Sorted<'a, 'b> {
+    /// Sorts `metadata` in `few`, or in `many` where it does not fit.
+    fn new(
+        metadata: &'a Metadata,
+        few: &'b mut [Pair<'a>; FEW],
+        many: &'b mut Vec<Pair<'a>>,
+    ) -> Self {
+        let pairs = metadata
             .iter_text()
-            .filter(|(key, _)| is_token(key.as_bytes()) && !is_reserved(key.as_bytes()))
-            .collect();
-        pairs.sort_by(|(one, _), (other, _)| {
-            canonical_bytes(other.as_bytes()).cmp(canonical_bytes(one.as_bytes()))
+            .filter(|(key, _)| is_token(key.as_bytes()) && !is_reserved(key.as_bytes()));
+        let sorted = if metadata.len() <= FEW {
+            let mut count = 0;
+            for (slot, pair) in few.iter_mut().zip(pairs) {
+                *slot = Some(pair);
+                count += 1;
+            }
+            few.get_mut(..count).unwrap_or_default()
+        } else {
+            many.extend(pairs.map(Some));
+            many.as_mut_slice()
+        };
+        sorted.sort_unstable_by(|one, other| {
+            let name = |pair: &Pair<'a>| pair.map_or(&b""[..], |(key, _)| key.as_bytes());
+            canonical_bytes(name(other)).cmp(canonical_bytes(name(one)))
         });
-        Self { pairs }
+        Self { pairs: sorted }
     }
 
     /// Appends the pairs that come before `name`.
     fn put_before(&mut self, name: &str, out: &mut BytesMut) {
-        while let Some((key, value)) = self.pairs.last() {
+        while let Some((Some((key, value)), rest)) = self.pairs.split_last() {
             if canonical_bytes(key.as_bytes()).gt(name.bytes()) {
                 return;
             }
             put_clean(out, key, value);
-            self.pairs.pop();
+            self.pairs = rest;
         }
     }
 
     fn put_rest(&mut self, out: &mut BytesMut) {
-        while let Some((key, value)) = self.pairs.pop() {
+        while let Some((Some((key, value)), rest)) = self.pairs.split_last() {
             put_clean(out, key, value);
+            self.pairs = rest;
         }
     }
 }

@@ -46,6 +46,7 @@ pub(super) async fn open(
         request,
         content_type: dialect.content_type,
         number,
+        stream: channel.environment.tasks.number(),
         timeout: request.options.stream_timeout,
         asks_for_ends: true,
     };
@@ -63,10 +64,10 @@ pub(super) async fn open(
         _ => Bytes::new(),
     };
     let body = envelope.seal_request(&method, &call_id, nothing);
-    open.put(wire.out(), body, None);
+    open.put(wire.out(), &body, None);
     if kind == Kind::ServerStream {
-        let body = envelope.seal_request(&method, &call_id, dialect.message);
-        frames.put(wire.out(), body, None);
+        let body = envelope.seal_request(&method, &call_id, dialect.message.into_owned());
+        frames.put(wire.out(), &body, None);
     }
     wire.flush().await?;
     let peer = wire.peer().clone();
@@ -224,7 +225,7 @@ impl Link {
     fn put_end(&self, state: &mut State) {
         if state.finished.is_none() {
             state.finished = Some(Instant::now());
-            self.frames.put(state.wire.out(), Bytes::new(), Some(EOS));
+            self.frames.put(state.wire.out(), &Bytes::new(), Some(EOS));
         }
     }
 
@@ -243,7 +244,7 @@ impl Link {
             // Not the end: what was sent must not look as if it were all.
             let error = Error::timeout(id::CLIENT, "the caller has given the stream up");
             self.frames
-                .put(state.wire.out(), Bytes::new(), Some(&error.to_wire()));
+                .put(state.wire.out(), &Bytes::new(), Some(&error.to_wire()));
         }
         let _ = state.poll_write(&mut Context::from_waker(Waker::noop()));
     }
@@ -357,7 +358,7 @@ impl RawSend for Send {
         if let Some(error) = state.refusal() {
             return Err(error);
         }
-        link.frames.put(state.wire.out(), body, None);
+        link.frames.put(state.wire.out(), &body, None);
         link.flush(state);
         Ok(())
     }

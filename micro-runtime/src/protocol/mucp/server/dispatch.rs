@@ -71,12 +71,6 @@ enum Instead {
     Empty,
 }
 
-impl Instead {
-    fn error(error: Error) -> Self {
-        Self::Error(Envelope::Bare, String::new(), error)
-    }
-}
-
 impl Conn<'_> {
     /// Takes one request.
     pub(super) fn dispatch(&mut self, message: Message) {
@@ -95,7 +89,7 @@ impl Conn<'_> {
             }
             // Go's clients end a stream also after the server has; and whatever else comes late
             // must not start it anew.
-            if inbound.error().is_some() || self.ended.contains(id) {
+            if inbound.error() == Some(EOS) || self.ended.contains(id) {
                 return;
             }
         }
@@ -134,22 +128,22 @@ impl Conn<'_> {
         stream: Option<Text>,
         close: bool,
     ) -> Result<Option<Begun>, Instead> {
+        let body_type = inbound.body_type();
+        let envelope = Envelope::of(body_type);
         inbound
             .admit(self.settings)
             .map_err(|refusal| match refusal {
-                Refusal::Call(error) => Instead::error(error),
+                Refusal::Call(error) => Instead::Error(envelope, String::new(), error),
                 Refusal::Http(code, status, words) => Instead::Plain(code, status, words),
             })?;
         // Events are for subscribers, and an event without one is no error in Go.
         if inbound.is_event() {
             return Ok(None);
         }
-        let body_type = inbound.body_type();
         let Some(codec) = self.core.codecs().get(body_type).cloned() else {
             let given = inbound.content_type();
             return Err(Instead::Text(format!("unsupported Content-Type: {given}")));
         };
-        let envelope = Envelope::of(body_type);
         let fail = |id: &str, error| Instead::Error(envelope, id.to_owned(), error);
         let endpoint = inbound.endpoint();
         // The body of a stream's opening is nothing; only where no header names the endpoint it
@@ -247,6 +241,10 @@ impl Conn<'_> {
         close: bool,
     ) -> Result<Option<Begun>, Instead> {
         let fail = |error| Instead::Error(envelope, String::new(), error);
+        // Nothing was open that could have failed at the caller's.
+        if inbound.error().is_some() {
+            return Ok(Some(Begun::Stream));
+        }
         if self.draining {
             return Err(fail(stopping()));
         }

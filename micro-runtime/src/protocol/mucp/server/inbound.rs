@@ -6,7 +6,7 @@ use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
 use crate::protocol::http1::{Head, Start};
 use crate::protocol::mucp::Mucp;
-use crate::protocol::mucp::names::{ENDS_ASK, JSON, JSON_RPC, OCTET_STREAM, PROTO_RPC, PROTOBUF};
+use crate::protocol::mucp::names::{JSON, JSON_RPC, OCTET_STREAM, PROTO_RPC, PROTOBUF};
 
 /// A field that is not there.
 const NONE: u16 = u16::MAX;
@@ -232,9 +232,11 @@ impl Inbound {
         Some(self.str(self.known.error)).filter(|words| !words.is_empty())
     }
 
-    /// Whether the caller asks for our word that streams end.
+    /// Whether this stream's caller asks for our word that it will be ended: it, and not one whose
+    /// headers were passed on.
     pub(super) fn asks_for_ends(&self) -> bool {
-        self.str(self.known.ends) == ENDS_ASK
+        let asked = self.bytes(self.known.ends);
+        !asked.is_empty() && asked == self.bytes(self.known.stream)
     }
 
     /// The caller's time limit. What is no number is ignored, as in Go.

@@ -187,7 +187,7 @@ impl<'a> Conn<'a> {
     /// How it ended, when it has.
     fn advance(&mut self, task: &mut Task<'_>) -> Result<(), End> {
         loop {
-            self.hub.enter(task.waker());
+            self.hub.enter();
             while self.step(task)? {}
             if self.alone && self.streams.is_empty() {
                 return Err(End::Gone);
@@ -198,7 +198,10 @@ impl<'a> Conn<'a> {
             if self.poll_timer(task)? {
                 continue;
             }
-            self.hub.leave();
+            if self.streams.is_empty() {
+                return Ok(());
+            }
+            self.hub.leave(task.waker());
             if !self.streams.iter().any(|slot| slot.shared.is_woken()) {
                 return Ok(());
             }
@@ -344,8 +347,9 @@ impl<'a> Conn<'a> {
         match head.filter(|inbound| inbound.admit(self.settings).is_ok()) {
             Some(inbound) => {
                 let error = Error::new(id::SERVER, words, i32::from(code));
+                let envelope = Envelope::of(inbound.body_type());
                 let echo = Echo::Of(&inbound);
-                reply::put_error(&mut answer, echo, Envelope::Bare, "", &error, true);
+                reply::put_error(&mut answer, echo, envelope, "", &error, true);
             }
             None => reply::put_plain(
                 &mut answer,

@@ -130,7 +130,7 @@ pub(super) fn put(out: &mut Outbox, echo: Echo<'_>, said: Said<'_>) {
     }
     head.extend_from_slice(b"\r\n");
     if !said.body.is_empty() {
-        out.push(said.body);
+        out.push(&said.body);
     }
 }
 

@@ -26,26 +26,38 @@ pub(super) const HIGH_WATER: usize = 64 * 1024;
 /// Why a handler cannot send.
 const GONE: &str = "the caller has closed the connection";
 
-/// Wakes a connection's task, unless it is just being polled: it looks again before it rests.
-#[derive(Debug, Default)]
+/// Wakes a connection's task while that rests; while it is polled, it looks again before it rests.
+#[derive(Debug)]
 pub(super) struct Hub {
     polling: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
-impl Hub {
-    /// The connection is polled by the task of `waker`.
-    pub(super) fn enter(&self, waker: &Waker) {
-        // Sequentially consistent against `wake`: either it sees that we poll, or we see its flag.
-        self.polling.store(true, Ordering::SeqCst);
-        let mut known = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
+impl Default for Hub {
+    fn default() -> Self {
+        Self {
+            polling: AtomicBool::new(true),
+            waker: Mutex::default(),
         }
     }
+}
 
-    /// The connection is about to rest; flags set from now on wake it.
-    pub(super) fn leave(&self) {
+impl Hub {
+    /// The connection is polled: flags are enough.
+    pub(super) fn enter(&self) {
+        self.polling.store(true, Ordering::SeqCst);
+    }
+
+    /// The connection, which the task of `waker` polls, is about to rest: flags set from now on
+    /// wake it. Those that were set before are for it to look at.
+    pub(super) fn leave(&self, waker: &Waker) {
+        {
+            let mut known = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+            if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+                *known = Some(waker.clone());
+            }
+        }
+        // Sequentially consistent against `wake`: either it sees that we rest, or we see its flag.
         self.polling.store(false, Ordering::SeqCst);
     }
 
