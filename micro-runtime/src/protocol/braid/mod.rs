@@ -24,6 +24,7 @@ mod inbox;
 mod outbox;
 mod server;
 mod wire;
+mod writer;
 
 use std::sync::Arc;
 

@@ -73,15 +73,9 @@ impl Opened {
             answer
         })
         .await;
-        self.session.out.room().await;
-        let Some(left) = self.session.leave(self.id) else {
-            return;
-        };
-        let flush = if left.alone { Flush::Now } else { Flush::Soon };
-        let _ = self.session.out.append(Room::Ignored, |queue, _, _| {
-            self.end(queue, answer);
-            ((), flush)
-        });
+        self.session
+            .end(self.id, |queue| self.end(queue, answer))
+            .await;
         // A half that the handler gave away sends no more.
         self.flow.end(StreamEnd::Done(Metadata::new())).wake();
     }
