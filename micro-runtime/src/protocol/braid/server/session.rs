@@ -206,6 +206,11 @@ impl Session {
         running.iter().for_each(Running::stop);
     }
 
+    /// Whether one handler runs alone: then there is nothing to write together.
+    pub(super) fn is_alone(&self) -> bool {
+        self.lock().running == 1
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.lock().running == 0
     }
