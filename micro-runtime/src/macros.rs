@@ -6,7 +6,7 @@
 /// `include_protos!("src/gen/mod.rs")`.
 ///
 /// Packages find each other wherever the tree stands, so it may also be put into a module:
-/// ```ignore
+/// ```text
 /// mod proto {
 ///     micro_runtime::include_protos!();
 /// }
