@@ -44,6 +44,7 @@ fn the_messages_of_json_tests_are_up_to_date() {
 #[test]
 fn the_greeter_of_mucp_tests_is_up_to_date() {
     builder("micro-runtime/tests/mucp/generated")
+        .btree_map(".greeter")
         .compile(&[root().join("tests/proto/greeter.proto")])
         .unwrap();
 }

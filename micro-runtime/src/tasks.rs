@@ -211,6 +211,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn nothing_begins_after_abort_all() {
+        let tasks = Tasks::new();
+        tasks.abort_all();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = begun.clone();
+        tasks.spawn(async move {
+            count.fetch_add(1, Ordering::SeqCst);
+        });
+        tasks.idle().await;
+        assert_eq!(begun.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
     async fn a_limit_without_end_never_comes() {
         let day = Duration::from_secs(24 * 60 * 60);
         assert!(after(Duration::MAX) > Instant::now() + 365 * day);

@@ -31,7 +31,7 @@ use net::{Net, Pipes, channel, client};
 use raw::*;
 use say::{Say, Word, sized, word};
 
-const CASES: usize = 6_000;
+const CASES: usize = 4_000;
 /// What one conversation may hold at a time, both ends and this test's own copies of it included.
 const HELD: u64 = 3 << 20;
 

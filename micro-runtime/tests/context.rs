@@ -18,6 +18,7 @@ use micro_runtime::service::Running;
 use micro_runtime::{Context, Error};
 use support::{PROTOCOLS, Say, World, frame, words};
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
 /// A service `back` that says what it sees, as `key=value` lines, and the milliseconds left.
 async fn back(world: &World, protocol: &str) -> Running {
@@ -227,8 +228,11 @@ where
             .into_future(),
     );
     entered.notified().await;
+    let since = Instant::now();
     call.abort();
     dropped.await.unwrap();
+    // Not the deadline's work, which is there too.
+    assert!(since.elapsed() < Duration::from_secs(1), "{protocol}");
     front.stop().await.unwrap();
     back.stop().await.unwrap();
 }

@@ -12,11 +12,12 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-use micro_runtime::call::Frame;
+use micro_runtime::call::{BoxFuture, Dispatch, Frame};
+use micro_runtime::method::ServiceDescriptor;
 use micro_runtime::server::Limits;
 use micro_runtime::service::Running;
 use micro_runtime::transport::Transport;
-use micro_runtime::{Receiver, Result, Sender};
+use micro_runtime::{Receiver, Reply, Request, Result, Sender};
 use support::{PROTOCOLS, Say, World, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Semaphore;
@@ -214,4 +215,30 @@ async fn a_connection_that_says_nothing_is_closed() {
         );
     }
     gated.running.stop().await.unwrap();
+}
+
+/// A hand-written service that panics before there is a future.
+struct Hasty;
+
+impl Dispatch for Hasty {
+    fn descriptor(&self) -> &'static ServiceDescriptor {
+        Say::default().descriptor()
+    }
+
+    fn call(&self, _index: u16, _request: Request) -> BoxFuture<Result<Reply>> {
+        panic!("on purpose")
+    }
+}
+
+#[tokio::test]
+async fn a_panic_before_the_handlers_future_is_answered_and_takes_no_place() {
+    for protocol in PROTOCOLS {
+        let service = World::default().service("hasty", protocol).handle(Hasty);
+        let running = service.start().await.unwrap();
+        let call = running.client().request("hasty", "Say.Hello", frame("x"));
+        let error = call.await.unwrap_err();
+        assert_eq!(error.detail(), "panic recovered: on purpose", "{protocol}");
+        assert_eq!(running.core().running(), 0, "{protocol}");
+        running.stop().await.unwrap();
+    }
 }

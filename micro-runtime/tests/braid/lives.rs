@@ -409,3 +409,78 @@ async fn the_clients_own_client_speaks_it_too() -> Result<()> {
     assert_eq!(seen, 10);
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_answer_is_lost_when_the_server_drains_under_load() {
+    for round in 0..30 {
+        let net = Net::new();
+        let callers: Vec<_> = (0..32)
+            .map(|caller| {
+                let say = net.say.clone();
+                tokio::spawn(async move {
+                    for i in 0.. {
+                        let what = ["yield", "sleep 0"][(caller + i) % 2];
+                        if let Err(error) = say.hello(word(what)).await {
+                            return error;
+                        }
+                    }
+                    unreachable!()
+                })
+            })
+            .collect();
+        net.probe
+            .until(|probe| count(&probe.started) > 50 * (round % 5) + 32)
+            .await;
+        net.pipes.down.store(true, Ordering::SeqCst);
+        assert_eq!(net.server.stop(Duration::from_secs(10)).await, 0);
+        for caller in callers {
+            let error = caller.await.unwrap();
+            assert!(
+                error.is_unprocessed(),
+                "a call was taken and not answered: {error}"
+            );
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_kinds_of_calls_pass_over_tcp() -> Result<()> {
+    use micro_runtime::transport::{Tcp, Transport};
+    let net = Net::new();
+    let listener = Tcp.listen("127.0.0.1:0").await?;
+    let channel = channel(Arc::new(Tcp), &net.tasks.group(), listener.address());
+    net.server.start(listener);
+    let say = client(&channel);
+    for size in [0, 100, 5000, 300_000, 3 << 20] {
+        let request = crate::say::sized("echo", size);
+        assert_eq!(say.hello(request.clone()).await?, request);
+    }
+    let mut replies = say
+        .count(Word {
+            number: 500,
+            ..Word::default()
+        })
+        .await?;
+    while replies.message().await?.is_some() {}
+    assert_eq!(replies.trailers().get("sum"), Some("500"));
+    let mut upload = say.collect().await?;
+    for number in 0..500 {
+        upload
+            .send(Word {
+                number,
+                ..Word::default()
+            })
+            .await?;
+    }
+    assert_eq!(upload.finish().await?.number, 499 * 250);
+    let (mut out, mut input) = say.sum().await?;
+    out.send(Word {
+        number: 9,
+        ..Word::default()
+    })
+    .await?;
+    assert_eq!(input.message().await?.unwrap().number, 9);
+    drop((out, input));
+    net.probe.until(|probe| count(&probe.cancelled) == 1).await;
+    Ok(())
+}

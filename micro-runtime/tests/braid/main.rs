@@ -8,6 +8,7 @@
 
 mod calls;
 mod deadlocks;
+mod faults;
 mod lives;
 mod net;
 mod raw;

@@ -36,6 +36,8 @@ struct State {
     receiver: Option<Waker>,
     /// How many messages may be sent.
     credit: u32,
+    /// Whether none was sent since the last one was taken: the peer may wait for an answer.
+    asked: bool,
     sender: Option<Waker>,
     end: Option<StreamEnd>,
 }
@@ -68,6 +70,7 @@ impl Flow {
                 deaf: false,
                 receiver: None,
                 credit,
+                asked: true,
                 sender: None,
                 end: None,
             }),
@@ -124,6 +127,7 @@ impl Flow {
     pub(super) fn poll_next(&self, task: &mut Task<'_>) -> Poll<(Option<Result<Bytes>>, Owed)> {
         let mut state = self.lock();
         if let Some(message) = state.queue.pop_front() {
+            state.asked = true;
             let owed = state.take();
             return Poll::Ready((Some(Ok(message)), owed));
         }
@@ -152,8 +156,9 @@ impl Flow {
         }
     }
 
-    /// Takes the credit of one message that is sent now.
-    pub(super) fn spend(&self) -> Result<()> {
+    /// Takes the credit of one message that is sent now; says whether the peer may wait for it, as
+    /// for the first after one of its own.
+    pub(super) fn spend(&self) -> Result<bool> {
         let mut state = self.lock();
         match &state.end {
             Some(StreamEnd::Failed(error)) => return Err(error.clone()),
@@ -166,7 +171,7 @@ impl Flow {
                 "a message was sent before there was room for it",
             )
         })?;
-        Ok(())
+        Ok(std::mem::take(&mut state.asked))
     }
 
     /// Nobody takes messages any more: gives the credit of what is dropped.

@@ -11,6 +11,9 @@
 //! 4. Unary handlers are polled once by the reader, a bounded number a turn; streams are spawned.
 //! 5. The limits of both sides are in the first frame, and bound what a peer must hold.
 //!
+//! What is received is not copied: messages, and the texts of metadata, are slices of the block that
+//! they were read into (64 KiB, or the message's own size). Who keeps a small one keeps its block.
+//!
 //! What it does not have yet: windows in bytes, pieces of large messages, and keep-alive pings (they
 //! are answered, not sent).
 
@@ -24,6 +27,7 @@ mod inbox;
 mod outbox;
 mod server;
 mod wire;
+mod writer;
 
 use std::sync::Arc;
 

@@ -1,29 +1,29 @@
 //! The way out of a connection: whoever has a frame appends it, and one of them writes for all.
 //!
 //! A frame goes into one queue under a short lock. Who finds itself alone writes at once, from where
-//! it is; else the flusher does, a part of the connection's task, which first lets every other task
+//! it is; else the flusher does, which first lets every other task
 //! that is ready add its frame. Writing happens with no lock held: the writer is taken out for it.
 
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker, ready};
 use std::time::Duration;
 
-use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::timeout;
 
-use super::batch::{Batch, SLICES};
+use super::batch::Batch;
+use super::writer::Writer;
 use crate::error::{Error, id};
 use crate::transport::WriteSide;
 
 /// From this many queued bytes on, who has more waits until they are on their way.
 pub(super) const HIGH_WATER: usize = 256 * 1024;
 /// What a queue's buffer begins with.
-const FIRST: usize = 16 * 1024;
+pub(super) const FIRST: usize = 16 * 1024;
 
 /// When appended frames are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub(super) struct Outbox<S> {
     more: Notify,
     /// Told each time that a full queue was emptied.
     room: Arc<Notify>,
+    /// Told once, at the end.
+    gone: Notify,
     stall: Duration,
 }
 
@@ -103,11 +105,7 @@ impl<S: Beside> Outbox<S> {
         Self {
             out: Mutex::new(Out {
                 queue: Batch::with_capacity(FIRST),
-                writer: Some(Writer {
-                    io,
-                    batch: Batch::with_capacity(FIRST),
-                    unflushed: false,
-                }),
+                writer: Some(Writer::new(io)),
                 appended: 0,
                 handed: 0,
                 written: 0,
@@ -118,6 +116,7 @@ impl<S: Beside> Outbox<S> {
             }),
             more: Notify::new(),
             room: Arc::default(),
+            gone: Notify::new(),
             stall,
         }
     }
@@ -266,7 +265,13 @@ impl<S: Beside> Outbox<S> {
         drop(dropped);
         self.more.notify_one();
         self.room.notify_waiters();
+        self.gone.notify_one();
         Closed { error, reached }
+    }
+
+    /// Waits for the end. Cancel safe, for one waiter.
+    pub(super) async fn gone(&self) {
+        self.gone.notified().await;
     }
 
     /// What ended the connection.
@@ -291,7 +296,7 @@ impl<S: Beside> Outbox<S> {
                     Next::Write(writer, full) => (writer, full),
                     Next::Nothing => break,
                     Next::Finish(mut writer) => {
-                        let ended = poll_fn(|task| Pin::new(&mut writer.io).poll_shutdown(task));
+                        let ended = poll_fn(|task| writer.poll_shutdown(task));
                         return timeout(self.stall, ended).await?;
                     }
                     Next::Ended => return Ok(()),
@@ -440,42 +445,5 @@ impl<S: Beside> Out<S> {
         std::mem::swap(&mut self.queue, &mut writer.batch);
         self.handed = self.appended;
         Some((writer, full))
-    }
-}
-
-/// The writing half of a connection with what it is writing.
-struct Writer {
-    io: WriteSide,
-    batch: Batch,
-    /// Whether bytes may sit in a buffer of the connection's own, as with TLS.
-    unflushed: bool,
-}
-
-impl Writer {
-    fn is_done(&self) -> bool {
-        self.batch.is_empty() && !self.unflushed
-    }
-
-    /// Writes some, or flushes what is written.
-    fn poll_some(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
-        if self.batch.is_empty() {
-            ready!(Pin::new(&mut self.io).poll_flush(task))?;
-            self.unflushed = false;
-            return Poll::Ready(Ok(()));
-        }
-        let written = if self.batch.is_scattered() && self.io.is_write_vectored() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.batch.slices(&mut slices);
-            let slices = slices.get(..count).unwrap_or_default();
-            ready!(Pin::new(&mut self.io).poll_write_vectored(task, slices))?
-        } else {
-            ready!(Pin::new(&mut self.io).poll_write(task, self.batch.chunk()))?
-        };
-        if written == 0 {
-            return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-        }
-        self.unflushed = true;
-        self.batch.advance(written);
-        Poll::Ready(Ok(()))
     }
 }

@@ -270,6 +270,12 @@ impl Calls {
             .is_some_and(|slot| !matches!(slot.state, State::Answered(_)))
     }
 
+    /// Whether this call is the only one in flight: then there is nothing to write together.
+    pub(super) fn is_alone(&self, id: CallId) -> bool {
+        let mut slab = self.lock();
+        slab.live == 1 && slab.slot(id).is_some()
+    }
+
     /// Takes no more calls; says whether none is in flight.
     pub(super) fn retire(&self) -> bool {
         let mut slab = self.lock();

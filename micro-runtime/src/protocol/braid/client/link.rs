@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context as Task, Poll, Waker, ready};
+use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,17 +11,17 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use super::super::error::read_error;
 use super::super::fault::Fault;
-use super::super::fields::{Fields, Goaway, message, write_hello, write_metadata};
+use super::super::fields::{Goaway, write_hello, write_metadata};
 use super::super::flow::Flow;
 use super::super::inbox::Inbox;
 use super::super::outbox::{Closed, Flush, Outbox, Refused, Room};
-use super::super::wire::{CallId, Frame, Head, Hello, Kind, MAGIC, flag};
-use super::calls::{Calls, Found, Lost, NoPlace, Removed, Settled, State};
+use super::super::wire::{CallId, Head, Hello, Kind, MAGIC, flag};
+use super::calls::{Calls, Lost, NoPlace, Removed, State};
 use super::names::{Waiting, check, names};
+use super::reader::End;
 use super::stream::{Held, Opened};
-use crate::call::{Body, Reply, Request, StreamEnd};
+use crate::call::{Body, Reply, Request};
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
@@ -38,11 +38,11 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(super) struct Link {
     pub(super) out: Outbox<Waiting>,
     pub(super) calls: Calls,
-    peer: Arc<Peer>,
+    pub(super) peer: Arc<Peer>,
     /// What the peer takes.
     theirs: Hello,
     /// What we take.
-    ours: Hello,
+    pub(super) ours: Hello,
 }
 
 /// How a call ended that may be made on another connection.
@@ -112,20 +112,24 @@ impl Link {
             theirs,
             ours,
         });
-        let this = link.clone();
-        tasks.spawn(async move { this.live(inbox).await });
+        // A task apart from the reader's. With both in one, tokio's other threads were woken and put
+        // to sleep several times for each batch of answers.
+        let writes = link.clone();
+        tasks.spawn(async move { writes.out.run().await });
+        let reads = link.clone();
+        tasks.spawn(async move { reads.live(inbox).await });
         Ok(link)
     }
 
-    /// The connection's task: reads and writes, each without waiting for the other.
-    async fn live(self: Arc<Self>, mut inbox: Inbox) {
+    /// The reader's task; with it the connection ends.
+    async fn live(&self, mut inbox: Inbox) {
         // Also where the task is stopped from outside, no call may wait for ever.
-        let _guard = FailOnDrop(&self);
-        let mut writes = pin!(self.out.run());
+        let _guard = FailOnDrop(self);
+        let mut gone = pin!(self.out.gone());
         let end = tokio::select! {
             biased;
-            () = &mut writes => return,
             end = self.read(&mut inbox) => end,
+            () = &mut gone => return,
         };
         match end {
             End::Lost(error) => self.fail(error),
@@ -133,7 +137,7 @@ impl Link {
                 self.complain(fault);
                 // Closing with bytes unread would reset the connection, and take our words with it.
                 let last = async {
-                    writes.await;
+                    gone.await;
                     inbox.discard().await;
                 };
                 let _ = timeout(LINGER, last).await;
@@ -329,7 +333,7 @@ impl Link {
         });
     }
 
-    fn finish_if_spent(&self) {
+    pub(super) fn finish_if_spent(&self) {
         if self.calls.is_spent() {
             self.out.finish();
         }
@@ -338,159 +342,6 @@ impl Link {
     /// Ends the connection, and with it every call.
     fn fail(&self, error: Error) {
         self.lose(self.out.close(error));
-    }
-
-    /// The reader. It awaits nothing but bytes: answers land in slots, messages in queues that credit
-    /// bounds. That is what the server's reader may rely on when it waits for us.
-    async fn read(&self, inbox: &mut Inbox) -> End {
-        let mut wakers = Vec::new();
-        loop {
-            // First those that came with the HELLO.
-            let taken = self.take_frames(inbox, &mut wakers);
-            wakers.drain(..).for_each(Waker::wake);
-            if let Err(fault) = taken {
-                return End::Fault(fault);
-            }
-            let words = match inbox.fill().await {
-                Ok(1..) => continue,
-                Ok(0) => Error::internal(id::CLIENT_TRANSPORT, "unexpected EOF"),
-                Err(error) => {
-                    Error::internal(id::CLIENT_TRANSPORT, error.to_string()).with_source(error)
-                }
-            };
-            return End::Lost(words);
-        }
-    }
-
-    fn take_frames(&self, inbox: &mut Inbox, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
-        while let Some(frame) = inbox.next()? {
-            self.take_frame(frame, wakers)?;
-        }
-        Ok(())
-    }
-
-    fn take_frame(&self, frame: Frame, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
-        let id = frame.head.id;
-        match frame.head.kind {
-            Kind::Reply => self.take_reply(frame, wakers)?,
-            Kind::Error => {
-                let error = read_error(frame, &self.ours)?;
-                self.settle(id, Err(error), wakers)?;
-            }
-            Kind::Message => {
-                if let Some(stream) = self.open_stream(id)? {
-                    let (owed, wake) = stream.flow.push(frame.payload)?;
-                    if owed > 0 {
-                        self.control(Head::new(Kind::Credit, 0, id), Flush::Soon, |out| {
-                            out.extend_from_slice(&owed.to_le_bytes());
-                        });
-                    }
-                    wake.wake();
-                }
-            }
-            Kind::End => {
-                let (head, mut fields) = Fields::of(frame);
-                let trailers = match head.has(flag::TRAILERS) {
-                    true => fields.metadata(&self.ours)?,
-                    false => Metadata::new(),
-                };
-                fields.end()?;
-                if let Some(stream) = self.open_stream(id)? {
-                    self.calls.remove(id);
-                    stream.flow.end(StreamEnd::Done(trailers)).wake();
-                    self.finish_if_spent();
-                }
-            }
-            Kind::Credit => {
-                let (_, mut fields) = Fields::of(frame);
-                let messages = fields.u32()?;
-                fields.end()?;
-                match self.calls.find(id)? {
-                    Found::Stream(stream) => stream.flow.grant(messages)?.wake(),
-                    Found::Unary => return Err(Fault::Order(id)),
-                    Found::Late => {}
-                }
-            }
-            Kind::Ping => self.take_ping(frame)?,
-            Kind::Goaway => self.take_goaway(Goaway::read(frame)?),
-            Kind::Hello => return Err(Fault::Hello),
-            kind @ (Kind::Call | Kind::Cancel) => return Err(Fault::Direction(kind)),
-        }
-        Ok(())
-    }
-
-    fn take_reply(&self, frame: Frame, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
-        let (head, mut fields) = Fields::of(frame);
-        let mut reply = Reply::new(Body::Empty);
-        if head.has(flag::METADATA) {
-            reply.metadata = fields.metadata(&self.ours)?;
-        }
-        if head.has(flag::TRAILERS) {
-            reply.trailers = fields.metadata(&self.ours)?;
-        }
-        let message = message(fields, head.has(flag::BODY), &self.ours)?;
-        reply.peer = Some(self.peer.clone());
-        reply.message = match message {
-            Some(message) => Body::One(message),
-            None => Body::Empty,
-        };
-        self.settle(head.id, Ok(reply), wakers)
-    }
-
-    fn settle(
-        &self,
-        id: CallId,
-        answer: Result<Reply>,
-        wakers: &mut Vec<Waker>,
-    ) -> Result<(), Fault> {
-        match self.calls.settle(id, answer)? {
-            Settled::Unary(waker) => wakers.push(waker),
-            Settled::Stream(stream, Ok(reply)) => wakers.extend(stream.open(id, reply)?),
-            Settled::Stream(stream, Err(error)) => {
-                stream.fail(error);
-                self.finish_if_spent();
-            }
-            Settled::Late => {}
-        }
-        Ok(())
-    }
-
-    /// The stream with this id, which must be open; `None` where it is over.
-    fn open_stream(&self, id: CallId) -> Result<Option<Arc<Opened>>, Fault> {
-        match self.calls.find(id)? {
-            Found::Stream(stream) if stream.is_open() => Ok(Some(stream)),
-            Found::Stream(_) | Found::Unary => Err(Fault::Order(id)),
-            Found::Late => Ok(None),
-        }
-    }
-
-    fn take_ping(&self, frame: Frame) -> Result<(), Fault> {
-        let (head, mut fields) = Fields::of(frame);
-        let number = fields.u64()?;
-        fields.end()?;
-        if !head.has(flag::ANSWER) {
-            let _ = self.out.append(Room::Ignored, |_, waiting, _| {
-                waiting.ping = Some(number);
-                ((), Flush::Soon)
-            });
-        }
-        Ok(())
-    }
-
-    /// The peer takes no more calls. Those it did not take are free to go elsewhere.
-    fn take_goaway(&self, goaway: Goaway) {
-        debug!(peer = %self.peer.address, code = goaway.code, reason = %goaway.reason, "the peer takes no more calls");
-        let words = format!(
-            "{} takes no more calls: {}",
-            self.peer.address, goaway.reason
-        );
-        let lost = Lost {
-            error: Error::unavailable(id::CLIENT, words),
-            reached: u64::MAX,
-            taken: goaway.taken,
-        };
-        self.calls.fail_untaken(&lost).tell();
-        self.finish_if_spent();
     }
 
     /// Fails all calls, and tells the peer what it did wrong.
@@ -517,13 +368,6 @@ impl Link {
         };
         self.calls.fail_all(&lost).tell();
     }
-}
-
-/// How a connection ends.
-enum End {
-    Lost(Error),
-    /// The peer has broken the protocol.
-    Fault(Fault),
 }
 
 /// Fails what waits when the connection's task ends, however it does.

@@ -3,6 +3,7 @@
 mod calls;
 mod link;
 mod names;
+mod reader;
 mod stream;
 
 pub(super) use names::answer_ping;

@@ -161,10 +161,11 @@ impl RawSend for Upload {
         }
         let Held { link, id, stream } = &*self.held;
         link.check_size(message.len())?;
-        stream.flow.spend()?;
+        let prompt = stream.flow.spend()? && link.calls.is_alone(*id);
+        let flush = if prompt { Flush::Now } else { Flush::Soon };
         let sent = link.out.append(Room::Ignored, |queue, _, _| {
             queue.frame(Head::new(Kind::Message, 0, *id), &message, |_| {});
-            ((), Flush::Soon)
+            ((), flush)
         });
         sent.map_err(|_| link.out.failure())
     }

@@ -149,11 +149,25 @@ impl Session {
         let running = place.running.take()?;
         slots.running -= 1;
         let alone = slots.running == 0;
-        drop(slots);
-        if alone {
+        Some(Left { running, alone })
+    }
+
+    /// Ends a call with what `write` appends, unless it was given up, once there is room.
+    pub(super) async fn end(&self, id: CallId, write: impl FnOnce(&mut Batch)) {
+        self.out.room().await;
+        // Under the queue's lock: a connection that drains ends when no call is in its place, and the
+        // answer must be in the queue by then.
+        let alone = self.out.append(Room::Ignored, |queue, _, _| {
+            let Some(left) = self.leave(id) else {
+                return (false, Flush::Held);
+            };
+            write(queue);
+            let flush = if left.alone { Flush::Now } else { Flush::Soon };
+            (left.alone, flush)
+        });
+        if alone == Ok(true) {
             self.idle.notify_one();
         }
-        Some(Left { running, alone })
     }
 
     /// What has the id `id`.
@@ -192,6 +206,11 @@ impl Session {
         running.iter().for_each(Running::stop);
     }
 
+    /// Whether one handler runs alone: then there is nothing to write together.
+    pub(super) fn is_alone(&self) -> bool {
+        self.lock().running == 1
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.lock().running == 0
     }
@@ -219,15 +238,10 @@ impl Session {
         self.answer(id, Err(error), Reached::Perhaps)
     }
 
-    /// Answers a unary call from its own task, unless it was given up.
+    /// Answers a unary call from its own task.
     pub(super) async fn answer_in_turn(&self, id: CallId, answer: Result<Reply>) {
-        self.out.room().await;
-        let Some(left) = self.leave(id) else { return };
-        let flush = if left.alone { Flush::Now } else { Flush::Soon };
-        let _ = self.out.append(Room::Ignored, |queue, _, _| {
-            self.write(queue, id, &answer, Reached::Perhaps);
-            ((), flush)
-        });
+        self.end(id, |queue| self.write(queue, id, &answer, Reached::Perhaps))
+            .await;
     }
 
     /// Appends a small frame that waits for no room. Where the connection is over it says nothing.

@@ -73,15 +73,9 @@ impl Opened {
             answer
         })
         .await;
-        self.session.out.room().await;
-        let Some(left) = self.session.leave(self.id) else {
-            return;
-        };
-        let flush = if left.alone { Flush::Now } else { Flush::Soon };
-        let _ = self.session.out.append(Room::Ignored, |queue, _, _| {
-            self.end(queue, answer);
-            ((), flush)
-        });
+        self.session
+            .end(self.id, |queue| self.end(queue, answer))
+            .await;
         // A half that the handler gave away sends no more.
         self.flow.end(StreamEnd::Done(Metadata::new())).wake();
     }
@@ -184,11 +178,12 @@ impl RawSend for Replies {
     fn send(&mut self, message: Bytes) -> Result<()> {
         let stream = &*self.stream;
         stream.session.check_size(message.len())?;
-        stream.flow.spend()?;
+        let prompt = stream.flow.spend()? && stream.session.is_alone();
+        let flush = if prompt { Flush::Now } else { Flush::Soon };
         let sent = stream.session.out.append(Room::Ignored, |queue, _, _| {
             stream.open(queue);
             queue.frame(Head::new(Kind::Message, 0, stream.id), &message, |_| {});
-            ((), Flush::Soon)
+            ((), flush)
         });
         sent.map_err(|_| stream.session.out.failure())
     }
