@@ -354,3 +354,79 @@ async fn a_panic_is_answered_and_the_connection_goes_on() {
     raw.send(post("Greeter.Hello", "", b"")).await;
     assert_eq!(raw.response().await.1, b"\n\x06Hello ");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_envelope_follows_from_the_content_type_and_the_callers_age() {
+    let server = serve().await;
+    let json = "application/json";
+    let enveloped = r#"{"method":"Greeter.Hello","params":[{"name":"x"}],"id":"1"}"#;
+    let plain = r#"{"name":"x"}"#;
+    let named = "Micro-Endpoint: Greeter.Hello\r\n";
+    for (content_type, extra, body, reply, error) in [
+        // Without any `Micro-*` it is a caller from before them.
+        (json, "", enveloped, "\"result\":{\"msg\":\"Hello x\"}", ""),
+        (json, named, plain, "{\"msg\":\"Hello x\"}", ""),
+        (
+            json,
+            "X-Micro-Method: Greeter.Hello\r\n",
+            plain,
+            "{\"msg\"",
+            "",
+        ),
+        // These two headers change that, either way.
+        (json, "Micro-Protocol: mucp\r\n", plain, "", "ill-formed"),
+        (
+            json,
+            "Micro-Endpoint: Greeter.Hello\r\nMicro-Target: x\r\n",
+            enveloped,
+            "\"result\":",
+            "",
+        ),
+        (
+            "application/json-rpc",
+            named,
+            plain,
+            "\"result\":{\"msg\":\"Hello \"}",
+            "",
+        ),
+        (
+            "application/json-rpc",
+            named,
+            "[]",
+            "",
+            "router cannot decode request",
+        ),
+        (
+            "application/protobuf",
+            "",
+            "x",
+            "",
+            "router cannot decode request: unexpected EOF",
+        ),
+        (
+            "application/grpc",
+            "Micro-Endpoint: Greeter.Nope\r\n",
+            "",
+            "",
+            "can't find method",
+        ),
+    ] {
+        let mut raw = server.dial().await;
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n{extra}\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        raw.send(&request).await;
+        let (head, body) = raw.response().await;
+        assert_eq!(field(&head, "Content-Type"), Some(content_type));
+        let body = String::from_utf8(body).unwrap();
+        assert!(body.contains(reply), "{request}: {body}");
+        let words = field(&head, "Micro-Error").unwrap_or_default();
+        assert!(words.contains(error) && words.is_empty() == error.is_empty());
+        if content_type == "application/grpc" {
+            assert_eq!(field(&head, "Grpc-Status"), Some("13"));
+            assert_eq!(field(&head, "Grpc-Message"), Some(words));
+        }
+    }
+}
