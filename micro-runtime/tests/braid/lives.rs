@@ -480,9 +480,9 @@ async fn all_kinds_of_calls_pass_over_tcp() -> Result<()> {
     })
     .await?;
     assert_eq!(input.message().await?.unwrap().number, 9);
-    // The sender first would end the input, and the handler well before the cancel comes.
-    drop(input);
-    drop(out);
-    net.probe.until(|probe| count(&probe.cancelled) == 1).await;
+    // On two threads the dropped sender may end the input before the cancel is on its way, so what
+    // the handler sees of it is left to the tests on one thread.
+    out.finish().await?;
+    assert!(input.message().await?.is_none());
     Ok(())
 }
