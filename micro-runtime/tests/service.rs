@@ -13,8 +13,9 @@ use micro_runtime::call::{BoxFuture, Dispatch, Frame};
 use micro_runtime::codegen;
 use micro_runtime::method::{Idempotency, Kind, Method, ServiceDescriptor};
 use micro_runtime::registry::{Memory, Registry};
-use micro_runtime::transport::Memory as MemoryTransport;
+use micro_runtime::transport::{Memory as MemoryTransport, Transport};
 use micro_runtime::{Error, Reply, Request, Result, Service};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 
 static METHODS: [Method; 1] = [Method::new(
@@ -205,6 +206,48 @@ async fn nodes_tell_what_go_micro_reads_and_all_protocols() {
         assert_eq!(metadata.get(key).map(String::as_str), Some(value), "{key}");
     }
     running.stop().await.unwrap();
+}
+
+/// What a service answers to a Debug.Health with this `Host` and these further fields.
+async fn answer(service: Service, host: &str, fields: &str) -> String {
+    let running = service.linger(Duration::ZERO).start().await.unwrap();
+    let mut connection = tcp().dial(running.address()).await.unwrap();
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Type: application/json\r\nMicro-Endpoint: Debug.Health\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    connection.io.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    connection.io.read_to_string(&mut answer).await.unwrap();
+    running.stop().await.unwrap();
+    answer
+}
+
+fn tcp() -> impl Transport {
+    micro_runtime::transport::Tcp
+}
+
+#[tokio::test]
+async fn no_web_page_reaches_a_service_on_loopback() {
+    let local = || Service::new("local").registry(Memory::new());
+    assert!(answer(local(), "localhost:80", "").await.contains("\"ok\""));
+    let rebound = answer(local(), "evil.example", "").await;
+    assert!(
+        rebound.contains("403") && !rebound.contains("\"ok\""),
+        "{rebound}"
+    );
+    let foreign = answer(local(), "localhost:80", "Origin: https://evil.example\r\n").await;
+    assert!(
+        foreign.contains("403") && !foreign.contains("\"ok\""),
+        "{foreign}"
+    );
+    // Told to others under another name, it is for more than this machine.
+    let known = answer(
+        local().advertise("service.example:80"),
+        "service.example",
+        "",
+    )
+    .await;
+    assert!(known.contains("\"ok\""), "{known}");
 }
 
 #[tokio::test]

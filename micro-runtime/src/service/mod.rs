@@ -458,7 +458,11 @@ impl Service {
 
     /// The user's protocols and the built-in ones, best first.
     fn protocols(options: &Options) -> Vec<Arc<dyn Protocol>> {
-        let built_in: [Arc<dyn Protocol>; 2] = [Arc::new(Braid), Arc::new(Mucp::default())];
+        let mucp = Mucp {
+            loopback_only: options.is_for_this_machine(),
+            ..Mucp::default()
+        };
+        let built_in: [Arc<dyn Protocol>; 2] = [Arc::new(Braid), Arc::new(mucp)];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
         for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
             if !protocols

@@ -1,6 +1,7 @@
 //! What a service is made of, before it starts.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +93,24 @@ impl Options {
             #[cfg(feature = "tls")]
             client_tls: None,
         }
+    }
+
+    /// The address to listen on: any free port of loopback where none was named.
+    pub(super) fn listen_address(&self) -> &str {
+        self.address.as_deref().unwrap_or("127.0.0.1:0")
+    }
+
+    /// Whether only this machine can mean this service: it is bound to loopback, and nobody is told
+    /// another address. Web pages must then not reach it under a name of their own.
+    pub(super) fn is_for_this_machine(&self) -> bool {
+        let host = self
+            .listen_address()
+            .rsplit_once(':')
+            .map_or("", |(host, _)| host);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let loopback =
+            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        loopback && self.advertise.is_none() && self.transport.name() == Transport::name(&Tcp)
     }
 
     /// `base` with the user's codecs.

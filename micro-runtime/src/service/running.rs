@@ -107,11 +107,7 @@ impl Service {
 
         let registry = self.registry_of(&options)?;
         let server = self.server(&options)?;
-        let wanted = options
-            .address
-            .clone()
-            .unwrap_or_else(|| "127.0.0.1:0".to_owned());
-        let listener = options.transport.listen(&wanted).await?;
+        let listener = options.transport.listen(options.listen_address()).await?;
         let address = listener.address().to_owned();
         server.start(listener);
 
