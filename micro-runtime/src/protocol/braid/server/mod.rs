@@ -431,7 +431,7 @@ fn start_unary(
     if let Poll::Ready(answer) = Pin::new(&mut serving).poll(&mut task) {
         return session.answer(id, answer, Reached::Perhaps);
     }
-    session.run(id, None);
+    session.run(id, serving.context().clone(), None);
     let answers = session.clone();
     let abort = core.tasks().spawn(async move {
         let answer = serving.finish().await;
@@ -455,7 +455,7 @@ fn start_stream(
         Ok(serving) => serving,
         Err(error) => return session.answer(id, Err(error), Reached::No),
     };
-    session.run(id, Some(flow));
+    session.run(id, serving.context().clone(), Some(flow));
     let abort = core.tasks().spawn(stream.finish(serving));
     session.set_abort(id, abort);
     false

@@ -16,6 +16,7 @@ use super::super::outbox::{Beside, Flush, HIGH_WATER, Outbox, Room};
 use super::super::wire::{CallId, Head, Hello, Kind, flag};
 use super::gone;
 use crate::call::{Body, Reply, StreamEnd};
+use crate::context::Context;
 use crate::error::{Error, Result, id};
 
 /// What a server keeps beside its queue.
@@ -62,8 +63,8 @@ struct Place {
 }
 
 /// A call whose handler runs in a task of its own.
-#[derive(Default)]
 pub(super) struct Running {
+    cx: Context,
     pub(super) abort: Option<AbortHandle>,
     pub(super) flow: Option<Arc<Flow>>,
 }
@@ -71,6 +72,8 @@ pub(super) struct Running {
 impl Running {
     /// Stops the handler, and what it has given its stream to.
     pub(super) fn stop(&self) {
+        // First, so that a handler that is just running sees why its stream fails.
+        self.cx.cancel();
         if let Some(abort) = &self.abort {
             abort.abort();
         }
@@ -120,10 +123,14 @@ impl Session {
     }
 
     /// Gives an admitted call its place, before its task is spawned.
-    pub(super) fn run(&self, id: CallId, flow: Option<Arc<Flow>>) {
+    pub(super) fn run(&self, id: CallId, cx: Context, flow: Option<Arc<Flow>>) {
         let mut slots = self.lock();
         if let Some(place) = slots.places.get_mut(id.index as usize) {
-            place.running = Some(Running { abort: None, flow });
+            place.running = Some(Running {
+                cx,
+                abort: None,
+                flow,
+            });
             slots.running += 1;
         }
     }
