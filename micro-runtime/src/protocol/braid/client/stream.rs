@@ -183,7 +183,9 @@ impl RawSend for Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        if !self.finished && self.held.link.calls.is_live(self.held.id) {
+        // With the receiver gone already the call is given up next, and no end may outrun that.
+        let last = Arc::strong_count(&self.held) == 1;
+        if !self.finished && !last && self.held.link.calls.is_live(self.held.id) {
             self.held.link.end_soon(self.held.id);
         }
     }
