@@ -41,6 +41,7 @@
 //! | [`server`] | limits; a service called in its own process |
 //! | [`context`], [`metadata`], [`error`] | what travels with a call and comes back from it |
 //! | [`wrapper`] | code around calls, on clients and servers |
+//! | [`broker`] | events: published by topic, delivered to who subscribed |
 //! | [`registry`], [`selector`] | where nodes are found; which one is called |
 //! | [`codec`] | content types: protobuf, JSON, one's own |
 //! | [`transport`], [`protocol`] | what bytes travel on; what frames calls on it |
@@ -59,6 +60,7 @@
 // Generated code of our own names the crate as users' does.
 extern crate self as micro_runtime;
 
+pub mod broker;
 pub mod call;
 pub mod client;
 pub mod codec;
@@ -66,6 +68,7 @@ pub mod codec;
 pub mod codegen;
 pub mod context;
 pub mod error;
+mod http1;
 mod macros;
 pub mod metadata;
 pub mod method;

@@ -5,7 +5,6 @@
 //! [`Core`] offers. `mucp` is Go Micro's; `braid` is ours.
 
 pub mod braid;
-pub(crate) mod http1;
 pub mod mucp;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::table::{Key, Progress, Table, key};
-use super::{Event, RegisterOptions, Registry, Service, Watcher, not_found};
+use super::{Event, Reach, RegisterOptions, Registry, Service, Watcher, not_found};
 use crate::error::Result;
 use crate::tasks::after;
 
@@ -79,6 +79,10 @@ impl State {
 impl Registry for Memory {
     fn name(&self) -> &str {
         "memory"
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Machine
     }
 
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {

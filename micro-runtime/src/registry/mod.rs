@@ -47,6 +47,11 @@ pub trait Registry: Debug + Send + Sync + 'static {
     /// The name that it is chosen by, and that nodes tell in their metadata: `memory`, `consul`.
     fn name(&self) -> &str;
 
+    /// How far its word carries; it decides where a service listens that names no address.
+    fn reach(&self) -> Reach {
+        Reach::Network
+    }
+
     /// Makes the service's nodes known, or keeps them known: services call it again and again.
     ///
     /// # Errors
@@ -116,8 +121,20 @@ pub enum Action {
     Create,
     /// Its address, its metadata or its service's endpoints are others now.
     Update,
-    /// It is gone. Without nodes: the whole version is gone.
+    /// It is gone: it was deregistered. Without nodes: the whole version is gone.
     Delete,
+    /// The registry no longer vouches for it: its TTL ran out or its check fails, and nobody has
+    /// deregistered it. A node that still answers calls is kept for a while.
+    Expire,
+}
+
+/// How far a registry's word carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It knows and is known by processes of this machine alone.
+    Machine,
+    /// Other machines read it.
+    Network,
 }
 
 /// How a service is registered.

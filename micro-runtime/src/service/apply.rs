@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::ID;
 use super::options::Options;
+use super::plugins::Setup;
 use super::settings::Settings;
 use crate::error::{Error, Result};
-use crate::registry::{self, Registry};
-use crate::tasks::Tasks;
+use crate::registry::Registry;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{ClientTls, Identity, ServerTls};
 use crate::transport::{Memory, Tcp};
@@ -42,34 +42,42 @@ impl Options {
         self.address = settings.server_address.clone().or(self.address);
         self.advertise = settings.server_advertise.clone().or(self.advertise);
         self.proxy = settings.proxy.clone().or(self.proxy);
-        self.set_registry(settings)?;
         self.set_transport(settings)?;
         self.set_tls(settings)?;
+        self.set_registry(settings)?;
         Ok(self)
     }
 
     fn set_registry(&mut self, settings: &Settings) -> Result<()> {
-        let address = settings
-            .registry_address
-            .as_deref()
-            .and_then(<[String]>::first);
+        let addresses = settings.registry_address.as_deref().unwrap_or_default();
         let own = self
             .registry
             .as_ref()
             .map(|registry| registry.name().to_owned());
         let name = match (&settings.registry, &own) {
-            (None, _) if address.is_none() => return Ok(()),
+            (None, _) if addresses.is_empty() => return Ok(()),
             // As in Go Micro: naming what code has chosen changes nothing.
-            (Some(name), Some(own)) if name == own && address.is_none() => return Ok(()),
+            (Some(name), Some(own)) if name == own && addresses.is_empty() => return Ok(()),
             (Some(name), _) | (None, Some(name)) => name.clone(),
             (None, None) => DEFAULT_REGISTRY.to_owned(),
         };
-        self.registry = Some(registry_of(
-            &name,
-            address.map(String::as_str),
-            &self.tasks,
-        )?);
+        self.registry = Some(self.registries.make(&name, &self.setup(addresses))?);
         Ok(())
+    }
+
+    fn setup(&self, addresses: &[String]) -> Setup {
+        Setup {
+            addresses: addresses.to_vec(),
+            tasks: self.tasks.clone(),
+            registry: None,
+            #[cfg(feature = "tls")]
+            client_tls: self.client_tls.clone(),
+        }
+    }
+
+    /// The registry of a service that names none.
+    pub(super) fn default_registry(&self) -> Result<Arc<dyn Registry>> {
+        self.registries.make(DEFAULT_REGISTRY, &self.setup(&[]))
     }
 
     fn set_transport(&mut self, settings: &Settings) -> Result<()> {
@@ -208,33 +216,6 @@ const DEFAULT_REGISTRY: &str = if cfg!(feature = "local") {
 } else {
     "memory"
 };
-
-/// The registry of a service that names none.
-pub(super) fn default_registry(tasks: &Tasks) -> Result<Arc<dyn Registry>> {
-    registry_of(DEFAULT_REGISTRY, None, tasks)
-}
-
-fn registry_of(name: &str, address: Option<&str>, tasks: &Tasks) -> Result<Arc<dyn Registry>> {
-    match name {
-        "memory" => Ok(Arc::new(registry::Memory::new())),
-        "local" => local_registry(address, tasks),
-        _ => Err(unknown("registry", name, "local, memory")),
-    }
-}
-
-#[cfg(feature = "local")]
-fn local_registry(folder: Option<&str>, tasks: &Tasks) -> Result<Arc<dyn Registry>> {
-    let folder = folder.map_or_else(super::settings::local_folder, Into::into);
-    Ok(Arc::new(registry::Local::at(folder, tasks)?))
-}
-
-#[cfg(not(feature = "local"))]
-fn local_registry(_folder: Option<&str>, _tasks: &Tasks) -> Result<Arc<dyn Registry>> {
-    Err(Error::bad_request(
-        ID,
-        "the registry local is asked for, and this program is built without micro-runtime's feature local",
-    ))
-}
 
 fn unknown(kind: &str, name: &str, known: &str) -> Error {
     Error::bad_request(ID, format!("there is no {kind} {name}: known are {known}"))

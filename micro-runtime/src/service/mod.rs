@@ -7,10 +7,12 @@
 mod apply;
 mod hooks;
 mod options;
+mod plugins;
 mod running;
 pub mod settings;
 mod signals;
 
+pub use plugins::Setup;
 pub use running::Running;
 
 use std::ffi::OsString;
@@ -19,6 +21,7 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use crate::broker::Broker;
 use crate::call::{Backoff, Dispatch, Retry};
 use crate::client::{Client, ClientOptions};
 use crate::codec::{Codec, Codecs};
@@ -195,6 +198,26 @@ impl Service {
     /// As [`registry`](Service::registry), with one that is shared.
     pub fn shared_registry(mut self, registry: Arc<dyn Registry>) -> Self {
         self.options.registry = Some(registry);
+        self
+    }
+
+    /// One more registry that `--registry` can name: a driver's, or the program's own.
+    pub fn plug_registry(
+        mut self,
+        name: impl Into<String>,
+        make: impl Fn(&Setup) -> Result<Arc<dyn Registry>> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.registries.add(name, make);
+        self
+    }
+
+    /// One more broker that `--broker` can name: a driver's, or the program's own.
+    pub fn plug_broker(
+        mut self,
+        name: impl Into<String>,
+        make: impl Fn(&Setup) -> Result<Arc<dyn Broker>> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.brokers.add(name, make);
         self
     }
 

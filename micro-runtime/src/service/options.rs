@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::plugins::{self, Table};
+use crate::broker::Broker;
 use crate::client::CallDefaults;
 use crate::codec::{Codec, Codecs};
 use crate::metadata::Text;
@@ -28,6 +30,9 @@ pub(super) struct Options {
     pub(super) address: Option<String>,
     pub(super) advertise: Option<String>,
     pub(super) registry: Option<Arc<dyn Registry>>,
+    /// What can be chosen by name.
+    pub(super) registries: Table<dyn Registry>,
+    pub(super) brokers: Table<dyn Broker>,
     pub(super) transport: Arc<dyn Transport>,
     /// In order of preference; empty for all that are built in.
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
@@ -67,6 +72,8 @@ impl Options {
             address: None,
             advertise: None,
             registry: None,
+            registries: plugins::registries(),
+            brokers: plugins::brokers(),
             transport: Arc::new(Tcp),
             protocols: Vec::new(),
             client_protocols: Vec::new(),

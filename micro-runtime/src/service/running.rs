@@ -10,7 +10,6 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::apply::default_registry;
 use super::hooks::{Hooks, Moment};
 use super::options::Options;
 use super::{ID, Service};
@@ -201,7 +200,7 @@ impl Service {
         }
         let registry = match &options.registry {
             Some(registry) => registry.clone(),
-            None => default_registry(&options.tasks)?,
+            None => options.default_registry()?,
         };
         Ok(self.registry.get_or_init(|| registry).clone())
     }

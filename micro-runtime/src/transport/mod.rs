@@ -3,12 +3,14 @@
 //! A transport dials and listens; addresses are text, `host:port` for tcp, a name for memory. TLS is
 //! laid over any of them, by what the client or the listener was configured with.
 
+mod advertise;
 mod memory;
 mod rewind;
 mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
 
+pub(crate) use advertise::advertised;
 pub use memory::Memory;
 pub use rewind::Rewind;
 pub use tcp::Tcp;

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use self::file::{Found, Held};
 use super::table::{Key, Progress, Table, key};
-use super::{Event, ID, RegisterOptions, Registry, Service, Watcher, not_found};
+use super::{Event, ID, Reach, RegisterOptions, Registry, Service, Watcher, not_found};
 use crate::error::{Error, Result};
 use crate::tasks::Tasks;
 
@@ -168,6 +168,10 @@ impl Known {
 impl Registry for Local {
     fn name(&self) -> &str {
         "local"
+    }
+
+    fn reach(&self) -> Reach {
+        Reach::Machine
     }
 
     /// The time to live is not used: a node is known as long as its process lives.

@@ -213,7 +213,7 @@ impl<'a> Keeper<'a> {
             Action::Delete if service.nodes.is_empty() => self
                 .services
                 .retain(|known| !service.version.is_empty() && known.version != service.version),
-            Action::Delete => remove_nodes(&mut self.services, service),
+            Action::Delete | Action::Expire => remove_nodes(&mut self.services, service),
         }
     }
 

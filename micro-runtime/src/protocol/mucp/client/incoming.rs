@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use crate::error::{Error, Result, id};
-use crate::protocol::http1::{Head, Start};
+use crate::http1::{Head, Start};
 use crate::protocol::mucp::envelope::Envelope;
 use crate::protocol::mucp::names::{ENDS_OPEN, EOS, STREAM_ENDS, TEXT_PLAIN};
 

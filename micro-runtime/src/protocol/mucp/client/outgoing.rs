@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::Asked;
+use crate::http1::{Outbox, canonical, is_token, put_decimal};
 use crate::metadata::{Metadata, Text};
-use crate::protocol::http1::{Outbox, canonical, is_token, put_decimal};
 use crate::protocol::mucp::envelope::Envelope;
 use crate::protocol::mucp::names::{STREAM_ENDS, USER_AGENT};
 

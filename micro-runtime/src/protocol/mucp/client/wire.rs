@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 use crate::context::Peer;
 use crate::error::{Error, id};
+use crate::http1::{Bounds, Decoder, Head, Malformed, Message, Outbox, Role, poll_fill};
 use crate::metadata::Text;
-use crate::protocol::http1::{Bounds, Decoder, Head, Malformed, Message, Outbox, Role, poll_fill};
 use crate::transport::{Connection, Io};
 
 /// The largest head of a response. As much as Go's server takes of a request, so that what a

@@ -31,9 +31,9 @@ use super::envelope::Envelope;
 use crate::call::Reply;
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
+use crate::http1::{Bounds, Decoder, Malformed, Outbox, Role, poll_fill};
 use crate::metadata::Text;
 use crate::method::Kind;
-use crate::protocol::http1::{Bounds, Decoder, Malformed, Outbox, Role, poll_fill};
 use crate::router::{Core, Serving};
 use crate::transport::{Connection, Io};
 

@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::inbound::Inbound;
 use crate::error::Error;
-use crate::protocol::http1::{Outbox, put_decimal};
+use crate::http1::{Outbox, put_decimal};
 use crate::protocol::mucp::envelope::Envelope;
 use crate::protocol::mucp::names::{self, STREAM_ENDS};
 

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use super::reply::{self, Echo, Rendered, Said};
 use crate::call::{RawReceive, RawSend, RawStream};
 use crate::error::{Error, Result, id};
+use crate::http1::Outbox;
 use crate::method::Kind;
-use crate::protocol::http1::Outbox;
 use crate::protocol::mucp::envelope::Envelope;
 use crate::protocol::mucp::names::EOS;
 

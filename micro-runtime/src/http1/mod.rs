@@ -5,6 +5,7 @@
 //! read. What a message means is for the protocols on top.
 
 mod chunked;
+mod client;
 mod decoder;
 mod head;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod outbox;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use client::{Answer, Ask, Http};
 pub(crate) use decoder::{Decoder, Message, Role, poll_fill};
 pub(crate) use head::{Head, Start, canonical, is_token};
 pub(crate) use outbox::{Outbox, put_decimal};

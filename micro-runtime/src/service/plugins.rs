@@ -1,0 +1,127 @@
+//! What can be chosen by name: the built-in ones and those that the program brings.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::ID;
+use crate::broker::Broker;
+use crate::error::{Error, Result};
+use crate::registry::{self, Registry};
+use crate::tasks::Tasks;
+#[cfg(feature = "tls")]
+use crate::transport::tls::ClientTls;
+
+/// What a registry or a broker is made with when it is chosen by name.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Setup {
+    /// Where it is, as `--registry_address` or `--broker_address` says; empty for its own default.
+    pub addresses: Vec<String>,
+    /// Who spawns, and where time and randomness come from.
+    pub tasks: Tasks,
+    /// The service's registry, for a broker; `None` for a registry.
+    pub registry: Option<Arc<dyn Registry>>,
+    /// Whom the service's client trusts; `None` for no TLS.
+    #[cfg(feature = "tls")]
+    pub client_tls: Option<ClientTls>,
+}
+
+impl Setup {
+    /// The first address.
+    pub fn address(&self) -> Option<&str> {
+        self.addresses.first().map(String::as_str)
+    }
+}
+
+type Make<T> = Arc<dyn Fn(&Setup) -> Result<Arc<T>> + Send + Sync>;
+
+/// Ways to make something, by name; a later one of the same name wins.
+pub(super) struct Table<T: ?Sized> {
+    kind: &'static str,
+    entries: Vec<(String, Make<T>)>,
+}
+
+impl<T: ?Sized> Table<T> {
+    fn new(kind: &'static str) -> Self {
+        Self {
+            kind,
+            entries: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(
+        &mut self,
+        name: impl Into<String>,
+        make: impl Fn(&Setup) -> Result<Arc<T>> + Send + Sync + 'static,
+    ) {
+        let name = name.into();
+        self.entries.retain(|(known, _)| *known != name);
+        self.entries.push((name, Arc::new(make)));
+    }
+
+    /// Makes the one called `name`.
+    ///
+    /// # Errors
+    /// 400 where nothing has this name, with the names that are known; else what making it gives.
+    pub(super) fn make(&self, name: &str, setup: &Setup) -> Result<Arc<T>> {
+        let Some((_, make)) = self.entries.iter().find(|(known, _)| known == name) else {
+            let known: Vec<_> = self.entries.iter().map(|(name, _)| &**name).collect();
+            let known = known.join(", ");
+            let kind = self.kind;
+            return Err(Error::bad_request(
+                ID,
+                match missing_feature(name) {
+                    Some(feature) => format!(
+                        "the {kind} {name} needs micro-runtime's feature {feature}, which this program is built without; known are {known}"
+                    ),
+                    None => format!("there is no {kind} {name}: known are {known}"),
+                },
+            ));
+        };
+        make(setup)
+    }
+}
+
+impl<T: ?Sized> Clone for Table<T> {
+    fn clone(&self) -> Self {
+        Self {
+            kind: self.kind,
+            entries: self.entries.clone(),
+        }
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for Table<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list()
+            .entries(self.entries.iter().map(|(name, _)| name))
+            .finish()
+    }
+}
+
+/// The registries that are built in.
+pub(super) fn registries() -> Table<dyn Registry> {
+    let mut table: Table<dyn Registry> = Table::new("registry");
+    table.add("memory", |_| Ok(Arc::new(registry::Memory::new())));
+    #[cfg(feature = "local")]
+    table.add("local", |setup| {
+        let folder = setup
+            .address()
+            .map_or_else(super::settings::local_folder, Into::into);
+        Ok(Arc::new(registry::Local::at(folder, &setup.tasks)?))
+    });
+    table
+}
+
+/// The brokers that are built in.
+pub(super) fn brokers() -> Table<dyn Broker> {
+    Table::new("broker")
+}
+
+/// The feature that would bring `name`, where it is switched off.
+fn missing_feature(name: &str) -> Option<&'static str> {
+    match name {
+        "local" if cfg!(not(feature = "local")) => Some("local"),
+        _ => None,
+    }
+}
