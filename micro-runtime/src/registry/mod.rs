@@ -22,6 +22,8 @@
 mod local;
 mod memory;
 mod model;
+#[cfg(any(feature = "consul", feature = "mdns"))]
+mod packed;
 mod snapshot;
 mod table;
 
