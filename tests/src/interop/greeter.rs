@@ -31,7 +31,7 @@ impl Greeter {
         let next = args.next.as_ref().map(|address| {
             let service = Service::new("micro-interop")
                 .registry(micro_runtime::registry::Memory::new())
-                .client_protocols([args.next_protocol().as_str()]);
+                .client_protocols(args.next_protocol().names());
             Next {
                 greeter: GreeterClient::new("greeter", service.client()),
                 address: address.clone(),
