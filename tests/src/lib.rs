@@ -7,6 +7,7 @@ pub mod consul;
 pub mod cut;
 pub mod go;
 pub mod interop;
+pub mod netns;
 pub mod peers;
 pub mod recipes;
 pub mod table;
