@@ -5,8 +5,10 @@
 
 pub mod consul;
 pub mod cut;
+pub mod fleet;
 pub mod go;
 pub mod interop;
+pub mod load;
 pub mod netns;
 pub mod peers;
 pub mod recipes;

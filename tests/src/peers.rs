@@ -246,16 +246,44 @@ impl Running {
     ///
     /// # Panics
     /// Where it cannot be asked.
-    pub fn stop(mut self) -> Ended {
+    pub fn stop(self) -> Ended {
+        self.signal("INT");
+        self.ended()
+    }
+
+    /// Asks the server to stop, as those do that run services, and waits for its end.
+    ///
+    /// # Panics
+    /// Where it cannot be asked.
+    pub fn terminate(self) -> Ended {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    /// Ends it as a crash does, and gives what it had said.
+    pub fn crash(mut self) -> Ended {
+        self.kill();
+        self.ended()
+    }
+
+    fn signal(&self, name: &str) {
         // Every shell can; a program called kill is not on every machine.
         let asked = Command::new("sh")
-            .args(["-c", "kill -INT \"$0\"", &self.child.id().to_string()])
+            .args([
+                "-c",
+                "kill -\"$0\" \"$1\"",
+                name,
+                &self.child.id().to_string(),
+            ])
             .status();
         assert!(
             asked.is_ok_and(|status| status.success()),
-            "{} could not be asked to stop",
+            "{} could not be sent {name}",
             self.what
         );
+    }
+
+    fn ended(mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         while let Ok(line) = self.next_line(deadline) {
             self.seen.push(line);

@@ -40,6 +40,9 @@ pub struct Args {
     /// Service name; that of the service if not given.
     #[arg(long)]
     pub name: Option<String>,
+    /// Server: what its node's id ends with; a random one if not given.
+    #[arg(long)]
+    pub id: Option<String>,
     /// Server: address to advertise.
     #[arg(long)]
     pub advertise: Option<String>,
@@ -122,10 +125,12 @@ pub struct Args {
     #[arg(long, value_enum, requires = "next")]
     pub next_protocol: Option<ProtocolName>,
     /// Server of the greeter: print what becomes of each Sleep: `BEGIN` with the time that is left,
-    /// then `DONE`, or `DROPPED` when its caller has gone. Server of the tally: print `RAN` and the
-    /// key of each call.
+    /// then `DONE`, or `DROPPED` when its caller has gone. Of each Hello: `RAN` and the name.
     #[arg(long)]
     pub trace: bool,
+    /// Server of the greeter: how long each Hello takes.
+    #[arg(long, value_parser = parse_duration, default_value = "0")]
+    pub hold: Duration,
     /// Server: how long it serves on after it is deregistered. No time at all if not given: nobody's
     /// cache lags behind a test's server.
     #[arg(long, value_parser = parse_duration, default_value = "0")]

@@ -28,6 +28,9 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
             .linger(args.linger),
         args,
     )?;
+    if let Some(id) = &args.id {
+        service = service.id(id);
+    }
     if let Some(advertise) = &args.advertise {
         service = service.advertise(advertise);
     }
@@ -45,7 +48,7 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
         ServiceName::Kitchen => service
             .codec(kitchen::json())
             .handle(KitchenServer::new(Kitchen)),
-        ServiceName::Tally => service.handle(TallyServer::new(Counter::new(args.trace))),
+        ServiceName::Tally => service.handle(TallyServer::new(Counter::default())),
     };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

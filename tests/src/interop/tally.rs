@@ -1,39 +1,22 @@
 //! Counts calls: how a test learns how often a handler has run.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use micro_runtime::{Context, Result};
 
 use crate::proto::tally::{AddRequest, AddResponse, ReadRequest, ReadResponse, Tally};
 
 /// Serves `proto/tally.proto`.
-pub(super) struct Counter {
-    counts: Mutex<BTreeMap<String, u64>>,
-    trace: bool,
-}
+#[derive(Default)]
+pub(super) struct Counter(Mutex<BTreeMap<String, u64>>);
 
 impl Counter {
-    /// A tally of nothing; `trace` prints each call.
-    pub(super) fn new(trace: bool) -> Self {
-        Self {
-            counts: Mutex::default(),
-            trace,
-        }
-    }
-
     fn count(&self, key: String) -> AddResponse {
-        if self.trace {
-            println!("RAN {key}");
-        }
-        let mut counts = self.lock();
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(key).or_default();
         *count += 1;
         AddResponse { count: *count }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
-        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -47,8 +30,9 @@ impl Tally for Counter {
     }
 
     async fn read(&self, _cx: &Context, request: ReadRequest) -> Result<ReadResponse> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(ReadResponse {
-            count: self.lock().get(&request.key).copied().unwrap_or_default(),
+            count: counts.get(&request.key).copied().unwrap_or_default(),
         })
     }
 }
