@@ -31,7 +31,7 @@ mod table;
 pub use local::Local;
 pub use memory::Memory;
 pub use model::{Endpoint, Node, Service, Value};
-pub use snapshot::{Directory, NodeEntry, Nodes, NodesGuard, View};
+pub use snapshot::{Directory, GRACE, NodeEntry, Nodes, NodesGuard, View};
 
 use std::fmt::Debug;
 use std::time::Duration;
