@@ -72,6 +72,8 @@ impl Options {
             registry: None,
             #[cfg(feature = "tls")]
             client_tls: self.client_tls.clone(),
+            #[cfg(feature = "tls")]
+            server_tls: self.server_tls.clone(),
         }
     }
 
