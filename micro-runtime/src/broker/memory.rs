@@ -350,10 +350,8 @@ mod tests {
         early.expect_err("the slow one is full");
 
         let publisher = broker.clone();
-        let (sent, first) = tokio::join!(
-            publisher.publish("t", Message::new("4")),
-            body(&mut slow)
-        );
+        let (sent, first) =
+            tokio::join!(publisher.publish("t", Message::new("4")), body(&mut slow));
         sent.expect("there is room again");
         assert_eq!(first.as_deref(), Some("1"));
         assert_eq!(body(&mut slow).await.as_deref(), Some("2"));

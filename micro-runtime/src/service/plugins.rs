@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ID;
-use crate::broker::Broker;
+use crate::broker::{self, Broker};
 use crate::error::{Error, Result};
 use crate::registry::{self, Registry};
 use crate::tasks::Tasks;
@@ -59,11 +59,24 @@ impl<T: ?Sized> Table<T> {
         self.entries.push((name, Arc::new(make)));
     }
 
+    /// Whether something has this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.entries.iter().any(|(known, _)| known == name)
+    }
+
     /// Makes the one called `name`.
     ///
     /// # Errors
     /// 400 where nothing has this name, with the names that are known; else what making it gives.
     pub(super) fn make(&self, name: &str, setup: &Setup) -> Result<Arc<T>> {
+        self.find(name)?(setup)
+    }
+
+    /// The way to make the one called `name`.
+    ///
+    /// # Errors
+    /// 400 where nothing has this name, with the names that are known.
+    pub(super) fn find(&self, name: &str) -> Result<&Make<T>> {
         let Some((_, make)) = self.entries.iter().find(|(known, _)| known == name) else {
             let known: Vec<_> = self.entries.iter().map(|(name, _)| &**name).collect();
             let known = known.join(", ");
@@ -78,7 +91,7 @@ impl<T: ?Sized> Table<T> {
                 },
             ));
         };
-        make(setup)
+        Ok(make)
     }
 }
 
@@ -115,7 +128,9 @@ pub(super) fn registries() -> Table<dyn Registry> {
 
 /// The brokers that are built in.
 pub(super) fn brokers() -> Table<dyn Broker> {
-    Table::new("broker")
+    let mut table: Table<dyn Broker> = Table::new("broker");
+    table.add("memory", |_| Ok(Arc::new(broker::Memory::new())));
+    table
 }
 
 /// The feature that would bring `name`, where it is switched off.
