@@ -11,6 +11,8 @@
 mod http;
 
 pub use http::{Http, HttpOptions};
+mod memory;
+pub use memory::Memory;
 
 use std::fmt::{self, Debug};
 

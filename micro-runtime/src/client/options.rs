@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::broker::Broker;
 use crate::call::{Backoff, CallOptions, Retry};
 use crate::codec::Codecs;
 use crate::metadata::Text;
@@ -49,6 +50,8 @@ pub struct ClientOptions {
     /// Metadata keys that a handler's own calls pass on though they would not by themselves:
     /// `Authorization`, `Cookie`.
     pub forward: Vec<String>,
+    /// What carries events; `None` where none are published.
+    pub broker: Option<Arc<dyn Broker>>,
     /// A service that all calls go through, whatever name they are for; Go Micro's `MICRO_PROXY`.
     pub proxy: Option<String>,
     /// Protects connections; plaintext where `None`.
@@ -78,6 +81,7 @@ impl ClientOptions {
             pool_ttl: Duration::from_secs(60),
             max_message: 64 << 20,
             forward: Vec::new(),
+            broker: None,
             proxy: None,
             #[cfg(feature = "tls")]
             tls: None,

@@ -46,6 +46,7 @@ impl Options {
         self.set_transport(settings)?;
         self.set_tls(settings)?;
         self.set_registry(settings)?;
+        self.set_broker(settings)?;
         Ok(self)
     }
 
@@ -66,7 +67,22 @@ impl Options {
         Ok(())
     }
 
-    fn setup(&self, addresses: &[String]) -> Setup {
+    /// Chooses, and does not make: a broker needs the registry.
+    fn set_broker(&mut self, settings: &Settings) -> Result<()> {
+        let addresses = settings.broker_address.as_deref().unwrap_or_default();
+        let own = self.broker.as_ref().map(|broker| broker.name().to_owned());
+        let name = match (&settings.broker, own) {
+            (None, _) if addresses.is_empty() => return Ok(()),
+            (Some(name), Some(own)) if *name == own && addresses.is_empty() => return Ok(()),
+            (Some(name), _) => name.clone(),
+            (None, own) => own.unwrap_or_else(|| self.default_broker().to_owned()),
+        };
+        self.brokers.find(&name)?;
+        self.broker_choice = Some((name, addresses.to_vec()));
+        Ok(())
+    }
+
+    pub(super) fn setup(&self, addresses: &[String]) -> Setup {
         Setup {
             addresses: addresses.to_vec(),
             tasks: self.tasks.clone(),
@@ -166,6 +182,11 @@ impl Options {
             self.registry
                 .as_ref()
                 .map_or("", |registry| registry.name()),
+            "",
+        );
+        text(
+            "broker",
+            self.broker.as_ref().map_or("", |broker| broker.name()),
             "",
         );
         text(

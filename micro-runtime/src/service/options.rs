@@ -36,6 +36,9 @@ pub(super) struct Options {
     pub(super) brokers: Table<dyn Broker>,
     /// What drivers read of the environment.
     pub(super) variables: Variables,
+    pub(super) broker: Option<Arc<dyn Broker>>,
+    /// The name and addresses of a broker that settings chose, in place of code's.
+    pub(super) broker_choice: Option<(String, Vec<String>)>,
     pub(super) transport: Arc<dyn Transport>,
     /// In order of preference; empty for all that are built in.
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
@@ -47,6 +50,7 @@ pub(super) struct Options {
     pub(super) content_type: Text,
     pub(super) call_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) handler_wrappers: Vec<Arc<dyn Wrapper>>,
+    pub(super) subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) forward: Vec<String>,
     pub(super) selector: Strategy,
     pub(super) call: CallDefaults,
@@ -78,6 +82,8 @@ impl Options {
             registries: plugins::registries(),
             brokers: plugins::brokers(),
             variables: Variables::default(),
+            broker: None,
+            broker_choice: None,
             transport: Arc::new(Tcp),
             protocols: Vec::new(),
             client_protocols: Vec::new(),
@@ -87,6 +93,7 @@ impl Options {
             content_type: Text::from_static("application/protobuf"),
             call_wrappers: Vec::new(),
             handler_wrappers: Vec::new(),
+            subscriber_wrappers: Vec::new(),
             forward: Vec::new(),
             selector: Strategy::default(),
             call: CallDefaults::default(),

@@ -28,6 +28,7 @@ impl Service {
         let options = self.effective()?;
         let protocols = self.named(&options, &options.client_protocols)?;
         let registry = self.registry_of(&options)?;
+        let broker = self.broker_of(&options)?;
         let first = protocols.first().map(|protocol| protocol.name());
         let mucp = protocols.iter().any(|protocol| protocol.name() == "mucp");
         let mut client = ClientOptions::new(registry, options.transport.clone(), protocols);
@@ -38,6 +39,7 @@ impl Service {
             client.fallback = first;
         }
         client.tasks = options.tasks.clone();
+        client.broker = Some(broker);
         client.codecs = options.codecs(Codecs::client());
         client.content_type = options.content_type.clone();
         client.wrappers.clone_from(&options.call_wrappers);

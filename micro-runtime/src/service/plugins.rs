@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ID;
 use super::settings::Variables;
-use crate::broker::{Broker, Http, HttpOptions};
+use crate::broker::{self, Broker, HttpOptions};
 use crate::error::{Error, Result};
 use crate::registry::{self, Registry};
 use crate::tasks::Tasks;
@@ -65,11 +65,24 @@ impl<T: ?Sized> Table<T> {
         self.entries.push((name, Arc::new(make)));
     }
 
+    /// Whether something has this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.entries.iter().any(|(known, _)| known == name)
+    }
+
     /// Makes the one called `name`.
     ///
     /// # Errors
     /// 400 where nothing has this name, with the names that are known; else what making it gives.
     pub(super) fn make(&self, name: &str, setup: &Setup) -> Result<Arc<T>> {
+        self.find(name)?(setup)
+    }
+
+    /// The way to make the one called `name`.
+    ///
+    /// # Errors
+    /// 400 where nothing has this name, with the names that are known.
+    pub(super) fn find(&self, name: &str) -> Result<&Make<T>> {
         let Some((_, make)) = self.entries.iter().find(|(known, _)| known == name) else {
             let known: Vec<_> = self.entries.iter().map(|(name, _)| &**name).collect();
             let known = known.join(", ");
@@ -84,7 +97,7 @@ impl<T: ?Sized> Table<T> {
                 },
             ));
         };
-        make(setup)
+        Ok(make)
     }
 }
 
@@ -138,8 +151,9 @@ pub(super) fn brokers() -> Table<dyn Broker> {
             options.client_tls.clone_from(&setup.client_tls);
             options.server_tls.clone_from(&setup.server_tls);
         }
-        Ok(Arc::new(Http::with(registry, &setup.tasks, options)?))
+        Ok(Arc::new(broker::Http::with(registry, &setup.tasks, options)?))
     });
+    table.add("memory", |_| Ok(Arc::new(broker::Memory::new())));
     table
 }
 

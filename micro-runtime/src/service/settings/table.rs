@@ -74,7 +74,7 @@ const TLS: &str = "TLS";
 
 /// All settings, in the order of the help.
 #[rustfmt::skip]
-pub(super) static TABLE: [Setting; 23] = [
+pub(super) static TABLE: [Setting; 25] = [
     Setting::new(SERVER, "server_name", "NAME", "The name that the service is found by", "what code says",
         |to, from| text(&mut to.server_name, from)),
     Setting::new(SERVER, "server_version", "VERSION", "The service's version", "latest",
@@ -97,6 +97,10 @@ pub(super) static TABLE: [Setting; 23] = [
         |to, from| seconds(&mut to.register_ttl, from)),
     Setting::new(DISCOVERY, "register_interval", "SECONDS", "How often the service is registered again", "30",
         |to, from| seconds(&mut to.register_interval, from)),
+    Setting::new(DISCOVERY, "broker", "NAME", "What carries events: memory, or one that the program brings", "memory",
+        |to, from| text(&mut to.broker, from)),
+    Setting::new(DISCOVERY, "broker_address", "ADDRESS,...", "Where the broker is, or where it listens", "the broker's own",
+        |to, from| list(&mut to.broker_address, from)).many(),
     Setting::new(DISCOVERY, "transport", "NAME", "What bytes travel on: http (also as tcp), memory", "http",
         |to, from| text(&mut to.transport, from)),
     Setting::new(CLIENT, "client", "PROTOCOL,...", "The protocols that the client may speak, best first: mucp, braid; auto for all", "auto",
@@ -124,15 +128,13 @@ pub(super) static TABLE: [Setting; 23] = [
 ];
 
 /// Go Micro's variables that have no effect here, and that nobody mistyped.
-pub(super) const WITHOUT_EFFECT: [&str; 24] = [
+pub(super) const WITHOUT_EFFECT: [&str; 22] = [
     "MICRO_AUTH",
     "MICRO_AUTH_ID",
     "MICRO_AUTH_NAMESPACE",
     "MICRO_AUTH_PRIVATE_KEY",
     "MICRO_AUTH_PUBLIC_KEY",
     "MICRO_AUTH_SECRET",
-    "MICRO_BROKER",
-    "MICRO_BROKER_ADDRESS",
     "MICRO_CONFIG",
     "MICRO_DEBUG_PROFILE",
     "MICRO_LOG_LEVEL",
