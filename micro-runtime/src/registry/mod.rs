@@ -22,6 +22,8 @@
 pub mod consul;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(feature = "mdns")]
+mod mdns;
 mod memory;
 mod model;
 #[cfg(any(feature = "consul", feature = "mdns"))]
@@ -33,6 +35,8 @@ mod table;
 pub use consul::Consul;
 #[cfg(feature = "local")]
 pub use local::Local;
+#[cfg(feature = "mdns")]
+pub use mdns::{Mdns, MdnsOptions};
 pub use memory::Memory;
 pub use model::{Endpoint, Node, Service, Value};
 pub use snapshot::{Directory, GRACE, NodeEntry, Nodes, NodesGuard, View};
