@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod fixed;
 #[cfg(feature = "local")]
 mod local;
 mod memory;
@@ -27,6 +28,7 @@ mod packed;
 mod snapshot;
 mod table;
 
+pub use fixed::Static;
 #[cfg(feature = "local")]
 pub use local::Local;
 pub use memory::Memory;

@@ -110,6 +110,10 @@ pub(super) fn registries() -> Table<dyn Registry> {
             .map_or_else(super::settings::local_folder, Into::into);
         Ok(Arc::new(registry::Local::at(folder, &setup.tasks)?))
     });
+    table.add("static", |setup| {
+        let addresses = &setup.addresses;
+        Ok(Arc::new(registry::Static::parse(addresses, &setup.tasks)?))
+    });
     table
 }
 
