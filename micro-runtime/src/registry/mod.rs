@@ -33,7 +33,7 @@ pub use fixed::Static;
 pub use local::Local;
 pub use memory::Memory;
 pub use model::{Endpoint, Node, Service, Value};
-pub use snapshot::{Directory, NodeEntry, Nodes, NodesGuard, View};
+pub use snapshot::{Directory, GRACE, NodeEntry, Nodes, NodesGuard, View};
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -1,8 +1,6 @@
 //! A service's life: start, heartbeat, stop.
 
-use std::collections::BTreeMap;
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +11,11 @@ use tracing::{info, warn};
 use super::hooks::{Hooks, Moment};
 use super::options::Options;
 use super::{ID, Service};
-use crate::call::Dispatch;
 use crate::client::Client;
-use crate::codec::Codecs;
 use crate::error::{Error, Result};
-use crate::registry::{self, Endpoint, Node, RegisterOptions, Registry};
-use crate::router::{Core, CoreOptions};
-use crate::server::{Server, debug_service};
+use crate::registry::{self, RegisterOptions, Registry};
+use crate::router::Core;
+use crate::server::Server;
 use crate::tasks::Tasks;
 
 /// How often registering is tried before a start fails, as in Go Micro.
@@ -123,112 +119,6 @@ impl Service {
             options,
             heartbeat,
         })
-    }
-
-    fn server(&self, options: &Options) -> Result<Server> {
-        let protocols = self.named(options, &options.server_protocols)?;
-        let mut core = CoreOptions::default();
-        core.name.clone_from(&options.name);
-        core.limits = options.limits;
-        core.codecs = options.codecs(Codecs::server());
-        // A group of its own: a stop waits for it and ends it.
-        core.tasks = options.tasks.group();
-        core.wrappers.clone_from(&options.handler_wrappers);
-        let mut services = self.services.clone();
-        if options.debug
-            && !services
-                .iter()
-                .any(|service| service.descriptor().name == "Debug")
-        {
-            services.push(debug_service(core.counters.clone(), options.tasks.clone()));
-        }
-        let server = Server::new(Core::new(core, services)?, protocols)?;
-        #[cfg(feature = "tls")]
-        let server = match &options.server_tls {
-            Some(tls) => server.with_tls(tls)?,
-            None => server,
-        };
-        Ok(server)
-    }
-
-    /// What the registry is told.
-    fn entry(
-        &self,
-        options: &Options,
-        server: &Server,
-        address: &str,
-        registry: &dyn Registry,
-    ) -> registry::Service {
-        let id = options.id.clone().unwrap_or_else(|| options.tasks.uuid());
-        let mut node = Node::new(
-            format!("{}-{id}", options.name),
-            options
-                .advertise
-                .clone()
-                .unwrap_or_else(|| reachable(address)),
-        );
-        let protocols: Vec<_> = server.protocols().collect();
-        // What Go Micro's nodes tell about themselves; Go reads `protocol` to choose an envelope.
-        let tells = [
-            ("transport", options.transport.name()),
-            ("registry", registry.name()),
-            ("server", "mucp"),
-            ("protocol", "mucp"),
-            ("protocols", &protocols.join(",")),
-        ];
-        node.metadata = tells
-            .iter()
-            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
-            .collect();
-        // Like Go Micro: what a person says about the node stays beside it, and cannot lie about it.
-        for (key, value) in &options.metadata {
-            node.metadata
-                .entry(key.clone())
-                .or_insert_with(|| value.clone());
-        }
-        let mut entry = registry::Service::new(&options.name, &options.version);
-        entry.endpoints = endpoints(&self.services);
-        entry.metadata = BTreeMap::new();
-        entry.nodes = vec![node];
-        entry
-    }
-
-    /// The one registry of the service's server and client.
-    pub(super) fn registry_of(&self, options: &Options) -> Result<Arc<dyn Registry>> {
-        if let Some(registry) = self.registry.get() {
-            return Ok(registry.clone());
-        }
-        let registry = match &options.registry {
-            Some(registry) => registry.clone(),
-            None => options.default_registry()?,
-        };
-        Ok(self.registry.get_or_init(|| registry).clone())
-    }
-}
-
-/// The endpoints of all services, by name: the order in which Go Micro registers them.
-fn endpoints(services: &[Arc<dyn Dispatch>]) -> Vec<Endpoint> {
-    let mut endpoints: Vec<Endpoint> = services
-        .iter()
-        .flat_map(|service| service.descriptor().endpoints)
-        .map(Endpoint::from)
-        .collect();
-    endpoints.sort_by(|a, b| a.name.cmp(&b.name));
-    endpoints
-}
-
-/// An address that another process of this machine can dial: loopback for "every interface".
-fn reachable(address: &str) -> String {
-    let Some((host, port)) = address.rsplit_once(':') else {
-        return address.to_owned();
-    };
-    match host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>()
-    {
-        Ok(ip) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
-        _ => address.to_owned(),
     }
 }
 

@@ -15,8 +15,6 @@ use crate::registry::{Action, Event, Service, Watcher};
 
 /// How old a snapshot may grow though no change was told: Go Micro's cache has the same.
 const REFRESH: Duration = Duration::from_secs(60);
-/// How long a node is kept that answers calls while loads do not name it.
-const OUTLIVES: Duration = Duration::from_secs(150);
 /// How many looks, one a minute, a view may be without use before its keeper ends.
 const IDLE_LOOKS: u32 = 10;
 /// The pause after the first failure of a watch or a load, and at most.
@@ -50,6 +48,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
                     }
                     Err(error) => {
                         tracing::debug!(name, %error, "cannot watch the registry");
+                        keeper.doubt();
                         reopen.after_failure(home);
                     }
                 }
@@ -63,6 +62,7 @@ pub(super) async fn keep(shared: Arc<Shared>) {
                 Err(error) => {
                     tracing::debug!(name, %error, "the watch ended");
                     watcher = None;
+                    keeper.doubt();
                     if opened.elapsed() > REFRESH {
                         reopen = Pause::default();
                     }
@@ -100,8 +100,10 @@ struct Keeper<'a> {
     services: Vec<Service>,
     /// Changes told while a load is under way: the load may be older than they are.
     during: Vec<Event>,
-    /// Since when loads do not name a node that is kept.
+    /// Since when the registry does not vouch for a node that is kept.
     missing: BTreeMap<String, Instant>,
+    /// Until when the registry may have lost its memory: it failed, or its watch broke off.
+    doubted_until: Instant,
     /// When to load next, without being asked.
     due: Instant,
     pause: Pause,
@@ -116,6 +118,7 @@ impl<'a> Keeper<'a> {
             services: Vec::new(),
             during: Vec::new(),
             missing: BTreeMap::new(),
+            doubted_until: Instant::now(),
             due: Instant::now() + REFRESH,
             pause: Pause::default(),
             idle_looks: 0,
@@ -132,7 +135,7 @@ impl<'a> Keeper<'a> {
         let error = match loaded {
             Ok(mut services) => {
                 services.retain(|service| *service.name == *self.shared.name);
-                self.keep_answering(&mut services, now);
+                self.keep_missing(&mut services, now);
                 self.services = services;
                 for event in &during {
                     self.apply(event);
@@ -153,6 +156,7 @@ impl<'a> Keeper<'a> {
                         "the registry fails; what was known serves on"
                     );
                 }
+                self.doubt();
                 let known = self.shared.nodes.load().known;
                 self.shared.ready.store(known, Ordering::Release);
                 self.pause.after_failure(self.home);
@@ -169,23 +173,56 @@ impl<'a> Keeper<'a> {
         });
     }
 
-    /// Adds nodes that a load does not name and that answer all the same.
-    fn keep_answering(&mut self, services: &mut Vec<Service>, now: Instant) {
-        let since = self.home.millis(now.checked_sub(REFRESH).unwrap_or(now));
+    /// Adds nodes that a load does not name and that should not go at the registry's word alone.
+    ///
+    /// A node that answers is alive. While the registry may have lost its memory, and where nothing
+    /// at all would be left, a node stays that has not failed: the worst of it is one more refused
+    /// connection, and an emptied fleet is worse. Nothing stays longer than the directory's grace.
+    fn keep_missing(&mut self, services: &mut Vec<Service>, now: Instant) {
         let current = self.shared.nodes.load();
         let mut missing = BTreeMap::new();
+        let mut silent = Vec::new();
         for entry in &current.list {
             let named = |service: &Service| service.nodes.iter().any(|node| node.id == entry.id());
             if services.iter().any(named) {
                 continue;
             }
             let first = self.missing.get(entry.id()).copied().unwrap_or(now);
-            if entry.answers(since) && now.saturating_duration_since(first) < OUTLIVES {
+            if now.saturating_duration_since(first) >= self.home.grace {
+                continue;
+            }
+            if self.answers(entry, now) {
+                missing.insert(entry.id().to_owned(), first);
+                add(services, &again(entry));
+            } else if !entry.is_failing() {
+                silent.push((entry, first));
+            }
+        }
+        if now < self.doubted_until || services.iter().all(|service| service.nodes.is_empty()) {
+            for (entry, first) in silent {
                 missing.insert(entry.id().to_owned(), first);
                 add(services, &again(entry));
             }
         }
+        if missing.len() > self.missing.len() {
+            tracing::info!(
+                name = &*self.shared.name,
+                registry = self.home.registry.name(),
+                nodes = missing.len(),
+                "the registry no longer names nodes that have not failed; they are kept for a while"
+            );
+        }
         self.missing = missing;
+    }
+
+    /// Whether calls to the node have succeeded lately.
+    fn answers(&self, entry: &NodeEntry, now: Instant) -> bool {
+        entry.answers(self.home.millis(now.checked_sub(REFRESH).unwrap_or(now)))
+    }
+
+    /// Notes that the registry failed: what it says next may be all that it has learned since.
+    fn doubt(&mut self) {
+        self.doubted_until = Instant::now() + self.home.grace;
     }
 
     fn event(&mut self, event: Event, loading: bool) {
@@ -205,6 +242,9 @@ impl<'a> Keeper<'a> {
 
     fn apply(&mut self, event: &Event) {
         let service = &event.service;
+        if event.action == Action::Expire {
+            return self.expire(service);
+        }
         for node in &service.nodes {
             self.missing.remove(&node.id);
         }
@@ -215,6 +255,22 @@ impl<'a> Keeper<'a> {
                 .retain(|known| !service.version.is_empty() && known.version != service.version),
             Action::Delete | Action::Expire => remove_nodes(&mut self.services, service),
         }
+    }
+
+    /// Takes nodes out that the registry no longer vouches for, but for those that a load which does
+    /// not name them would keep.
+    fn expire(&mut self, expired: &Service) {
+        let mut left = std::mem::take(&mut self.services);
+        remove_nodes(&mut left, expired);
+        let before = self.missing.clone();
+        self.keep_missing(&mut left, Instant::now());
+        // This was no load: it says nothing about the others that are kept.
+        for (id, since) in before {
+            if expired.nodes.iter().all(|node| node.id != id) {
+                self.missing.insert(id, since);
+            }
+        }
+        self.services = left;
     }
 
     fn publish(&self) {

@@ -2,8 +2,10 @@
 //!
 //! A call reads its name's [`View`] without waiting and without a lock. Behind it one task watches
 //! the registry, loads again from time to time and on demand, and swaps the snapshot whole. While
-//! the registry fails, the last snapshot serves on. A node that is missing from a load but answers
-//! calls is kept for a while: the registry's word is not taken alone.
+//! the registry fails, the last snapshot serves on. The registry's word is not taken alone: a node that
+//! it does not name any more, though nobody has deregistered it, is kept for a while ([`GRACE`]) while
+//! it answers calls; so is one that has not failed, where the registry may have lost its memory or
+//! where no node at all would be left.
 
 mod keeper;
 mod nodes;
@@ -15,6 +17,7 @@ pub use view::{NodesGuard, View};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -42,7 +45,12 @@ struct Home {
     registry: Arc<dyn Registry>,
     tasks: Tasks,
     started: Instant,
+    grace: Duration,
 }
+
+/// How long nodes are kept that the registry no longer names, where nothing else is said: two
+/// intervals of registering, the retries of a registration that has failed, and some slack.
+pub const GRACE: Duration = Duration::from_secs(150);
 
 /// The views that are kept, by name.
 #[derive(Debug, Default)]
@@ -63,11 +71,18 @@ const MAX_ADDRESSES: usize = 1024;
 impl Directory {
     /// A directory of what `registry` knows. Watches nothing until a view is used.
     pub fn new(registry: Arc<dyn Registry>, tasks: &Tasks) -> Self {
+        Self::with_grace(registry, tasks, GRACE)
+    }
+
+    /// As [`new`](Self::new), where nodes that the registry no longer names are kept for `grace`; with
+    /// zero its word is taken for the truth.
+    pub fn with_grace(registry: Arc<dyn Registry>, tasks: &Tasks, grace: Duration) -> Self {
         Self(Arc::new(Inner {
             home: Arc::new(Home {
                 registry,
                 tasks: tasks.clone(),
                 started: Instant::now(),
+                grace,
             }),
             views: Arc::default(),
             by_hand: Mutex::new(ByHand {

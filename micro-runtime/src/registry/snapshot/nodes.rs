@@ -243,6 +243,11 @@ impl NodeEntry {
         alive != 0 && alive >= since && self.state.failures.load(Ordering::Relaxed) == 0
     }
 
+    /// Whether the last attempt to reach it failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.state.failures.load(Ordering::Relaxed) != 0
+    }
+
     pub(crate) fn turn(&self) -> &AtomicU64 {
         &self.state.turn
     }

@@ -1,0 +1,100 @@
+//! What the client is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::Service;
+use crate::call::{Backoff, Retry};
+use crate::metadata::Text;
+use crate::selector::Strategy;
+#[cfg(feature = "tls")]
+use crate::transport::tls::ClientTls;
+use crate::wrapper::Wrapper;
+
+impl Service {
+    /// The protocols that the client may speak, by name, best first: `["mucp"]`.
+    pub fn client_protocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.options.client_protocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Calls with TLS.
+    #[cfg(feature = "tls")]
+    pub fn client_tls(mut self, tls: ClientTls) -> Self {
+        self.options.client_tls = Some(tls);
+        self
+    }
+
+    /// The content type of calls that name none; `application/protobuf`.
+    pub fn content_type(mut self, content_type: impl Into<Text>) -> Self {
+        self.options.content_type = content_type.into();
+        self
+    }
+
+    /// One more wrapper around calls, inside those given before.
+    pub fn wrap_call(mut self, wrapper: impl Wrapper) -> Self {
+        self.options.call_wrappers.push(Arc::new(wrapper));
+        self
+    }
+
+    /// Passes this metadata key on to a handler's own calls though it would not by itself:
+    /// `Authorization`, `Cookie`.
+    pub fn forward(mut self, key: impl Into<String>) -> Self {
+        self.options.forward.push(key.into());
+        self
+    }
+
+    /// How the client chooses a node; at random.
+    pub fn selector(mut self, strategy: impl Into<Strategy>) -> Self {
+        self.options.selector = strategy.into();
+        self
+    }
+
+    /// The client's limit of a whole call; 30 s.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.options.call.timeout = timeout;
+        self
+    }
+
+    /// The client's limit of one try; 5 s.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.options.call.attempt_timeout = timeout;
+        self
+    }
+
+    /// The client's limit of connecting; 5 s.
+    pub fn dial_timeout(mut self, timeout: Duration) -> Self {
+        self.options.call.dial_timeout = timeout;
+        self
+    }
+
+    /// The client's tries after the first; 5.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.options.call.retries = retries;
+        self
+    }
+
+    /// Which failures the client tries again; those that are safe.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.options.call.retry = retry;
+        self
+    }
+
+    /// How long the client waits before each try.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.options.call.backoff = backoff;
+        self
+    }
+
+    /// Idle connections that the client keeps to a node; 100.
+    pub fn pool_size(mut self, size: usize) -> Self {
+        self.options.pool_size = size;
+        self
+    }
+
+    /// How long the client uses a connection; 60 s.
+    pub fn pool_ttl(mut self, ttl: Duration) -> Self {
+        self.options.pool_ttl = ttl;
+        self
+    }
+}

@@ -1,0 +1,55 @@
+//! Where the service is registered, finds others, and passes events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{Service, Setup};
+use crate::broker::Broker;
+use crate::error::Result;
+use crate::registry::Registry;
+
+impl Service {
+    /// Where it is registered and finds others; the file registry of this machine.
+    pub fn registry(mut self, registry: impl Registry) -> Self {
+        self.options.registry = Some(Arc::new(registry));
+        self
+    }
+
+    /// As [`registry`](Service::registry), with one that is shared.
+    pub fn shared_registry(mut self, registry: Arc<dyn Registry>) -> Self {
+        self.options.registry = Some(registry);
+        self
+    }
+
+    /// One more registry that `--registry` can name: a driver's, or the program's own.
+    pub fn plug_registry(
+        mut self,
+        name: impl Into<String>,
+        make: impl Fn(&Setup) -> Result<Arc<dyn Registry>> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.registries.add(name, make);
+        self
+    }
+
+    /// How long its registration holds without being renewed; 60 s.
+    pub fn register_ttl(mut self, ttl: Duration) -> Self {
+        self.options.register_ttl = ttl;
+        self
+    }
+
+    /// How often it is registered again; 30 s.
+    pub fn register_interval(mut self, interval: Duration) -> Self {
+        self.options.register_interval = interval;
+        self
+    }
+
+    /// One more broker that `--broker` can name: a driver's, or the program's own.
+    pub fn plug_broker(
+        mut self,
+        name: impl Into<String>,
+        make: impl Fn(&Setup) -> Result<Arc<dyn Broker>> + Send + Sync + 'static,
+    ) -> Self {
+        self.options.brokers.add(name, make);
+        self
+    }
+}

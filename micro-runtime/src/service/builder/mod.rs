@@ -1,0 +1,6 @@
+//! The options of a service, one method each, by noun.
+
+mod client;
+mod discovery;
+mod hooks;
+mod server;

@@ -1,0 +1,120 @@
+//! What the server is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::Service;
+use crate::call::Dispatch;
+use crate::codec::Codec;
+use crate::protocol::Protocol;
+use crate::server::Limits;
+use crate::tasks::Tasks;
+use crate::transport::Transport;
+#[cfg(feature = "tls")]
+use crate::transport::tls::ServerTls;
+use crate::wrapper::Wrapper;
+
+impl Service {
+    /// Its version; `latest`.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.options.version = version.into();
+        self
+    }
+
+    /// What its node's id ends with, after the name and a dash; a UUID.
+    pub fn id(mut self, id: impl Into<String>) -> Self {
+        self.options.id = Some(id.into());
+        self
+    }
+
+    /// One more pair of its node's metadata.
+    pub fn metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.metadata.insert(key.into(), value.into());
+        self
+    }
+
+    /// Where it listens, `host:port`; a free port on loopback.
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.options.address = Some(address.into());
+        self
+    }
+
+    /// The address that others are told, where it is not the one it listens on.
+    pub fn advertise(mut self, address: impl Into<String>) -> Self {
+        self.options.advertise = Some(address.into());
+        self
+    }
+
+    /// What bytes travel on; tcp.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.options.transport = Arc::new(transport);
+        self
+    }
+
+    /// One more protocol, before the built-in ones in preference; one of the same name gives way.
+    pub fn protocol(mut self, protocol: impl Protocol) -> Self {
+        self.options.protocols.push(Arc::new(protocol));
+        self
+    }
+
+    /// The protocols that the server answers, by name.
+    pub fn server_protocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.options.server_protocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// What a peer can make the server hold, and for how long.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.options.limits = limits;
+        self
+    }
+
+    /// One more codec, for the client and the server; one of the same content type gives way.
+    pub fn codec(mut self, codec: impl Codec) -> Self {
+        self.options.user_codecs.push(Arc::new(codec));
+        self
+    }
+
+    /// Serves one more service of a `.proto`.
+    pub fn handle(mut self, service: impl Dispatch) -> Self {
+        self.services.push(Arc::new(service));
+        self
+    }
+
+    /// One more wrapper around handlers, inside those given before.
+    pub fn wrap_handler(mut self, wrapper: impl Wrapper) -> Self {
+        self.options.handler_wrappers.push(Arc::new(wrapper));
+        self
+    }
+
+    /// Serves no `Debug.Health` and `Debug.Stats`.
+    pub fn without_debug(mut self) -> Self {
+        self.options.debug = false;
+        self
+    }
+
+    /// Listens with TLS, and only with TLS.
+    #[cfg(feature = "tls")]
+    pub fn server_tls(mut self, tls: ServerTls) -> Self {
+        self.options.server_tls = Some(tls);
+        self
+    }
+
+    /// Spawns, and takes random numbers and wall time, from `tasks`: for simulations.
+    pub fn tasks(mut self, tasks: Tasks) -> Self {
+        self.options.tasks = tasks;
+        self
+    }
+
+    /// How long it serves on after it is deregistered, since others' caches lag; 1 s.
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.options.linger = linger;
+        self
+    }
+
+    /// How long a stop waits for calls that run; 10 s.
+    pub fn drain(mut self, drain: Duration) -> Self {
+        self.options.drain = drain;
+        self
+    }
+}

@@ -1,0 +1,141 @@
+//! What is made of the options: the client, the server, the registry, the protocols.
+
+use std::sync::Arc;
+
+use super::options::Options;
+use super::{ID, Service};
+use crate::client::{Client, ClientOptions};
+use crate::codec::Codecs;
+use crate::error::{Error, Result};
+use crate::protocol::Protocol;
+use crate::protocol::braid::Braid;
+use crate::protocol::mucp::Mucp;
+use crate::registry::Registry;
+use crate::router::{Core, CoreOptions};
+use crate::server::{Server, debug_service};
+
+impl Service {
+    /// The client: made on first use of the options given until then.
+    pub fn client(&self) -> &Client {
+        self.client.get_or_init(|| {
+            // What can fail here is checked when an option is set or the service starts; a client
+            // that cannot be made answers each call with the reason.
+            self.make_client().unwrap_or_else(Client::broken)
+        })
+    }
+
+    pub(super) fn make_client(&self) -> Result<Client> {
+        let options = self.effective()?;
+        let protocols = self.named(&options, &options.client_protocols)?;
+        let registry = self.registry_of(&options)?;
+        let first = protocols.first().map(|protocol| protocol.name());
+        let mucp = protocols.iter().any(|protocol| protocol.name() == "mucp");
+        let mut client = ClientOptions::new(registry, options.transport.clone(), protocols);
+        // A client that was told not to speak mucp does not, to nodes that say nothing either.
+        if let Some(first) = first
+            && !mucp
+        {
+            client.fallback = first;
+        }
+        client.tasks = options.tasks.clone();
+        client.codecs = options.codecs(Codecs::client());
+        client.content_type = options.content_type.clone();
+        client.wrappers.clone_from(&options.call_wrappers);
+        client.selector = options.selector.clone();
+        client.call = options.call.clone();
+        client.pool_size = options.pool_size;
+        client.pool_ttl = options.pool_ttl;
+        client.max_message = options.limits.message;
+        client.forward.clone_from(&options.forward);
+        client.proxy.clone_from(&options.proxy);
+        #[cfg(feature = "tls")]
+        client.tls.clone_from(&options.client_tls);
+        Client::new(client)
+    }
+
+    /// The user's protocols and the built-in ones, best first.
+    fn protocols(options: &Options) -> Vec<Arc<dyn Protocol>> {
+        let mucp = Mucp {
+            loopback_only: options.is_for_this_machine(),
+            ..Mucp::default()
+        };
+        let built_in: [Arc<dyn Protocol>; 2] = [Arc::new(Braid), Arc::new(mucp)];
+        let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
+        for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
+            if !protocols
+                .iter()
+                .any(|known| known.name() == protocol.name())
+            {
+                protocols.push(protocol);
+            }
+        }
+        protocols
+    }
+
+    /// Those protocols that `names` has, in its order; all for an empty one.
+    pub(super) fn named(
+        &self,
+        options: &Options,
+        names: &[String],
+    ) -> Result<Vec<Arc<dyn Protocol>>> {
+        let all = Self::protocols(options);
+        if names.is_empty() {
+            return Ok(all);
+        }
+        let find = |name: &String| {
+            all.iter()
+                .find(|protocol| protocol.name() == name)
+                .cloned()
+                .ok_or_else(|| {
+                    let known: Vec<_> = all.iter().map(|protocol| protocol.name()).collect();
+                    Error::bad_request(
+                        ID,
+                        format!(
+                            "there is no protocol {name}: known are {}",
+                            known.join(", ")
+                        ),
+                    )
+                })
+        };
+        names.iter().map(find).collect()
+    }
+
+    /// The server, with the handlers that were given.
+    pub(super) fn server(&self, options: &Options) -> Result<Server> {
+        let protocols = self.named(options, &options.server_protocols)?;
+        let mut core = CoreOptions::default();
+        core.name.clone_from(&options.name);
+        core.limits = options.limits;
+        core.codecs = options.codecs(Codecs::server());
+        // A group of its own: a stop waits for it and ends it.
+        core.tasks = options.tasks.group();
+        core.wrappers.clone_from(&options.handler_wrappers);
+        let mut services = self.services.clone();
+        if options.debug
+            && !services
+                .iter()
+                .any(|service| service.descriptor().name == "Debug")
+        {
+            services.push(debug_service(core.counters.clone(), options.tasks.clone()));
+        }
+        let server = Server::new(Core::new(core, services)?, protocols)?;
+        #[cfg(feature = "tls")]
+        let server = match &options.server_tls {
+            Some(tls) => server.with_tls(tls)?,
+            None => server,
+        };
+        Ok(server)
+    }
+
+    /// The one registry of the service's server and client.
+    pub(super) fn registry_of(&self, options: &Options) -> Result<Arc<dyn Registry>> {
+        if let Some(registry) = self.registry.get() {
+            return Ok(registry.clone());
+        }
+        let registry = match &options.registry {
+            Some(registry) => registry.clone(),
+            None => options.default_registry()?,
+        };
+        Ok(self.registry.get_or_init(|| registry).clone())
+    }
+}
