@@ -24,6 +24,7 @@ use crate::error::{Error, Result, id};
 use crate::metadata::Text;
 use crate::registry::Directory;
 use crate::registry::View;
+use crate::selector::SelectOptions;
 use crate::wrapper::{Next, Wrapper};
 
 use attempts::Attempts;
@@ -93,6 +94,10 @@ impl Client {
         let codec = options.codecs.require(&options.content_type)?.clone();
         let directory = Directory::new(options.registry.clone(), &options.tasks);
         let channels = Channels::new(&options)?;
+        let select = SelectOptions {
+            filters: options.filters,
+            strategy: Some(options.selector),
+        };
         Ok(Self(Arc::new(Shared {
             defaults: Arc::new(Defaults {
                 codecs: options.codecs,
@@ -105,7 +110,7 @@ impl Client {
                 channels,
                 settings: options.call,
                 tasks: options.tasks,
-                selector: options.selector,
+                select,
                 proxy: options.proxy,
             })),
         })))

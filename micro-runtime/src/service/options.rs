@@ -12,7 +12,7 @@ use crate::codec::{Codec, Codecs};
 use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::registry::Registry;
-use crate::selector::Strategy;
+use crate::selector::{Filter, Strategy};
 use crate::server::Limits;
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
@@ -46,6 +46,7 @@ pub(super) struct Options {
     pub(super) handler_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) forward: Vec<String>,
     pub(super) selector: Strategy,
+    pub(super) filters: Vec<Filter>,
     pub(super) call: CallDefaults,
     pub(super) pool_size: usize,
     pub(super) pool_ttl: Duration,
@@ -85,6 +86,7 @@ impl Options {
             handler_wrappers: Vec::new(),
             forward: Vec::new(),
             selector: Strategy::default(),
+            filters: Vec::new(),
             call: CallDefaults::default(),
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),
