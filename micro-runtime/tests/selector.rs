@@ -241,6 +241,24 @@ fn one_call_tries_a_node_that_comes_back_and_the_others_wait_for_its_word() {
     }
 }
 
+#[test]
+fn a_node_that_cannot_be_reached_is_left_alone_twice_as_long_each_time_up_to_half_a_minute() {
+    let nodes = nodes(1);
+    let node = &nodes.list[0];
+    let mut now = 0;
+    for seconds in [1, 2, 4, 8, 16, 30, 30] {
+        node.eject(now);
+        // Calls that were under way fail with it, and count once.
+        node.eject(now + 10);
+        assert!(node.is_ejected(now + seconds * 1000 - 1), "{seconds} s");
+        now += seconds * 1000;
+        assert!(!node.is_ejected(now), "{seconds} s");
+    }
+    node.restore(now);
+    node.eject(now);
+    assert!(!node.is_ejected(now + 1000), "an answer is a new beginning");
+}
+
 #[tokio::test]
 async fn filters_let_pass_what_they_name() {
     let view = view_of(&[
