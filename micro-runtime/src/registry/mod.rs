@@ -21,6 +21,8 @@
 mod fixed;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(feature = "mdns")]
+mod mdns;
 mod memory;
 mod model;
 #[cfg(any(feature = "consul", feature = "mdns"))]
@@ -31,6 +33,8 @@ mod table;
 pub use fixed::Static;
 #[cfg(feature = "local")]
 pub use local::Local;
+#[cfg(feature = "mdns")]
+pub use mdns::{Mdns, MdnsOptions};
 pub use memory::Memory;
 pub use model::{Endpoint, Node, Service, Value};
 pub use snapshot::{Directory, GRACE, NodeEntry, Nodes, NodesGuard, View};

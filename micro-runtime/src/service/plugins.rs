@@ -110,6 +110,14 @@ pub(super) fn registries() -> Table<dyn Registry> {
             .map_or_else(super::settings::local_folder, Into::into);
         Ok(Arc::new(registry::Local::at(folder, &setup.tasks)?))
     });
+    #[cfg(feature = "mdns")]
+    table.add("mdns", |setup| {
+        if !setup.addresses.is_empty() {
+            tracing::warn!("mDNS has no address: --registry_address is not used");
+        }
+        let options = registry::MdnsOptions::default().folder(super::settings::local_folder());
+        Ok(Arc::new(registry::Mdns::new(&setup.tasks, options)?))
+    });
     table.add("static", |setup| {
         let addresses = &setup.addresses;
         Ok(Arc::new(registry::Static::parse(addresses, &setup.tasks)?))
@@ -126,6 +134,7 @@ pub(super) fn brokers() -> Table<dyn Broker> {
 fn missing_feature(name: &str) -> Option<&'static str> {
     match name {
         "local" if cfg!(not(feature = "local")) => Some("local"),
+        "mdns" if cfg!(not(feature = "mdns")) => Some("mdns"),
         _ => None,
     }
 }

@@ -89,7 +89,7 @@ pub(super) static TABLE: [Setting; 23] = [
         |to, from| pairs(&mut to.server_metadata, from)).many(),
     Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: mucp, braid; auto for all", "auto",
         |to, from| names(&mut to.server, from)),
-    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, or one that the program brings", "local",
+    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, or one that the program brings", "local",
         |to, from| text(&mut to.registry, from)),
     Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of the local one, its folder", "the registry's own",
         |to, from| list(&mut to.registry_address, from)).many(),
