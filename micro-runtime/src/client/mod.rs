@@ -26,6 +26,7 @@ use crate::event::{Event, Outlet, Publish, Publisher};
 use crate::metadata::Text;
 use crate::registry::Directory;
 use crate::registry::View;
+use crate::selector::SelectOptions;
 use crate::tasks::Tasks;
 use crate::wrapper::{Next, Wrapper};
 
@@ -105,6 +106,10 @@ impl Client {
             tasks: options.tasks.clone(),
             timeout: options.call.timeout,
         };
+        let select = SelectOptions {
+            filters: options.filters,
+            strategy: Some(options.selector),
+        };
         Ok(Self(Arc::new(Shared {
             events: Arc::new(events),
             defaults: Arc::new(Defaults {
@@ -118,7 +123,7 @@ impl Client {
                 channels,
                 settings: options.call,
                 tasks: options.tasks,
-                selector: options.selector,
+                select,
                 proxy: options.proxy,
             })),
         })))

@@ -9,7 +9,7 @@ use crate::codec::Codecs;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::registry::Registry;
-use crate::selector::Strategy;
+use crate::selector::{Filter, Strategy};
 use crate::tasks::Tasks;
 use crate::transport::Transport;
 #[cfg(feature = "tls")]
@@ -39,6 +39,8 @@ pub struct ClientOptions {
     pub wrappers: Vec<Arc<dyn Wrapper>>,
     /// How a node is chosen.
     pub selector: Strategy,
+    /// Which nodes calls may go to at all, before the calls' own filters.
+    pub filters: Vec<Filter>,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
     /// Idle connections kept to each node. Go Micro's pool size, 100.
@@ -76,6 +78,7 @@ impl ClientOptions {
             content_type: Text::from_static("application/protobuf"),
             wrappers: Vec::new(),
             selector: Strategy::default(),
+            filters: Vec::new(),
             call: CallDefaults::default(),
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),

@@ -20,6 +20,7 @@
 
 #[cfg(feature = "consul")]
 pub mod consul;
+mod fixed;
 #[cfg(feature = "local")]
 mod local;
 #[cfg(feature = "mdns")]
@@ -33,6 +34,7 @@ mod table;
 
 #[cfg(feature = "consul")]
 pub use consul::Consul;
+pub use fixed::Static;
 #[cfg(feature = "local")]
 pub use local::Local;
 #[cfg(feature = "mdns")]

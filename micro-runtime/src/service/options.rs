@@ -13,7 +13,7 @@ use crate::codec::{Codec, Codecs};
 use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::registry::Registry;
-use crate::selector::Strategy;
+use crate::selector::{Filter, Strategy};
 use crate::server::Limits;
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
@@ -53,6 +53,7 @@ pub(super) struct Options {
     pub(super) subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) forward: Vec<String>,
     pub(super) selector: Strategy,
+    pub(super) filters: Vec<Filter>,
     pub(super) call: CallDefaults,
     pub(super) pool_size: usize,
     pub(super) pool_ttl: Duration,
@@ -96,6 +97,7 @@ impl Options {
             subscriber_wrappers: Vec::new(),
             forward: Vec::new(),
             selector: Strategy::default(),
+            filters: Vec::new(),
             call: CallDefaults::default(),
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),

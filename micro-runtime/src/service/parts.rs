@@ -44,6 +44,7 @@ impl Service {
         client.content_type = options.content_type.clone();
         client.wrappers.clone_from(&options.call_wrappers);
         client.selector = options.selector.clone();
+        client.filters = options.filters.clone();
         client.call = options.call.clone();
         client.pool_size = options.pool_size;
         client.pool_ttl = options.pool_ttl;

@@ -141,6 +141,10 @@ pub(super) fn registries() -> Table<dyn Registry> {
         let options = registry::MdnsOptions::default().folder(super::settings::local_folder());
         Ok(Arc::new(registry::Mdns::new(&setup.tasks, options)?))
     });
+    table.add("static", |setup| {
+        let addresses = &setup.addresses;
+        Ok(Arc::new(registry::Static::parse(addresses, &setup.tasks)?))
+    });
     table
 }
 
@@ -159,7 +163,11 @@ pub(super) fn brokers() -> Table<dyn Broker> {
             options.client_tls.clone_from(&setup.client_tls);
             options.server_tls.clone_from(&setup.server_tls);
         }
-        Ok(Arc::new(broker::Http::with(registry, &setup.tasks, options)?))
+        Ok(Arc::new(broker::Http::with(
+            registry,
+            &setup.tasks,
+            options,
+        )?))
     });
     table.add("memory", |_| Ok(Arc::new(broker::Memory::new())));
     table
