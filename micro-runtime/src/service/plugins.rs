@@ -78,6 +78,14 @@ impl<T: ?Sized> Table<T> {
         self.find(name)?(setup)
     }
 
+    /// Whether something has this name.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make), where nothing has.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
+        self.find(name).map(drop)
+    }
+
     /// The way to make the one called `name`.
     ///
     /// # Errors
