@@ -7,7 +7,7 @@ use crate::call::{Backoff, CallOptions, Retry};
 use crate::codec::Codecs;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
-use crate::registry::Registry;
+use crate::registry::{GRACE, Registry};
 use crate::selector::Strategy;
 use crate::tasks::Tasks;
 use crate::transport::Transport;
@@ -40,6 +40,8 @@ pub struct ClientOptions {
     pub selector: Strategy,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
+    /// How long a node that the registry no longer names is kept while it answers. 150 s.
+    pub registry_grace: Duration,
     /// Idle connections kept to each node. Go Micro's pool size, 100.
     pub pool_size: usize,
     /// How long a connection is used. Go Micro's pool TTL, 60 s.
@@ -74,6 +76,7 @@ impl ClientOptions {
             wrappers: Vec::new(),
             selector: Strategy::default(),
             call: CallDefaults::default(),
+            registry_grace: GRACE,
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),
             max_message: 64 << 20,

@@ -64,6 +64,18 @@ impl<T: ?Sized> Table<T> {
     /// # Errors
     /// 400 where nothing has this name, with the names that are known; else what making it gives.
     pub(super) fn make(&self, name: &str, setup: &Setup) -> Result<Arc<T>> {
+        self.find(name)?(setup)
+    }
+
+    /// Whether something has this name.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make), where nothing has.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
+        self.find(name).map(drop)
+    }
+
+    fn find(&self, name: &str) -> Result<&Make<T>> {
         let Some((_, make)) = self.entries.iter().find(|(known, _)| known == name) else {
             let known: Vec<_> = self.entries.iter().map(|(name, _)| &**name).collect();
             let known = known.join(", ");
@@ -78,7 +90,7 @@ impl<T: ?Sized> Table<T> {
                 },
             ));
         };
-        make(setup)
+        Ok(make)
     }
 }
 

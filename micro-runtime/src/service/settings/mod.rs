@@ -55,6 +55,8 @@ pub struct Settings {
     pub registry: Option<String>,
     /// Where the registry is; of the local one, its folder.
     pub registry_address: Option<Vec<String>>,
+    /// How long a node that the registry no longer names is kept while it answers.
+    pub registry_grace: Option<Duration>,
     /// What bytes travel on, by name.
     pub transport: Option<String>,
     /// The protocols that the client may speak, best first; empty for all.
