@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::plugins::{self, Table};
+use super::settings::Variables;
 use crate::broker::Broker;
 use crate::client::CallDefaults;
 use crate::codec::{Codec, Codecs};
@@ -33,6 +34,8 @@ pub(super) struct Options {
     /// What can be chosen by name.
     pub(super) registries: Table<dyn Registry>,
     pub(super) brokers: Table<dyn Broker>,
+    /// What drivers read of the environment.
+    pub(super) variables: Variables,
     pub(super) transport: Arc<dyn Transport>,
     /// In order of preference; empty for all that are built in.
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
@@ -74,6 +77,7 @@ impl Options {
             registry: None,
             registries: plugins::registries(),
             brokers: plugins::brokers(),
+            variables: Variables::default(),
             transport: Arc::new(Tcp),
             protocols: Vec::new(),
             client_protocols: Vec::new(),
