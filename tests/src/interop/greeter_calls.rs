@@ -124,7 +124,7 @@ async fn one(caller: Caller, call: Call, left_open: LeftOpen) -> Result<(), Fail
             caller.say("after: EOF");
         }
         Call::Publish => {
-            let topic = args.topic.as_deref().unwrap_or_default();
+            let topic = args.topic.clone().unwrap_or_default();
             let name = match args.calls() {
                 1 => args.arg.clone(),
                 _ => format!("{}-{}", args.arg, caller.next()),
