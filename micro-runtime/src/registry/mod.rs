@@ -18,6 +18,9 @@
 //! # }
 //! ```
 
+#[cfg(feature = "consul")]
+pub mod consul;
+mod fixed;
 #[cfg(feature = "local")]
 mod local;
 #[cfg(feature = "mdns")]
@@ -29,6 +32,9 @@ mod packed;
 mod snapshot;
 mod table;
 
+#[cfg(feature = "consul")]
+pub use consul::Consul;
+pub use fixed::Static;
 #[cfg(feature = "local")]
 pub use local::Local;
 #[cfg(feature = "mdns")]
