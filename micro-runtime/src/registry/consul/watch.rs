@@ -109,7 +109,7 @@ impl ConsulWatcher {
 }
 
 /// What leads from `old` to `new`.
-fn changes(old: &BTreeMap<String, Known>, new: &BTreeMap<String, Known>) -> Vec<Event> {
+pub(super) fn changes(old: &BTreeMap<String, Known>, new: &BTreeMap<String, Known>) -> Vec<Event> {
     let mut changes = Vec::new();
     let mut tell = |action, known: &Known| changes.push(Event::new(action, known.service.clone()));
     // What is new comes first, so that a rolling change never leaves a moment without nodes.
