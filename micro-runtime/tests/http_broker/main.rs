@@ -3,3 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 mod contract;
+mod mutations;
+mod queues;
+mod refusals;
+mod registrations;
+mod stops;
+mod vectors;
+mod world;

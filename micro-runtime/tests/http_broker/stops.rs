@@ -1,0 +1,176 @@
+//! What is under way when something closes.
+
+use std::time::Duration;
+
+use micro_runtime::broker::{Broker, Message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{Instant, sleep};
+
+use crate::world::{World, answer, hi, open, post, status, subscribe};
+
+#[tokio::test]
+async fn a_disconnect_answers_what_is_under_way_and_takes_nothing_new() {
+    let world = World::default();
+    let broker = world.broker();
+    let mut subscription = open(&broker, "t", "").await;
+    let node = world.node().await;
+    let request = post(&node.id, &hi("t"));
+    // One connection rests, one has a request that a handler deals with.
+    let mut resting = world.dial(&node.address).await;
+    let mut working = world.dial(&node.address).await;
+    working.write_all(request.as_bytes()).await.unwrap();
+    let delivery = subscription.next().await.unwrap();
+    let closing = broker.clone();
+    let (closed, said) = tokio::join!(closing.disconnect(), async {
+        assert_eq!(
+            resting.read(&mut [0; 8]).await.unwrap(),
+            0,
+            "it is closed at once"
+        );
+        assert!(
+            world.nodes().await.is_empty(),
+            "nobody is told of it any more"
+        );
+        delivery.ack();
+        answer(&mut working).await
+    });
+    closed.unwrap();
+    assert_eq!(status(&said), "200");
+    assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+    assert!(subscription.next().await.is_none());
+    assert_eq!(broker.address(), None);
+    use micro_runtime::transport::Transport;
+    assert!(world.network.dial(&node.address).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_does_not_end_holds_up_a_disconnect_for_ten_seconds() {
+    let world = World::default();
+    let broker = world.broker();
+    let mut subscription = open(&broker, "t", "").await;
+    let node = world.node().await;
+    let mut line = world.dial(&node.address).await;
+    line.write_all(post(&node.id, &hi("t")).as_bytes())
+        .await
+        .unwrap();
+    let delivery = subscription.next().await.unwrap();
+    let began = Instant::now();
+    broker.disconnect().await.unwrap();
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+    assert_eq!(line.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    delivery.ack();
+    assert!(subscription.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_closed_subscription_gives_what_was_taken_and_then_ends() {
+    let world = World::default();
+    let broker = world.broker();
+    let mut other = subscribe(&broker, "u", "").await;
+    let mut subscription = open(&broker, "t", "").await;
+    let nodes = world.nodes().await;
+    let (_, node) = nodes
+        .iter()
+        .find(|(_, node)| node.metadata["topic"] == "t")
+        .unwrap();
+    let request = post(&node.id, &hi("t"));
+    let mut lines = Vec::new();
+    for _ in 0..3 {
+        let mut line = world.dial(&node.address).await;
+        line.write_all(request.as_bytes()).await.unwrap();
+        lines.push(line);
+    }
+    let first = subscription.next().await.unwrap();
+    // All three are in the queue once the pipes have been read.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    subscription.close().await.unwrap();
+    first.ack();
+    let (said, ()) = tokio::join!(
+        async {
+            let mut said = Vec::new();
+            for line in &mut lines {
+                said.push(answer(line).await);
+            }
+            said
+        },
+        async {
+            subscription.next().await.unwrap().ack();
+            subscription.next().await.unwrap().nack();
+            assert!(subscription.next().await.is_none());
+        }
+    );
+    for said in said {
+        assert_eq!(status(&said), "200");
+    }
+    // Who comes later is told, on a connection that was kept.
+    lines[0].write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(status(&answer(&mut lines[0]).await), "404");
+    world
+        .broker()
+        .publish("u", Message::new("m"))
+        .await
+        .unwrap();
+    assert_eq!(other.words(), ["m"]);
+}
+
+#[tokio::test]
+async fn a_dropped_subscription_refuses_what_it_has_not_dealt_with() {
+    let world = World::default();
+    let broker = world.broker();
+    let subscription = open(&broker, "t", "").await;
+    let node = world.node().await;
+    let mut line = world.dial(&node.address).await;
+    line.write_all(post(&node.id, &hi("t")).as_bytes())
+        .await
+        .unwrap();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    drop(subscription);
+    // As Go: what a handler makes of it is not the publisher's business.
+    assert_eq!(status(&answer(&mut line).await), "200");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_goes_takes_nothing_back() {
+    let world = World::default();
+    let broker = world.broker();
+    let mut subscription = open(&broker, "t", "").await;
+    let publisher = world.broker();
+    let published = tokio::time::timeout(
+        Duration::from_secs(1),
+        publisher.publish("t", Message::new("m")),
+    );
+    assert!(
+        published.await.is_err(),
+        "the handler has not dealt with it"
+    );
+    sleep(Duration::from_secs(1)).await;
+    let delivery = subscription.next().await.unwrap();
+    assert_eq!(delivery.message.body, "m");
+    delivery.ack();
+}
+
+#[tokio::test]
+async fn a_broker_opens_again_on_the_address_that_it_is_given() {
+    let world = World::default();
+    let mut options = world.options();
+    options.address = Some("here:7000-7001".to_owned());
+    let broker = world.broker_with(options.clone());
+    for _ in 0..3 {
+        let _subscription = open(&broker, "t", "").await;
+        assert_eq!(broker.address().as_deref(), Some("here:7000"));
+        broker.disconnect().await.unwrap();
+    }
+    let first = open(&broker, "t", "").await;
+    options.advertise = Some("there:80".to_owned());
+    let beside = world.broker_with(options.clone());
+    let second = open(&beside, "t", "").await;
+    assert_eq!(beside.address().as_deref(), Some("there:80"));
+    let third = world.broker_with(options);
+    let error = third.subscribe("t", Default::default()).await.unwrap_err();
+    assert!(error.detail().contains("here:7001"), "{error}");
+    drop((first, second));
+}
