@@ -125,9 +125,9 @@ async fn without_a_ttl_consul_is_only_asked_whether_it_knows_the_node() {
             Some(("TCP", "127.0.0.1:1")),
         ),
         (
-            Options::new().http_check("/health", secs(10), secs(2)),
+            Options::new().http_check(8080, "/health", secs(10), secs(2)),
             ttl(),
-            Some(("HTTP", "http://127.0.0.1:1/health")),
+            Some(("HTTP", "http://127.0.0.1:8080/health")),
         ),
     ] {
         let registry = Consul::with(options.address(&*agent.address), &Tasks::new()).unwrap();
