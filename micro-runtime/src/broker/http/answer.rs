@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::desk::{Desk, Handed};
+use tokio::sync::watch;
+
+use super::desk::{Handed, Patience};
+use super::listening::Place;
 use super::message::{self, Posted};
-use super::options::HttpOptions;
 use crate::broker::ID;
 use crate::error::{Error, status_text};
 use crate::http1::{Head, Malformed, Message, Outbox, Start, is_loopback, put_date, put_decimal};
@@ -81,14 +83,13 @@ impl Answer {
 /// Deals with a request: refuses it, or hands its message over and waits for the handler.
 pub(super) async fn answer(
     request: &Message,
-    desk: &Desk,
-    options: &HttpOptions,
-    loopback: bool,
+    place: &Place,
+    closing: &mut watch::Receiver<bool>,
 ) -> Answer {
     let Start::Request { method, target } = request.head.start() else {
         return Answer::malformed(Malformed::Syntax);
     };
-    if let Err(mut refusal) = admit(&request.head, method, target, loopback) {
+    if let Err(mut refusal) = admit(&request.head, method, target, place.loopback) {
         refusal.head_only = method == b"HEAD";
         return refusal;
     }
@@ -103,10 +104,12 @@ pub(super) async fn answer(
         return Answer::error(Error::internal(ID, "Topic not found"));
     }
     let id = node_id(target).unwrap_or_default();
-    match desk
-        .hand(&id, topic, message, (options.room, options.settle))
-        .await
-    {
+    let mut patience = Patience {
+        room: place.options.room,
+        settle: place.options.settle,
+        closing,
+    };
+    match place.desk.hand(&id, topic, message, &mut patience).await {
         Handed::Over => Answer {
             status: 200,
             error: None,
@@ -117,7 +120,7 @@ pub(super) async fn answer(
         Handed::Nobody => Answer::error(Error::not_found(ID, "nobody has subscribed by this id")),
         Handed::Full => Answer::error(Error::unavailable(
             ID,
-            "the subscription is busy and its queue is full",
+            "the subscription has no room: its queue is full, or the broker is closing",
         )),
     }
 }

@@ -48,7 +48,7 @@ pub struct HttpOptions {
     /// How long a publisher waits for a subscriber's answer. Who has taken a post and does not
     /// answer by then is taken to deal with it still. 5 s.
     pub answer: Duration,
-    /// How long a disconnect waits for messages that are being dealt with. 10 s.
+    /// How long a disconnect waits for posts that are just coming in. 5 s.
     pub drain: Duration,
 }
 
@@ -72,7 +72,7 @@ impl Default for HttpOptions {
             settle: Duration::from_secs(30),
             dial: Duration::from_secs(3),
             answer: Duration::from_secs(5),
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
         }
     }
 }
