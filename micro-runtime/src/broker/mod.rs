@@ -9,8 +9,10 @@
 //! event is published never sees it.
 
 mod http;
+mod memory;
 
 pub use http::{Http, HttpOptions};
+pub use memory::Memory;
 
 use std::fmt::{self, Debug};
 

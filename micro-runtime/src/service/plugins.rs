@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ID;
 use super::settings::Variables;
-use crate::broker::{Broker, Http, HttpOptions};
+use crate::broker::{self, Broker, HttpOptions};
 use crate::error::{Error, Result};
 use crate::registry::{self, Registry};
 use crate::tasks::Tasks;
@@ -65,11 +65,32 @@ impl<T: ?Sized> Table<T> {
         self.entries.push((name, Arc::new(make)));
     }
 
+    /// Whether something has this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.entries.iter().any(|(known, _)| known == name)
+    }
+
     /// Makes the one called `name`.
     ///
     /// # Errors
     /// 400 where nothing has this name, with the names that are known; else what making it gives.
     pub(super) fn make(&self, name: &str, setup: &Setup) -> Result<Arc<T>> {
+        self.find(name)?(setup)
+    }
+
+    /// Whether something has this name.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make), where nothing has.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
+        self.find(name).map(drop)
+    }
+
+    /// The way to make the one called `name`.
+    ///
+    /// # Errors
+    /// 400 where nothing has this name, with the names that are known.
+    pub(super) fn find(&self, name: &str) -> Result<&Make<T>> {
         let Some((_, make)) = self.entries.iter().find(|(known, _)| known == name) else {
             let known: Vec<_> = self.entries.iter().map(|(name, _)| &**name).collect();
             let known = known.join(", ");
@@ -84,7 +105,7 @@ impl<T: ?Sized> Table<T> {
                 },
             ));
         };
-        make(setup)
+        Ok(make)
     }
 }
 
@@ -120,6 +141,18 @@ pub(super) fn registries() -> Table<dyn Registry> {
             .map_or_else(super::settings::local_folder, Into::into);
         Ok(Arc::new(registry::Local::at(folder, &setup.tasks)?))
     });
+    #[cfg(feature = "mdns")]
+    table.add("mdns", |setup| {
+        if !setup.addresses.is_empty() {
+            tracing::warn!("mDNS has no address: --registry_address is not used");
+        }
+        let options = registry::MdnsOptions::default().folder(super::settings::local_folder());
+        Ok(Arc::new(registry::Mdns::new(&setup.tasks, options)?))
+    });
+    table.add("static", |setup| {
+        let addresses = &setup.addresses;
+        Ok(Arc::new(registry::Static::parse(addresses, &setup.tasks)?))
+    });
     table
 }
 
@@ -138,8 +171,13 @@ pub(super) fn brokers() -> Table<dyn Broker> {
             options.client_tls.clone_from(&setup.client_tls);
             options.server_tls.clone_from(&setup.server_tls);
         }
-        Ok(Arc::new(Http::with(registry, &setup.tasks, options)?))
+        Ok(Arc::new(broker::Http::with(
+            registry,
+            &setup.tasks,
+            options,
+        )?))
     });
+    table.add("memory", |_| Ok(Arc::new(broker::Memory::new())));
     table
 }
 
@@ -148,6 +186,7 @@ fn missing_feature(name: &str) -> Option<&'static str> {
     match name {
         "consul" if cfg!(not(feature = "consul")) => Some("consul"),
         "local" if cfg!(not(feature = "local")) => Some("local"),
+        "mdns" if cfg!(not(feature = "mdns")) => Some("mdns"),
         _ => None,
     }
 }
