@@ -1,6 +1,7 @@
 //! From a request to the answer to it, in Go Micro's words.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -104,14 +105,18 @@ pub(super) async fn answer(
         return Answer::error(Error::internal(ID, "Topic not found"));
     }
     let id = node_id(target).unwrap_or_default();
+    let only_taken = prefers_async(&request.head);
     let mut patience = Patience {
         room: place.options.room,
-        settle: place.options.settle,
+        settle: match only_taken {
+            true => Duration::ZERO,
+            false => place.options.settle,
+        },
         closing,
     };
     match place.desk.hand(&id, topic, message, &mut patience).await {
         Handed::Over => Answer {
-            status: 200,
+            status: if only_taken { 202 } else { 200 },
             error: None,
             head_only: false,
         },
@@ -162,6 +167,15 @@ fn admit(head: &Head, method: &[u8], target: &[u8], loopback: bool) -> Result<()
         return Err(Answer::error(Error::new(ID, words, 415)));
     }
     Ok(())
+}
+
+/// Whether the publisher wants to know that its message is taken, and not to wait for the handler
+/// (RFC 7240 section 4.1). Ours says so, Go Micro's does not.
+fn prefers_async(head: &Head) -> bool {
+    head.get(b"Prefer").is_some_and(|preferences| {
+        let mut all = preferences.split(|byte| *byte == b',' || *byte == b';');
+        all.any(|one| one.trim_ascii().eq_ignore_ascii_case(b"respond-async"))
+    })
 }
 
 const JSON: &[u8] = b"application/json";

@@ -40,8 +40,9 @@ pub struct HttpOptions {
     pub idle: Duration,
     /// How long a post waits for room in its subscription's queue before it is refused. 3 s.
     pub room: Duration,
-    /// How long a post is answered only when its message is settled; then it is answered while the
-    /// handler goes on. 30 s.
+    /// How long a post of Go Micro's waits for its handler, as it does with receivers of Go Micro's;
+    /// then it is answered while the handler goes on. Posts of ours are answered once they are in the
+    /// queue. 30 s.
     pub settle: Duration,
     /// How long connecting to a subscriber may take. 3 s.
     pub dial: Duration,
