@@ -18,6 +18,12 @@
 //! # }
 //! ```
 
+mod dns;
+#[cfg_attr(
+    not(feature = "mdns"),
+    expect(dead_code, reason = "multicast DNS looks at messages more closely")
+)]
+mod dns_message;
 mod fixed;
 #[cfg(feature = "local")]
 mod local;
@@ -30,6 +36,7 @@ mod packed;
 mod snapshot;
 mod table;
 
+pub use dns::{Dns, DnsOptions};
 pub use fixed::Static;
 #[cfg(feature = "local")]
 pub use local::Local;

@@ -55,6 +55,8 @@ pub struct Settings {
     pub registry: Option<String>,
     /// Where the registry is; of the local one, its folder.
     pub registry_address: Option<Vec<String>>,
+    /// What names of services end with, in registries that have such.
+    pub registry_domain: Option<String>,
     /// What bytes travel on, by name.
     pub transport: Option<String>,
     /// The protocols that the client may speak, best first; empty for all.

@@ -74,7 +74,7 @@ const TLS: &str = "TLS";
 
 /// All settings, in the order of the help.
 #[rustfmt::skip]
-pub(super) static TABLE: [Setting; 23] = [
+pub(super) static TABLE: [Setting; 24] = [
     Setting::new(SERVER, "server_name", "NAME", "The name that the service is found by", "what code says",
         |to, from| text(&mut to.server_name, from)),
     Setting::new(SERVER, "server_version", "VERSION", "The service's version", "latest",
@@ -89,10 +89,12 @@ pub(super) static TABLE: [Setting; 23] = [
         |to, from| pairs(&mut to.server_metadata, from)).many(),
     Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: mucp, braid; auto for all", "auto",
         |to, from| names(&mut to.server, from)),
-    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, or one that the program brings", "local",
+    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, dns, static, or one that the program brings", "local",
         |to, from| text(&mut to.registry, from)),
-    Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of the local one, its folder", "the registry's own",
+    Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of local, its folder; of dns, the name servers; of static, NAME=HOST:PORT,... or file:PATH", "the registry's own",
         |to, from| list(&mut to.registry_address, from)).many(),
+    Setting::new(DISCOVERY, "registry_domain", "DOMAIN", "What names end with, in mdns and dns; of dns, with the port of services without SRV records", "micro; of dns, local",
+        |to, from| text(&mut to.registry_domain, from)),
     Setting::new(DISCOVERY, "register_ttl", "SECONDS", "How long a registration holds without being renewed", "60",
         |to, from| seconds(&mut to.register_ttl, from)),
     Setting::new(DISCOVERY, "register_interval", "SECONDS", "How often the service is registered again", "30",

@@ -39,6 +39,7 @@ fn every_variable_is_read() {
         ("MICRO_REGISTER_INTERVAL", "1m30s"),
         ("MICRO_REGISTRY", "memory"),
         ("MICRO_REGISTRY_ADDRESS", "a:1,,b:2"),
+        ("MICRO_REGISTRY_DOMAIN", "example.org"),
         ("MICRO_TRANSPORT", "http"),
         ("MICRO_CLIENT", "auto"),
         ("MICRO_CLIENT_REQUEST_TIMEOUT", "1.5s"),
@@ -69,6 +70,7 @@ fn every_variable_is_read() {
         settings.registry_address,
         Some(vec!["a:1".into(), "b:2".into()])
     );
+    assert_eq!(settings.registry_domain.as_deref(), Some("example.org"));
     assert_eq!(settings.transport.as_deref(), Some("http"));
     assert_eq!(settings.client, Some(vec![]));
     assert_eq!(
