@@ -18,6 +18,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "consul")]
+pub mod consul;
 mod dns;
 #[cfg_attr(
     not(feature = "mdns"),
@@ -36,6 +38,8 @@ mod packed;
 mod snapshot;
 mod table;
 
+#[cfg(feature = "consul")]
+pub use consul::Consul;
 pub use dns::{Dns, DnsOptions};
 pub use fixed::Static;
 #[cfg(feature = "local")]

@@ -6,7 +6,10 @@
 
 mod apply;
 mod builder;
+#[cfg(feature = "consul")]
+mod consul;
 mod entry;
+mod events;
 mod hooks;
 mod options;
 mod parts;
@@ -22,9 +25,11 @@ use std::ffi::OsString;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::broker::Broker;
 use crate::call::Dispatch;
 use crate::client::Client;
 use crate::error::Result;
+use crate::event::Subscribed;
 use crate::registry::Registry;
 
 use hooks::Hooks;
@@ -49,9 +54,11 @@ pub struct Service {
     /// over those set later too.
     settings: Option<Settings>,
     services: Vec<Arc<dyn Dispatch>>,
+    subscribers: Vec<Subscribed>,
     hooks: Hooks,
     /// Made once for the client and the server.
     registry: OnceLock<Arc<dyn Registry>>,
+    broker: OnceLock<Arc<dyn Broker>>,
     client: OnceLock<Client>,
 }
 
@@ -62,8 +69,10 @@ impl Service {
             options: Options::new(name.into()),
             settings: None,
             services: Vec::new(),
+            subscribers: Vec::new(),
             hooks: Hooks::default(),
             registry: OnceLock::new(),
+            broker: OnceLock::new(),
             client: OnceLock::new(),
         }
     }
@@ -133,8 +142,8 @@ impl Service {
         self.settings = Some(parsed.settings);
         // What is wrong shows now and not when the service starts.
         let options = self.effective()?;
-        self.named(&options, &options.client_protocols)?;
-        self.named(&options, &options.server_protocols)?;
+        self.named(&options, &options.client_protocols, false)?;
+        self.named(&options, &options.server_protocols, false)?;
         Ok(self)
     }
 
@@ -166,6 +175,7 @@ impl fmt::Debug for Service {
         f.debug_struct("Service")
             .field("name", &self.options.name)
             .field("services", &services)
+            .field("subscribers", &self.subscribers)
             .finish_non_exhaustive()
     }
 }

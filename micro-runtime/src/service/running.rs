@@ -11,8 +11,10 @@ use tracing::{info, warn};
 use super::hooks::{Hooks, Moment};
 use super::options::Options;
 use super::{ID, Service};
+use crate::broker::Broker;
 use crate::client::Client;
 use crate::error::{Error, Result};
+use crate::event::Subscribers;
 use crate::registry::{self, RegisterOptions, Registry};
 use crate::router::Core;
 use crate::server::Server;
@@ -101,12 +103,15 @@ impl Service {
         self.hooks.run(Moment::BeforeStart).await?;
 
         let registry = self.registry_of(&options)?;
-        let server = self.server(&options)?;
-        let listener = options.transport.listen(options.listen_address()).await?;
+        let broker = self.broker_of(&options)?;
+        let to_listen = options.listen_address(registry.reach());
+        let listener = options.transport.listen(to_listen).await?;
         let address = listener.address().to_owned();
+        let server = self.server(&options, &address)?;
         server.start(listener);
 
-        let entry = self.entry(&options, &server, &address, &*registry);
+        let entry = self.entry(&options, &server, &address, &*registry, &*broker);
+        let events = self.subscribers(&options, broker.clone());
         let hooks = self.hooks;
         let heartbeat = options.tasks.group();
         Ok(Running {
@@ -114,6 +119,8 @@ impl Service {
             address,
             entry,
             registry,
+            broker,
+            events,
             client,
             hooks,
             options,
@@ -132,6 +139,8 @@ pub struct Running {
     address: String,
     entry: registry::Service,
     registry: Arc<dyn Registry>,
+    broker: Arc<dyn Broker>,
+    events: Subscribers,
     client: Client,
     hooks: Hooks,
     options: Options,
@@ -154,12 +163,18 @@ impl Running {
         &self.client
     }
 
+    /// What carries its events, for messages with a header and body of one's own.
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
     /// Its server's core: counters, limits, routes.
     pub fn core(&self) -> &Arc<Core> {
         self.server.core()
     }
 
-    /// Stops: hooks, deregistration, a while of serving on, no new calls, drain, hooks.
+    /// Stops: hooks, deregistration, no new events, a while of serving on, no new calls, drain of both,
+    /// hooks.
     ///
     /// # Errors
     /// The first failure of a stop hook, or of deregistration. The service is stopped all the same.
@@ -176,14 +191,19 @@ impl Running {
             warn!(%error, "the service could not be deregistered, its registration ends with its TTL");
             first = first.and(Err(error));
         }
+        self.events.close().await;
         // Callers still have the node in their snapshots.
         sleep(self.options.linger).await;
-        let left = self.server.stop(self.options.drain).await;
-        if left > 0 {
+        let drain = self.options.drain;
+        let (calls, events) = tokio::join!(self.server.stop(drain), self.events.drain(drain));
+        if calls + events > 0 {
             warn!(
-                calls = left,
-                "calls were cut off at the end of the drain limit"
+                calls,
+                events, "calls and events were cut off at the end of the drain limit"
             );
+        }
+        if let Err(error) = bounded(self.broker.disconnect()).await {
+            warn!(%error, "the broker could not be disconnected in order");
         }
         first.and(self.hooks.run_all(Moment::AfterStop).await)
     }
@@ -194,12 +214,14 @@ impl Running {
         let mut stop = pin!(stop);
         let registered = tokio::select! {
             biased;
-            registered = self.register() => registered,
+            registered = self.register_and_subscribe() => registered,
             () = &mut stop => return Ok(false),
         };
         if let Err(error) = registered {
             // What was not answered may have been done.
             let _ = bounded(self.registry.deregister(&self.entry)).await;
+            self.events.abort();
+            let _ = bounded(self.broker.disconnect()).await;
             self.server.stop(Duration::ZERO).await;
             return Err(error);
         }
@@ -215,6 +237,12 @@ impl Running {
             return Err(error);
         }
         Ok(true)
+    }
+
+    /// In this order, as Go Micro: who is told of an event by us finds us.
+    async fn register_and_subscribe(&self) -> Result<()> {
+        self.register().await?;
+        self.events.open().await
     }
 
     /// Registers, trying a few times as Go Micro does.
@@ -292,6 +320,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.heartbeat.abort_all();
         self.server.abort();
+        self.events.abort();
     }
 }
 
@@ -301,7 +330,7 @@ async fn bounded(asked: impl Future<Output = Result<()>>) -> Result<()> {
         Ok(answer) => answer,
         Err(_) => Err(Error::timeout(
             ID,
-            format!("the registry did not answer within {REGISTRY_TIMEOUT:?}"),
+            format!("the registry or the broker did not answer within {REGISTRY_TIMEOUT:?}"),
         )),
     }
 }
