@@ -184,11 +184,12 @@ fn ip(data: &Data, kind: u16) -> Option<IpAddr> {
 
 /// Waits for all, which go on side by side.
 async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
-    let mut running: Vec<(Pin<Box<F>>, Option<F::Output>)> =
-        futures.map(|future| (Box::pin(future), None)).collect();
+    let mut running: Vec<Pin<Box<F>>> = futures.map(Box::pin).collect();
+    let mut outputs: Vec<Option<F::Output>> = running.iter().map(|_| None).collect();
     poll_fn(|task| {
         let mut pending = false;
-        for (future, output) in running.iter_mut().filter(|(_, output)| output.is_none()) {
+        let waited_for = running.iter_mut().zip(&mut outputs);
+        for (future, output) in waited_for.filter(|(_, output)| output.is_none()) {
             match future.as_mut().poll(task) {
                 Poll::Ready(ready) => *output = Some(ready),
                 Poll::Pending => pending = true,
@@ -201,8 +202,5 @@ async fn all<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
         }
     })
     .await;
-    running
-        .into_iter()
-        .filter_map(|(_, output)| output)
-        .collect()
+    outputs.into_iter().flatten().collect()
 }
