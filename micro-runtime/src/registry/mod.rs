@@ -18,6 +18,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "consul")]
+pub mod consul;
 #[cfg(feature = "local")]
 mod local;
 mod memory;
@@ -27,6 +29,8 @@ mod packed;
 mod snapshot;
 mod table;
 
+#[cfg(feature = "consul")]
+pub use consul::Consul;
 #[cfg(feature = "local")]
 pub use local::Local;
 pub use memory::Memory;

@@ -73,7 +73,7 @@ impl Table {
 }
 
 /// Puts nodes of one name and version together; endpoints are those of the first.
-fn by_version<'a>(nodes: impl Iterator<Item = &'a Service>) -> Vec<Service> {
+pub(super) fn by_version<'a>(nodes: impl Iterator<Item = &'a Service>) -> Vec<Service> {
     let mut found: BTreeMap<(&str, &str), Service> = BTreeMap::new();
     for one in nodes {
         found

@@ -42,6 +42,7 @@ impl Options {
         self.address = settings.server_address.clone().or(self.address);
         self.advertise = settings.server_advertise.clone().or(self.advertise);
         self.proxy = settings.proxy.clone().or(self.proxy);
+        self.variables = settings.variables.clone();
         self.set_transport(settings)?;
         self.set_tls(settings)?;
         self.set_registry(settings)?;
@@ -86,6 +87,7 @@ impl Options {
             addresses: addresses.to_vec(),
             tasks: self.tasks.clone(),
             registry: None,
+            variables: self.variables.clone(),
             #[cfg(feature = "tls")]
             client_tls: self.client_tls.clone(),
         }

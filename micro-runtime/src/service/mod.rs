@@ -6,6 +6,8 @@
 
 mod apply;
 mod builder;
+#[cfg(feature = "consul")]
+mod consul;
 mod entry;
 mod events;
 mod hooks;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::plugins::{self, Table};
+use super::settings::Variables;
 use crate::broker::Broker;
 use crate::client::CallDefaults;
 use crate::codec::{Codec, Codecs};
@@ -36,6 +37,8 @@ pub(super) struct Options {
     pub(super) broker: Option<Arc<dyn Broker>>,
     /// The name and addresses of a broker that settings chose, in place of code's.
     pub(super) broker_choice: Option<(String, Vec<String>)>,
+    /// What drivers read of the environment.
+    pub(super) variables: Variables,
     pub(super) transport: Arc<dyn Transport>,
     /// In order of preference; empty for all that are built in.
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
@@ -80,6 +83,7 @@ impl Options {
             brokers: plugins::brokers(),
             broker: None,
             broker_choice: None,
+            variables: Variables::default(),
             transport: Arc::new(Tcp),
             protocols: Vec::new(),
             client_protocols: Vec::new(),

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ID;
+use super::settings::Variables;
 use crate::broker::{self, Broker};
 use crate::error::{Error, Result};
 use crate::registry::{self, Registry};
@@ -21,6 +22,8 @@ pub struct Setup {
     pub tasks: Tasks,
     /// The service's registry, for a broker; `None` for a registry.
     pub registry: Option<Arc<dyn Registry>>,
+    /// Variables of drivers that are set: `CONSUL_HTTP_TOKEN` and the like.
+    pub variables: Variables,
     /// Whom the service's client trusts; `None` for no TLS.
     #[cfg(feature = "tls")]
     pub client_tls: Option<ClientTls>,
@@ -116,6 +119,10 @@ impl<T: ?Sized> fmt::Debug for Table<T> {
 pub(super) fn registries() -> Table<dyn Registry> {
     let mut table: Table<dyn Registry> = Table::new("registry");
     table.add("memory", |_| Ok(Arc::new(registry::Memory::new())));
+    #[cfg(feature = "consul")]
+    table.add("consul", |setup| {
+        Ok(Arc::new(super::consul::registry(setup)?))
+    });
     #[cfg(feature = "local")]
     table.add("local", |setup| {
         let folder = setup
@@ -136,6 +143,7 @@ pub(super) fn brokers() -> Table<dyn Broker> {
 /// The feature that would bring `name`, where it is switched off.
 fn missing_feature(name: &str) -> Option<&'static str> {
     match name {
+        "consul" if cfg!(not(feature = "consul")) => Some("consul"),
         "local" if cfg!(not(feature = "local")) => Some("local"),
         _ => None,
     }

@@ -68,6 +68,8 @@ impl Greeter for Peer {
             "timeout" => Error::timeout(id, detail),
             "plain" => Error::plain(detail),
             "custom" => Error::new(id, detail, 418),
+            // As where a call of the handler's own has reached nobody.
+            "unprocessed" => Error::unavailable(id, detail).unprocessed(),
             "panic" => panic!("{detail}"),
             kind => Error::bad_request(id, format!("unknown kind {kind:?}")),
         })

@@ -6,6 +6,7 @@ use micro_runtime::protocol::mucp::Mucp;
 use tokio::io::AsyncWriteExt;
 
 use crate::capture::cut_all;
+use crate::generated::greeter::*;
 use crate::harness::*;
 use crate::server::{errors, limits, sleep};
 
@@ -26,6 +27,31 @@ async fn a_refusal_is_heard_though_more_was_sent() {
         assert!(n.unwrap() > 0);
     }
     assert_eq!(errors(&read), [413]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_reached_no_handler_may_be_sent_to_another_node() {
+    let server = limits(|limits| limits.calls = 1).serve().await;
+    let greeter = server.client();
+    let sleep = || greeter.sleep(SleepRequest { ms: 10 }).into_future();
+    let (one, two) = tokio::join!(sleep(), sleep());
+    one.unwrap();
+    let refused = two.unwrap_err();
+    assert_eq!(refused.code(), 503);
+    assert!(refused.is_unprocessed());
+    // What a handler says of a call of its own says nothing about this one.
+    let failed = greeter.fail(FailRequest {
+        kind: "unprocessed".into(),
+        detail: "nobody there".into(),
+    });
+    let failed = failed.await.unwrap_err();
+    assert_eq!(failed.code(), 503);
+    assert!(!failed.is_unprocessed());
+    let mut raw = server.dial().await;
+    let own = "Micro-Id: 7\r\nMicro-Unprocessed: 7\r\n";
+    raw.send(post("Greeter.Hello", own, b"")).await;
+    let (head, _) = raw.response().await;
+    assert_eq!(field(&head, "Micro-Unprocessed"), None, "{head}");
 }
 
 #[tokio::test(start_paused = true)]

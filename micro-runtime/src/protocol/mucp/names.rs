@@ -14,6 +14,10 @@ pub(super) const EOS: &str = "EOS";
 pub(super) const STREAM_ENDS: &str = "Micro-Stream-Ends";
 pub(super) const ENDS_OPEN: &str = "open";
 
+/// Ours: in an error's reply it says that the call has reached no handler, so that it may be sent to
+/// another node. The value is the call's `Micro-Id`, since Go's server echoes what it does not know.
+pub(super) const UNPROCESSED: &str = "Micro-Unprocessed";
+
 pub(super) const USER_AGENT: Text =
     Text::from_static(concat!("micro-rust/", env!("CARGO_PKG_VERSION")));
 

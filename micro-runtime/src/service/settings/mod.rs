@@ -15,12 +15,14 @@ mod origin;
 mod outside;
 mod table;
 mod value;
+mod variables;
 
 #[cfg(test)]
 mod tests;
 
 pub use folder::{local_folder, local_folder_of};
 pub use origin::{Parsed, Source, Stop};
+pub use variables::Variables;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -83,6 +85,8 @@ pub struct Settings {
     pub tls_ca: Option<PathBuf>,
     /// Whether the client trusts everybody.
     pub tls_insecure: Option<bool>,
+    /// Variables of drivers: `CONSUL_HTTP_TOKEN` and the like.
+    pub variables: Variables,
 }
 
 impl Settings {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use crate::error::{Error, Result, id};
 use crate::http1::{Head, Start};
 use crate::protocol::mucp::envelope::Envelope;
-use crate::protocol::mucp::names::{ENDS_OPEN, EOS, STREAM_ENDS, TEXT_PLAIN};
+use crate::protocol::mucp::names::{ENDS_OPEN, EOS, STREAM_ENDS, TEXT_PLAIN, UNPROCESSED};
 
 /// The longest text of a peer that is put into an error.
 const LONGEST_TEXT: usize = 1024;
@@ -76,6 +76,15 @@ pub(super) fn read(head: &Head, body: Bytes, expected: &Expected<'_>) -> Result<
         words => return Err(Error::from_wire(words)),
     }
     Ok(Answer::Message(opened.message))
+}
+
+/// Whether the response says that call number `number` has reached no handler.
+pub(super) fn is_unprocessed(head: &Head, number: u64) -> bool {
+    let said = head.get(UNPROCESSED.as_bytes());
+    said.is_some_and(|said| {
+        let said = std::str::from_utf8(said).ok();
+        said.and_then(|said| said.parse().ok()) == Some(number)
+    })
 }
 
 /// A status that no mucp server sends: a proxy's, or of a server that speaks something else.

@@ -224,7 +224,7 @@ impl Conn<'_> {
             }
             Err(error) => {
                 let echo = Echo::Of(&inbound);
-                reply::put_error(&mut self.out, echo, envelope, &id, &error, close);
+                reply::put_refusal(&mut self.out, echo, envelope, &id, &error, close);
                 self.decoder.recycle(inbound.head);
             }
         }
@@ -251,7 +251,7 @@ impl Conn<'_> {
         let running = self.streams.len() + self.waiting.len() + usize::from(self.unary.is_some());
         if running >= self.core.limits().calls_per_connection {
             let words = format!("{running} calls run on this connection already, the most it may");
-            return Err(fail(Error::unavailable(id::SERVER, words)));
+            return Err(fail(Error::unavailable(id::SERVER, words).unprocessed()));
         }
         let method = route.method();
         let deadline = self.deadline(inbound, method.kind);
@@ -357,7 +357,7 @@ impl Conn<'_> {
                 reply::put_plain(&mut answer, code, status, &words);
             }
             Instead::Error(envelope, id, error) => {
-                reply::put_error(&mut answer, echo, envelope, &id, &error, close);
+                reply::put_refusal(&mut answer, echo, envelope, &id, &error, close);
             }
             Instead::Text(words) => {
                 let said = Said {
@@ -391,5 +391,5 @@ enum Begun {
 
 /// What a new call is told while the server stops.
 fn stopping() -> Error {
-    Error::unavailable(id::SERVER, "the server is stopping: call another node")
+    Error::unavailable(id::SERVER, "the server is stopping: call another node").unprocessed()
 }

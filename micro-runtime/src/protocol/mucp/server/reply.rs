@@ -6,7 +6,7 @@ use super::inbound::Inbound;
 use crate::error::Error;
 use crate::http1::{Outbox, put_decimal};
 use crate::protocol::mucp::envelope::Envelope;
-use crate::protocol::mucp::names::{self, STREAM_ENDS};
+use crate::protocol::mucp::names::{self, STREAM_ENDS, UNPROCESSED};
 
 /// What a response says beside the echo of its request.
 #[derive(Debug, Default)]
@@ -21,6 +21,8 @@ pub(super) struct Said<'a> {
     pub(super) grpc: bool,
     /// Whether it tells the caller that this stream will be ended by an end of its own.
     pub(super) ends: bool,
+    /// Whether it tells the caller that no handler has seen the call.
+    pub(super) unprocessed: bool,
     /// Whether the connection closes after it.
     pub(super) close: bool,
 }
@@ -119,6 +121,11 @@ pub(super) fn put(out: &mut Outbox, echo: Echo<'_>, said: Said<'_>) {
         put_field(head, "Micro-Error", words.as_bytes());
     }
     echo.put_back(head);
+    if said.unprocessed
+        && let Echo::Of(inbound) = echo
+    {
+        put_field(head, UNPROCESSED, inbound.bytes(inbound.known.id));
+    }
     if said.ends {
         put_field(head, STREAM_ENDS, names::ENDS_OPEN.as_bytes());
     }
@@ -134,7 +141,7 @@ pub(super) fn put(out: &mut Outbox, echo: Echo<'_>, said: Said<'_>) {
     }
 }
 
-/// Appends the response that `error` is.
+/// Appends the response that `error` is, which a handler has given or may have.
 pub(super) fn put_error(
     out: &mut Outbox,
     echo: Echo<'_>,
@@ -143,11 +150,45 @@ pub(super) fn put_error(
     error: &Error,
     close: bool,
 ) {
+    put_error_of(out, echo, envelope, id, error, close, false);
+}
+
+/// Appends the response that `error` is to a call that no handler has seen; where the error says so
+/// too, so does the response.
+pub(super) fn put_refusal(
+    out: &mut Outbox,
+    echo: Echo<'_>,
+    envelope: Envelope,
+    id: &str,
+    error: &Error,
+    close: bool,
+) {
+    put_error_of(
+        out,
+        echo,
+        envelope,
+        id,
+        error,
+        close,
+        error.is_unprocessed(),
+    );
+}
+
+fn put_error_of(
+    out: &mut Outbox,
+    echo: Echo<'_>,
+    envelope: Envelope,
+    id: &str,
+    error: &Error,
+    close: bool,
+    unprocessed: bool,
+) {
     let words = names::error_text(error);
     let said = Said {
         body: envelope.seal_error(id, &words),
         error: Some(&words),
         grpc: envelope == Envelope::Grpc,
+        unprocessed,
         close,
         ..Said::default()
     };
