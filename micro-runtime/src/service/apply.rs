@@ -90,6 +90,8 @@ impl Options {
             variables: self.variables.clone(),
             #[cfg(feature = "tls")]
             client_tls: self.client_tls.clone(),
+            #[cfg(feature = "tls")]
+            server_tls: self.server_tls.clone(),
         }
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::ID;
 use super::settings::Variables;
-use crate::broker::{self, Broker};
+use crate::broker::{self, Broker, Http, HttpOptions};
 use crate::error::{Error, Result};
 use crate::registry::{self, Registry};
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
-use crate::transport::tls::ClientTls;
+use crate::transport::tls::{ClientTls, ServerTls};
 
 /// What a registry or a broker is made with when it is chosen by name.
 #[derive(Clone, Debug)]
@@ -27,6 +27,9 @@ pub struct Setup {
     /// Whom the service's client trusts; `None` for no TLS.
     #[cfg(feature = "tls")]
     pub client_tls: Option<ClientTls>,
+    /// What the service's listener shows; `None` for no TLS.
+    #[cfg(feature = "tls")]
+    pub server_tls: Option<ServerTls>,
 }
 
 impl Setup {
@@ -137,6 +140,20 @@ pub(super) fn registries() -> Table<dyn Registry> {
 pub(super) fn brokers() -> Table<dyn Broker> {
     let mut table: Table<dyn Broker> = Table::new("broker");
     table.add("memory", |_| Ok(Arc::new(broker::Memory::new())));
+    table.add("http", |setup| {
+        let Some(registry) = setup.registry.clone() else {
+            let words = "the broker http needs a registry, in which its subscribers are found";
+            return Err(Error::bad_request(ID, words));
+        };
+        let mut options = HttpOptions::default();
+        options.address = setup.address().map(str::to_owned);
+        #[cfg(feature = "tls")]
+        {
+            options.client_tls.clone_from(&setup.client_tls);
+            options.server_tls.clone_from(&setup.server_tls);
+        }
+        Ok(Arc::new(Http::with(registry, &setup.tasks, options)?))
+    });
     table
 }
 
