@@ -1,6 +1,10 @@
 //! The HTTP broker: both sides of it, and Go Micro's bytes.
-#![allow(missing_docs)]
-#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a test stops where something is wrong"
+)]
+#![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 
 mod contract;
 mod mutations;

@@ -8,7 +8,7 @@ use micro_runtime::registry::{Node, RegisterOptions, Registry, Service};
 use micro_runtime::transport::Transport;
 use tokio::time::Instant;
 
-use crate::world::{BROADCAST, Fake, OK, SERVICE, World, open, subscribe};
+use crate::world::{BROADCAST, Fake, OK, SERVICE, World, answer, open, subscribe};
 
 const GONE: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
 const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 64\r\nConnection: close\r\n\r\n\
@@ -47,11 +47,14 @@ async fn processes_and_queues_get_their_copies() {
             .unwrap();
     }
     for heard in &mut all {
-        assert_eq!(heard.words(), sent);
+        assert_eq!(heard.words().await, sent);
     }
-    assert_eq!(audit.words(), sent);
-    assert!(other.words().is_empty());
-    let shares: Vec<_> = workers.iter_mut().map(|heard| heard.words()).collect();
+    assert_eq!(audit.words().await, sent);
+    assert!(other.words().await.is_empty());
+    let mut shares = Vec::new();
+    for worker in &mut workers {
+        shares.push(worker.words().await);
+    }
     let mut counted = BTreeMap::new();
     for word in shares.iter().flatten() {
         *counted.entry(word.clone()).or_insert(0) += 1;
@@ -85,7 +88,7 @@ async fn another_member_of_a_queue_takes_what_one_does_not() {
                 .await
                 .unwrap();
         }
-        assert_eq!(heard.words(), sent);
+        assert_eq!(heard.words().await, sent);
     }
 }
 
@@ -138,7 +141,7 @@ async fn a_queue_of_which_nobody_is_reached_is_told_and_others_get_theirs() {
         "{error}"
     );
     assert!(!error.is_unprocessed(), "one has it");
-    assert_eq!(heard.words(), ["m"]);
+    assert_eq!(heard.words().await, ["m"]);
 }
 
 #[tokio::test]
@@ -164,7 +167,7 @@ async fn without_a_queue_one_that_is_reached_is_enough_and_none_is_an_error() {
         .publish("t", Message::new("n"))
         .await
         .unwrap();
-    assert_eq!(heard.words(), ["n"]);
+    assert_eq!(heard.words().await, ["n"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,22 +243,54 @@ async fn nodes_of_other_brokers_and_topics_are_passed_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_handler_holds_a_publisher_up_for_a_while_and_is_no_error() {
+async fn a_slow_handler_holds_up_no_publisher_of_ours() {
     let world = World::default();
     let broker = world.broker();
     let mut subscription = open(&broker, "t", "").await;
     let publisher = world.broker();
     let began = Instant::now();
-    publisher.publish("t", Message::new("1")).await.unwrap();
-    assert_eq!(began.elapsed(), Duration::from_secs(5));
-    let first = subscription.next().await.unwrap();
-    let (published, ()) = tokio::join!(publisher.publish("t", Message::new("2")), async {
+    for _ in 0..64 {
+        publisher.publish("t", Message::new("m")).await.unwrap();
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    // Where there is no room any more, it waits for some.
+    let (published, ()) = tokio::join!(publisher.publish("t", Message::new("m")), async {
         tokio::time::sleep(Duration::from_secs(2)).await;
-        first.ack();
         subscription.next().await.unwrap().ack();
     });
     published.unwrap();
-    assert_eq!(began.elapsed(), Duration::from_secs(7));
+    assert_eq!(began.elapsed(), Duration::from_secs(2));
+    let error = publisher.publish("t", Message::new("m")).await.unwrap_err();
+    assert!(
+        error
+            .detail()
+            .contains("it answered 503: the subscription has no room"),
+        "{error}"
+    );
+    assert!(error.is_unprocessed());
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_taken_a_post_and_does_not_answer_is_busy_and_no_error() {
+    let world = World::default();
+    // As Go Micro's receivers do while their handler runs.
+    let (keep, mut posts) = tokio::sync::mpsc::channel(1);
+    let mut listener = world.network.listen("busy").await.unwrap();
+    world.tasks.spawn(async move {
+        let mut line = listener.accept().await.unwrap().io;
+        keep.send(answer(&mut line).await).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    world.register("t", BROADCAST, "t-1", "busy").await;
+    let began = Instant::now();
+    world
+        .broker()
+        .publish("t", Message::new("m"))
+        .await
+        .unwrap();
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
+    assert!(posts.recv().await.unwrap().contains("\"Body\":\"bQ==\""));
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,5 +320,5 @@ async fn a_host_that_swallows_everything_does_not_hold_up_the_others() {
         "{:?}",
         began.elapsed()
     );
-    assert_eq!(heard.words(), ["m"]);
+    assert_eq!(heard.words().await, ["m"]);
 }

@@ -133,7 +133,7 @@ async fn a_registry_that_is_down_is_asked_until_it_is_not() {
         began.elapsed()
     );
     broker.publish("t", Message::new("heard")).await.unwrap();
-    assert_eq!(heard.words(), ["heard"]);
+    assert_eq!(heard.words().await, ["heard"]);
     // A registry that has lost everything is told again at the next interval.
     for service in registry.inner.get("micro.http.broker").await.unwrap() {
         registry.inner.deregister(&service).await.unwrap();
@@ -145,7 +145,7 @@ async fn a_registry_that_is_down_is_asked_until_it_is_not() {
     registry.set_down(true);
     sleep(Duration::from_secs(55)).await;
     broker.publish("t", Message::new("still")).await.unwrap();
-    assert_eq!(heard.words(), ["known", "still"]);
+    assert_eq!(heard.words().await, ["known", "still"]);
 }
 
 #[tokio::test(start_paused = true)]

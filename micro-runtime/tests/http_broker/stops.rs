@@ -2,26 +2,45 @@
 
 use std::time::Duration;
 
-use micro_runtime::broker::{Broker, Message};
+use micro_runtime::broker::{Broker, Message, SubscribeOptions};
+use micro_runtime::transport::Transport;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use crate::world::{World, answer, hi, open, post, status, subscribe};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_disconnect_answers_what_is_under_way_and_takes_nothing_new() {
     let world = World::default();
     let broker = world.broker();
-    let mut subscription = open(&broker, "t", "").await;
+    let mut options = SubscribeOptions::default();
+    options.capacity = 1;
+    let mut subscription = broker.subscribe("t", options).await.unwrap();
     let node = world.node().await;
     let request = post(&node.id, &hi("t"));
-    // One connection rests, one has a request that a handler deals with.
+    // One connection rests, one has half a request, one a message that a handler deals with, one a
+    // message in the queue, one a message without a place there.
     let mut resting = world.dial(&node.address).await;
-    let mut working = world.dial(&node.address).await;
-    working.write_all(request.as_bytes()).await.unwrap();
+    let mut half = world.dial(&node.address).await;
+    let (first, second) = request.split_at(40);
+    half.write_all(first.as_bytes()).await.unwrap();
+    let mut lines = Vec::new();
+    for _ in 0..3 {
+        let mut line = world.dial(&node.address).await;
+        line.write_all(request.as_bytes()).await.unwrap();
+        lines.push(line);
+        if lines.len() == 1 {
+            continue;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
     let delivery = subscription.next().await.unwrap();
-    let closing = broker.clone();
-    let (closed, said) = tokio::join!(closing.disconnect(), async {
+    sleep(Duration::from_millis(1)).await;
+    let mut last = world.dial(&node.address).await;
+    last.write_all(request.as_bytes()).await.unwrap();
+    sleep(Duration::from_millis(1)).await;
+    let began = Instant::now();
+    let (closed, said) = tokio::join!(broker.disconnect(), async {
         assert_eq!(
             resting.read(&mut [0; 8]).await.unwrap(),
             0,
@@ -31,34 +50,41 @@ async fn a_disconnect_answers_what_is_under_way_and_takes_nothing_new() {
             world.nodes().await.is_empty(),
             "nobody is told of it any more"
         );
-        delivery.ack();
-        answer(&mut working).await
+        half.write_all(second.as_bytes()).await.unwrap();
+        let mut said = vec![answer(&mut half).await, answer(&mut last).await];
+        for line in &mut lines {
+            said.push(answer(line).await);
+        }
+        drop((half, last, lines));
+        said
     });
     closed.unwrap();
-    assert_eq!(status(&said), "200");
-    assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    let codes: Vec<_> = said.iter().map(|said| status(said)).collect();
+    assert_eq!(codes, ["503", "503", "200", "200", "503"]);
+    for said in said {
+        assert!(said.contains("\r\nConnection: close\r\n"), "{said}");
+    }
+    delivery.ack();
+    // What has its place in the queue is still given.
+    subscription.next().await.unwrap().ack();
     assert!(subscription.next().await.is_none());
     assert_eq!(broker.address(), None);
-    use micro_runtime::transport::Transport;
     assert!(world.network.dial(&node.address).await.is_err());
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_does_not_end_holds_up_a_disconnect_for_ten_seconds() {
+async fn who_sends_half_a_request_holds_up_a_disconnect_for_five_seconds() {
     let world = World::default();
     let broker = world.broker();
     let mut subscription = open(&broker, "t", "").await;
-    let node = world.node().await;
-    let mut line = world.dial(&node.address).await;
-    line.write_all(post(&node.id, &hi("t")).as_bytes())
-        .await
-        .unwrap();
-    let delivery = subscription.next().await.unwrap();
+    let mut line = world.dial(&world.node().await.address).await;
+    line.write_all(b"POST / HT").await.unwrap();
+    sleep(Duration::from_millis(1)).await;
     let began = Instant::now();
     broker.disconnect().await.unwrap();
-    assert_eq!(began.elapsed(), Duration::from_secs(10));
+    assert_eq!(began.elapsed(), Duration::from_secs(5));
     assert_eq!(line.read(&mut [0; 8]).await.unwrap_or(0), 0);
-    delivery.ack();
     assert!(subscription.next().await.is_none());
 }
 
@@ -112,7 +138,7 @@ async fn a_closed_subscription_gives_what_was_taken_and_then_ends() {
         .publish("u", Message::new("m"))
         .await
         .unwrap();
-    assert_eq!(other.words(), ["m"]);
+    assert_eq!(other.words().await, ["m"]);
 }
 
 #[tokio::test]
@@ -138,18 +164,16 @@ async fn a_publisher_that_goes_takes_nothing_back() {
     let world = World::default();
     let broker = world.broker();
     let mut subscription = open(&broker, "t", "").await;
-    let publisher = world.broker();
-    let published = tokio::time::timeout(
-        Duration::from_secs(1),
-        publisher.publish("t", Message::new("m")),
-    );
-    assert!(
-        published.await.is_err(),
-        "the handler has not dealt with it"
-    );
-    sleep(Duration::from_secs(1)).await;
+    let node = world.node().await;
+    let mut line = world.dial(&node.address).await;
+    line.write_all(post(&node.id, &hi("t")).as_bytes())
+        .await
+        .unwrap();
+    sleep(Duration::from_millis(1)).await;
+    drop(line);
+    sleep(Duration::from_millis(1)).await;
     let delivery = subscription.next().await.unwrap();
-    assert_eq!(delivery.message.body, "m");
+    assert_eq!(delivery.message.body, "hi");
     delivery.ack();
 }
 

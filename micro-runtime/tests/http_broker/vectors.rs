@@ -104,7 +104,8 @@ async fn what_is_posted_has_the_bytes_of_go() {
         }
         assert_eq!(field(our_head, "Host").as_deref(), Some(&*fake.address));
         assert!(field(our_head, "User-Agent").unwrap().starts_with("micro/"));
-        assert_eq!(our_head.lines().count(), 5, "{name}: {our_head}");
+        assert_eq!(field(our_head, "Prefer").as_deref(), Some("respond-async"));
+        assert_eq!(our_head.lines().count(), 6, "{name}: {our_head}");
     }
 }
 
@@ -180,7 +181,7 @@ async fn refused(name: &str) -> (String, String) {
         }
         false => answer(&mut line).await,
     };
-    assert!(heard.words().is_empty(), "{name}");
+    assert!(heard.words().await.is_empty(), "{name}");
     (ours, read(&format!("httpbroker/{name}.s2c.bin")))
 }
 

@@ -103,8 +103,11 @@ impl Heard {
         last
     }
 
-    /// The words of what has come already.
-    pub fn words(&mut self) -> Vec<String> {
+    /// The words of what has come, once the handlers have had their turn.
+    pub async fn words(&mut self) -> Vec<String> {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
         let mut words = Vec::new();
         while let Ok(message) = self.0.try_recv() {
             words.push(String::from_utf8(message.body.to_vec()).unwrap());
