@@ -12,3 +12,4 @@ pub(crate) use self::core::CallCounters;
 pub use self::core::{Core, CoreOptions, Draining, Route};
 pub use limits::Limits;
 pub use serving::Serving;
+pub(crate) use serving::panicked;

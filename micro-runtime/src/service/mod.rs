@@ -7,6 +7,8 @@
 mod apply;
 mod builder;
 mod entry;
+mod guarded;
+mod heartbeat;
 mod hooks;
 mod options;
 mod parts;

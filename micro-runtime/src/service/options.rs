@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::guarded::Function;
 use super::plugins::{self, Table};
 use crate::broker::Broker;
 use crate::client::CallDefaults;
@@ -55,6 +56,7 @@ pub(super) struct Options {
     pub(super) pool_ttl: Duration,
     pub(super) register_ttl: Duration,
     pub(super) register_interval: Duration,
+    pub(super) register_check: Option<Function<()>>,
     pub(super) registry_grace: Duration,
     pub(super) linger: Duration,
     pub(super) drain: Duration,
@@ -97,6 +99,7 @@ impl Options {
             pool_ttl: Duration::from_secs(60),
             register_ttl: Duration::from_secs(60),
             register_interval: Duration::from_secs(30),
+            register_check: None,
             registry_grace: GRACE,
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),

@@ -1,27 +1,22 @@
-//! A service's life: start, heartbeat, stop.
+//! A service's life: start and stop.
 
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::heartbeat::Heartbeat;
 use super::hooks::{Hooks, Moment};
 use super::options::Options;
 use super::{ID, Service};
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::registry::{self, RegisterOptions, Registry};
+use crate::registry;
 use crate::router::Core;
 use crate::server::Server;
-use crate::tasks::Tasks;
-
-/// How often registering is tried before a start fails, as in Go Micro.
-const REGISTER_TRIES: u32 = 3;
-/// How long one try to reach the registry may take.
-const REGISTRY_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Service {
     /// Starts, serves until the process is asked to stop (SIGINT, SIGTERM), and stops.
@@ -109,12 +104,10 @@ impl Service {
 
         let entry = self.entry(&options, &server, &address, &*registry);
         let hooks = self.hooks;
-        let heartbeat = options.tasks.group();
+        let heartbeat = Heartbeat::new(registry, entry, &options);
         Ok(Running {
             server,
             address,
-            entry,
-            registry,
             client,
             hooks,
             options,
@@ -131,12 +124,10 @@ impl Service {
 pub struct Running {
     server: Server,
     address: String,
-    entry: registry::Service,
-    registry: Arc<dyn Registry>,
     client: Client,
     hooks: Hooks,
     options: Options,
-    heartbeat: Tasks,
+    heartbeat: Heartbeat,
 }
 
 impl Running {
@@ -147,7 +138,7 @@ impl Running {
 
     /// What the registry was told.
     pub fn entry(&self) -> &registry::Service {
-        &self.entry
+        self.heartbeat.entry()
     }
 
     /// Its client.
@@ -170,13 +161,7 @@ impl Running {
 
     async fn end(&mut self) -> Result<()> {
         let mut first = self.hooks.run_all(Moment::BeforeStop).await;
-        self.heartbeat.abort_all();
-        // A renewal that overtook the deregistration would undo it.
-        let _ = timeout(REGISTRY_TIMEOUT, self.heartbeat.idle()).await;
-        if let Err(error) = bounded(self.registry.deregister(&self.entry)).await {
-            warn!(%error, "the service could not be deregistered, its registration ends with its TTL");
-            first = first.and(Err(error));
-        }
+        first = first.and(self.heartbeat.end().await);
         // Callers still have the node in their snapshots.
         sleep(self.options.linger).await;
         let left = self.server.stop(self.options.drain).await;
@@ -195,16 +180,18 @@ impl Running {
         let mut stop = pin!(stop);
         let registered = tokio::select! {
             biased;
-            registered = self.register() => registered,
+            registered = self.heartbeat.begin() => registered,
             () = &mut stop => return Ok(false),
         };
-        if let Err(error) = registered {
-            // What was not answered may have been done.
-            let _ = bounded(self.registry.deregister(&self.entry)).await;
-            self.server.stop(Duration::ZERO).await;
-            return Err(error);
+        match registered {
+            Ok(registered) => self.heartbeat.go_on(registered),
+            Err(error) => {
+                // What was refused in part may have been done in part.
+                let _ = self.heartbeat.end().await;
+                self.server.stop(Duration::ZERO).await;
+                return Err(error);
+            }
         }
-        self.beat();
         let hooked = tokio::select! {
             biased;
             hooked = self.hooks.run(Moment::AfterStart) => hooked,
@@ -218,55 +205,17 @@ impl Running {
         Ok(true)
     }
 
-    /// Registers, trying a few times as Go Micro does.
-    async fn register(&self) -> Result<()> {
-        let mut tried = 0;
-        loop {
-            let options = RegisterOptions::with_ttl(self.options.register_ttl);
-            match bounded(self.registry.register(&self.entry, options)).await {
-                Ok(()) => return Ok(()),
-                Err(error) if tried + 1 >= REGISTER_TRIES => return Err(error),
-                Err(error) => warn!(%error, "registering failed, trying again"),
-            }
-            tried += 1;
-            sleep(Duration::from_millis(100) * tried).await;
-        }
-    }
-
-    /// Registers again and again, so that the registration does not end with its TTL.
-    fn beat(&self) {
-        let interval = self.options.register_interval;
-        if interval.is_zero() {
-            return;
-        }
-        let (registry, entry, ttl) = (
-            self.registry.clone(),
-            self.entry.clone(),
-            self.options.register_ttl,
-        );
-        self.heartbeat.spawn(async move {
-            let mut pause = interval;
-            loop {
-                sleep(pause).await;
-                pause = interval;
-                if let Err(error) =
-                    bounded(registry.register(&entry, RegisterOptions::with_ttl(ttl))).await
-                {
-                    warn!(%error, "the registration could not be renewed");
-                    // The TTL is as a rule two intervals: a whole one more would be too late.
-                    pause = interval / 4;
-                }
-            }
-        });
-    }
-
     /// Says once what serves where. Without a subscriber of logs a person sees it all the same.
     fn announce(&self) {
-        let node = self.entry.nodes.first();
+        let entry = self.entry();
+        let node = entry.nodes.first();
         let advertised = node.map_or("", |node| &node.address);
         let protocols: Vec<_> = self.server.protocols().collect();
-        let (name, protocols, registry) =
-            (&self.entry.name, protocols.join(","), self.registry.name());
+        let (name, protocols, registry) = (
+            &entry.name,
+            protocols.join(","),
+            self.heartbeat.registry().name(),
+        );
         let tls = if self.has_tls() { "on" } else { "off" };
         if tracing::dispatcher::has_been_set() {
             info!(service = %name, address = %self.address, advertised, registry, protocols, tls, "serving");
@@ -291,18 +240,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.heartbeat.abort_all();
+        self.heartbeat.abort();
         self.server.abort();
-    }
-}
-
-/// A registry that does not answer holds up neither start nor stop.
-async fn bounded(asked: impl Future<Output = Result<()>>) -> Result<()> {
-    match timeout(REGISTRY_TIMEOUT, asked).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Error::timeout(
-            ID,
-            format!("the registry did not answer within {REGISTRY_TIMEOUT:?}"),
-        )),
     }
 }
