@@ -41,7 +41,7 @@
 //! | [`server`] | limits; a service called in its own process |
 //! | [`context`], [`metadata`], [`error`] | what travels with a call and comes back from it |
 //! | [`wrapper`] | code around calls, on clients and servers |
-//! | [`broker`] | events: published by topic, delivered to who subscribed |
+//! | [`event`], [`broker`] | events: published by topic, handled by who has subscribed; what carries them |
 //! | [`registry`], [`selector`] | where nodes are found; which one is called |
 //! | [`codec`] | content types: protobuf, JSON, one's own |
 //! | [`transport`], [`protocol`] | what bytes travel on; what frames calls on it |
@@ -68,6 +68,7 @@ pub mod codec;
 pub mod codegen;
 pub mod context;
 pub mod error;
+pub mod event;
 mod http1;
 mod macros;
 pub mod metadata;

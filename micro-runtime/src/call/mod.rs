@@ -4,13 +4,15 @@
 //! hands a `Request` to a [`Dispatch`], which generated code implements. Wrappers see the same
 //! `Request` and [`Reply`] on both sides.
 
+mod backoff;
 mod options;
 mod queue;
 mod stream;
 mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
-pub use options::{Backoff, CallOptions, Retry, RetryDecision, RetryPolicy};
+pub use backoff::Backoff;
+pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
 pub(crate) use queue::Queue;
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
 pub use wrapper::{Next, Wrapper};

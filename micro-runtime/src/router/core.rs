@@ -65,6 +65,16 @@ impl CallCounters {
         )
     }
 
+    /// Counts one more, and gives how many ran before.
+    pub(crate) fn begun(&self) -> usize {
+        self.running.fetch_add(1, Ordering::AcqRel)
+    }
+
+    /// How many run.
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
+    }
+
     pub(crate) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
@@ -212,7 +222,7 @@ impl Core {
 
     /// How many calls run.
     pub fn running(&self) -> usize {
-        self.counters.running.load(Ordering::Acquire)
+        self.counters.running()
     }
 
     /// How many calls were started since the start, and how many of them failed.
@@ -282,7 +292,7 @@ impl Route {
         {
             return Err(deadline_passed().unprocessed());
         }
-        let running = self.counters.running.fetch_add(1, Ordering::AcqRel);
+        let running = self.counters.begun();
         if running >= self.calls {
             self.counters.ended();
             return Err(Error::unavailable(

@@ -26,7 +26,7 @@ pub struct Serving {
 
 impl Serving {
     /// Takes over a call that is counted already; a panic of `begin` is the handler's.
-    pub(super) fn start(
+    pub(crate) fn start(
         cx: Context,
         counters: Arc<CallCounters>,
         begin: impl FnOnce() -> BoxFuture<Result<Reply>>,

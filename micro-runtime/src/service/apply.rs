@@ -43,9 +43,11 @@ impl Options {
         self.address = settings.server_address.clone().or(self.address);
         self.advertise = settings.server_advertise.clone().or(self.advertise);
         self.proxy = settings.proxy.clone().or(self.proxy);
+        self.variables = settings.variables.clone();
         self.set_transport(settings)?;
         self.set_tls(settings)?;
         self.set_registry(settings)?;
+        self.set_broker(settings)?;
         Ok(self)
     }
 
@@ -67,13 +69,31 @@ impl Options {
         Ok(())
     }
 
-    fn setup(&self, addresses: &[String]) -> Setup {
+    /// Chooses, and does not make: a broker needs the registry.
+    fn set_broker(&mut self, settings: &Settings) -> Result<()> {
+        let addresses = settings.broker_address.as_deref().unwrap_or_default();
+        let own = self.broker.as_ref().map(|broker| broker.name().to_owned());
+        let name = match (&settings.broker, own) {
+            (None, _) if addresses.is_empty() => return Ok(()),
+            (Some(name), Some(own)) if *name == own && addresses.is_empty() => return Ok(()),
+            (Some(name), _) => name.clone(),
+            (None, own) => own.unwrap_or_else(|| self.default_broker().to_owned()),
+        };
+        self.brokers.find(&name)?;
+        self.broker_choice = Some((name, addresses.to_vec()));
+        Ok(())
+    }
+
+    pub(super) fn setup(&self, addresses: &[String]) -> Setup {
         Setup {
             addresses: addresses.to_vec(),
             tasks: self.tasks.clone(),
             registry: None,
+            variables: self.variables.clone(),
             #[cfg(feature = "tls")]
             client_tls: self.client_tls.clone(),
+            #[cfg(feature = "tls")]
+            server_tls: self.server_tls.clone(),
         }
     }
 
@@ -168,6 +188,11 @@ impl Options {
             self.registry
                 .as_ref()
                 .map_or("", |registry| registry.name()),
+            "",
+        );
+        text(
+            "broker",
+            self.broker.as_ref().map_or("", |broker| broker.name()),
             "",
         );
         text(

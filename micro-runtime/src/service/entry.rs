@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Service;
 use super::options::Options;
+use crate::broker::Broker;
 use crate::call::Dispatch;
+use crate::event::Subscribed;
 use crate::registry::{self, Endpoint, Node, Reach, Registry};
 use crate::server::Server;
 use crate::transport::advertised;
@@ -18,6 +20,7 @@ impl Service {
         server: &Server,
         address: &str,
         registry: &dyn Registry,
+        broker: &dyn Broker,
     ) -> registry::Service {
         let id = options.id.clone().unwrap_or_else(|| options.tasks.uuid());
         let mut node = Node::new(
@@ -32,6 +35,7 @@ impl Service {
         // What Go Micro's nodes tell about themselves; Go reads `protocol` to choose an envelope.
         let tells = [
             ("transport", options.transport.name()),
+            ("broker", broker.name()),
             ("registry", registry.name()),
             ("server", "mucp"),
             ("protocol", "mucp"),
@@ -49,6 +53,7 @@ impl Service {
         }
         let mut entry = registry::Service::new(&options.name, &options.version);
         entry.endpoints = endpoints(&self.services);
+        (entry.endpoints).extend(Subscribed::endpoints(&self.subscribers));
         entry.metadata = BTreeMap::new();
         entry.nodes = vec![node];
         entry

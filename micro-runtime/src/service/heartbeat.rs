@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -46,6 +47,8 @@ struct Beat {
     check: Option<Function<()>>,
     /// Whether the registry may know the service: it was told, and not told otherwise since.
     told: AtomicBool,
+    /// Whether it was ever registered.
+    ever: watch::Sender<bool>,
     /// Apart from [`Heartbeat::tasks`], which ends: for random numbers.
     chance: Tasks,
 }
@@ -74,6 +77,7 @@ impl Heartbeat {
                 interval,
                 check: options.register_check.clone(),
                 told: AtomicBool::new(false),
+                ever: watch::Sender::new(false),
                 chance: options.tasks.clone(),
             }),
             tasks: options.tasks.group(),
@@ -95,34 +99,48 @@ impl Heartbeat {
     }
 
     /// Registers for the first time, unless the check fails or the registry does not answer: both
-    /// may pass, and [`go_on`](Self::go_on) tries again. Gives whether it is registered.
+    /// may pass, and [`go_on`](Self::go_on) tries again.
     ///
     /// # Errors
     /// Where the registry refuses, since it will refuse again: the name is not possible there, or the
     /// service may not register.
-    pub(super) async fn begin(&self) -> Result<bool> {
+    pub(super) async fn begin(&self) -> Result<First> {
         if let Err(error) = self.beat.check().await {
             tell(&format!(
                 "the service starts without being registered, since its check fails: {error}"
             ));
-            return Ok(false);
+            return Ok(First::Unwell);
         }
         let tried = timeout(REGISTRY_TIMEOUT, self.beat.first_tries()).await;
         match tried.unwrap_or_else(|_| Err(silent())) {
-            Ok(()) => Ok(true),
+            Ok(()) => Ok(First::Registered),
             Err(error) if is_refusal(&error) => Err(error),
             Err(error) => {
                 tell(&format!(
                     "the service starts without being registered, and goes on trying: {error}"
                 ));
-                Ok(false)
+                Ok(First::Unanswered)
             }
         }
     }
 
     /// Keeps the service known from now on.
-    pub(super) fn go_on(&self, registered: bool) {
-        self.tasks.spawn(self.beat.clone().keep(registered));
+    pub(super) fn go_on(&self, first: First) {
+        let place = match first {
+            First::Registered => Place::In,
+            First::Unwell | First::Unanswered => Place::New,
+        };
+        self.tasks.spawn(self.beat.clone().keep(place));
+    }
+
+    /// Runs `then` once the service is registered, unless it stops before.
+    pub(super) fn once_registered(&self, then: impl Future<Output = ()> + Send + 'static) {
+        let mut ever = self.beat.ever.subscribe();
+        self.tasks.spawn(async move {
+            if ever.wait_for(|ever| *ever).await.is_ok() {
+                then.await;
+            }
+        });
     }
 
     /// Ends the registration, and waits for that.
@@ -186,7 +204,9 @@ impl Beat {
         // What is not answered may be done all the same.
         self.told.store(true, Ordering::Release);
         let options = RegisterOptions::with_ttl(self.ttl);
-        bounded(self.registry.register(&self.entry, options)).await
+        bounded(self.registry.register(&self.entry, options)).await?;
+        self.ever.send_replace(true);
+        Ok(())
     }
 
     async fn deregister(&self) -> Result<()> {
@@ -196,8 +216,7 @@ impl Beat {
     }
 
     /// Checks, and registers, renews or deregisters, again and again.
-    async fn keep(self: Arc<Self>, registered: bool) {
-        let mut place = if registered { Place::In } else { Place::New };
+    async fn keep(self: Arc<Self>, mut place: Place) {
         let (mut began, mut failures) = (Instant::now(), 0);
         let mut pause = self.pause(place, 0);
         while let Some(wait) = pause {
@@ -256,6 +275,17 @@ impl Beat {
             _ => Some(longest / 4),
         }
     }
+}
+
+/// What the first round of a start came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum First {
+    /// The service is registered.
+    Registered,
+    /// Its check fails.
+    Unwell,
+    /// The registry does not answer, or not with yes.
+    Unanswered,
 }
 
 /// Where a service stands with its registry.

@@ -6,7 +6,10 @@
 
 mod apply;
 mod builder;
+#[cfg(feature = "consul")]
+mod consul;
 mod entry;
+mod events;
 mod guarded;
 mod heartbeat;
 mod hooks;
@@ -24,9 +27,11 @@ use std::ffi::OsString;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::broker::Broker;
 use crate::call::Dispatch;
 use crate::client::Client;
 use crate::error::Result;
+use crate::event::Subscribed;
 use crate::registry::Registry;
 
 use hooks::Hooks;
@@ -51,9 +56,11 @@ pub struct Service {
     /// over those set later too.
     settings: Option<Settings>,
     services: Vec<Arc<dyn Dispatch>>,
+    subscribers: Vec<Subscribed>,
     hooks: Hooks,
     /// Made once for the client and the server.
     registry: OnceLock<Arc<dyn Registry>>,
+    broker: OnceLock<Arc<dyn Broker>>,
     client: OnceLock<Client>,
 }
 
@@ -64,8 +71,10 @@ impl Service {
             options: Options::new(name.into()),
             settings: None,
             services: Vec::new(),
+            subscribers: Vec::new(),
             hooks: Hooks::default(),
             registry: OnceLock::new(),
+            broker: OnceLock::new(),
             client: OnceLock::new(),
         }
     }
@@ -168,6 +177,7 @@ impl fmt::Debug for Service {
         f.debug_struct("Service")
             .field("name", &self.options.name)
             .field("services", &services)
+            .field("subscribers", &self.subscribers)
             .finish_non_exhaustive()
     }
 }

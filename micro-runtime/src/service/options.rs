@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use super::guarded::Function;
 use super::plugins::{self, Table};
+use super::settings::Variables;
 use crate::broker::Broker;
 use crate::client::CallDefaults;
 use crate::codec::{Codec, Codecs};
 use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::registry::{GRACE, Reach, Registry};
-use crate::selector::Strategy;
+use crate::selector::{Filter, Strategy};
 use crate::server::Limits;
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
@@ -36,6 +37,11 @@ pub(super) struct Options {
     /// What can be chosen by name.
     pub(super) registries: Table<dyn Registry>,
     pub(super) brokers: Table<dyn Broker>,
+    /// What drivers read of the environment.
+    pub(super) variables: Variables,
+    pub(super) broker: Option<Arc<dyn Broker>>,
+    /// The name and addresses of a broker that settings chose, in place of code's.
+    pub(super) broker_choice: Option<(String, Vec<String>)>,
     pub(super) transport: Arc<dyn Transport>,
     /// The network that `--transport=memory` means: one for the client and the server.
     pub(super) memory: Memory,
@@ -49,8 +55,10 @@ pub(super) struct Options {
     pub(super) content_type: Text,
     pub(super) call_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) handler_wrappers: Vec<Arc<dyn Wrapper>>,
+    pub(super) subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) forward: Vec<String>,
     pub(super) selector: Strategy,
+    pub(super) filters: Vec<Filter>,
     pub(super) call: CallDefaults,
     pub(super) pool_size: usize,
     pub(super) pool_ttl: Duration,
@@ -82,6 +90,9 @@ impl Options {
             chosen_registry: None,
             registries: plugins::registries(),
             brokers: plugins::brokers(),
+            variables: Variables::default(),
+            broker: None,
+            broker_choice: None,
             transport: Arc::new(Tcp),
             memory: Memory::new(),
             protocols: Vec::new(),
@@ -92,8 +103,10 @@ impl Options {
             content_type: Text::from_static("application/protobuf"),
             call_wrappers: Vec::new(),
             handler_wrappers: Vec::new(),
+            subscriber_wrappers: Vec::new(),
             forward: Vec::new(),
             selector: Strategy::default(),
+            filters: Vec::new(),
             call: CallDefaults::default(),
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),

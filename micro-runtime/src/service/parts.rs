@@ -28,6 +28,7 @@ impl Service {
         let options = self.effective()?;
         let protocols = self.named(&options, &options.client_protocols, false)?;
         let registry = self.registry_of(&options)?;
+        let broker = self.broker_of(&options)?;
         let first = protocols.first().map(|protocol| protocol.name());
         let mucp = protocols.iter().any(|protocol| protocol.name() == "mucp");
         let mut client = ClientOptions::new(registry, options.transport.clone(), protocols);
@@ -38,10 +39,12 @@ impl Service {
             client.fallback = first;
         }
         client.tasks = options.tasks.clone();
+        client.broker = Some(broker);
         client.codecs = options.codecs(Codecs::client());
         client.content_type = options.content_type.clone();
         client.wrappers.clone_from(&options.call_wrappers);
         client.selector = options.selector.clone();
+        client.filters = options.filters.clone();
         client.call = options.call.clone();
         client.registry_grace = options.registry_grace;
         client.pool_size = options.pool_size;

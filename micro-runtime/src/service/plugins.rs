@@ -4,12 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::ID;
-use crate::broker::Broker;
+use super::settings::Variables;
+use crate::broker::{self, Broker, HttpOptions};
 use crate::error::{Error, Result};
 use crate::registry::{self, Registry};
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
-use crate::transport::tls::ClientTls;
+use crate::transport::tls::{ClientTls, ServerTls};
 
 /// What a registry or a broker is made with when it is chosen by name.
 #[derive(Clone, Debug)]
@@ -21,9 +22,14 @@ pub struct Setup {
     pub tasks: Tasks,
     /// The service's registry, for a broker; `None` for a registry.
     pub registry: Option<Arc<dyn Registry>>,
+    /// Variables of drivers that are set: `CONSUL_HTTP_TOKEN` and the like.
+    pub variables: Variables,
     /// Whom the service's client trusts; `None` for no TLS.
     #[cfg(feature = "tls")]
     pub client_tls: Option<ClientTls>,
+    /// What the service's listener shows; `None` for no TLS.
+    #[cfg(feature = "tls")]
+    pub server_tls: Option<ServerTls>,
 }
 
 impl Setup {
@@ -59,6 +65,11 @@ impl<T: ?Sized> Table<T> {
         self.entries.push((name, Arc::new(make)));
     }
 
+    /// Whether something has this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.entries.iter().any(|(known, _)| known == name)
+    }
+
     /// Makes the one called `name`.
     ///
     /// # Errors
@@ -75,7 +86,11 @@ impl<T: ?Sized> Table<T> {
         self.find(name).map(drop)
     }
 
-    fn find(&self, name: &str) -> Result<&Make<T>> {
+    /// The way to make the one called `name`.
+    ///
+    /// # Errors
+    /// 400 where nothing has this name, with the names that are known.
+    pub(super) fn find(&self, name: &str) -> Result<&Make<T>> {
         let Some((_, make)) = self.entries.iter().find(|(known, _)| known == name) else {
             let mut known: Vec<_> = self.entries.iter().map(|(name, _)| &**name).collect();
             known.sort_unstable();
@@ -116,6 +131,10 @@ impl<T: ?Sized> fmt::Debug for Table<T> {
 pub(super) fn registries() -> Table<dyn Registry> {
     let mut table: Table<dyn Registry> = Table::new("registry");
     table.add("memory", |_| Ok(Arc::new(registry::Memory::new())));
+    #[cfg(feature = "consul")]
+    table.add("consul", |setup| {
+        Ok(Arc::new(super::consul::registry(setup)?))
+    });
     #[cfg(feature = "local")]
     table.add("local", |setup| {
         let folder = setup
@@ -123,18 +142,52 @@ pub(super) fn registries() -> Table<dyn Registry> {
             .map_or_else(super::settings::local_folder, Into::into);
         Ok(Arc::new(registry::Local::at(folder, &setup.tasks)?))
     });
+    #[cfg(feature = "mdns")]
+    table.add("mdns", |setup| {
+        if !setup.addresses.is_empty() {
+            tracing::warn!("mDNS has no address: --registry_address is not used");
+        }
+        let options = registry::MdnsOptions::default().folder(super::settings::local_folder());
+        Ok(Arc::new(registry::Mdns::new(&setup.tasks, options)?))
+    });
+    table.add("static", |setup| {
+        let addresses = &setup.addresses;
+        Ok(Arc::new(registry::Static::parse(addresses, &setup.tasks)?))
+    });
     table
 }
 
 /// The brokers that are built in.
 pub(super) fn brokers() -> Table<dyn Broker> {
-    Table::new("broker")
+    let mut table: Table<dyn Broker> = Table::new("broker");
+    table.add("http", |setup| {
+        let Some(registry) = setup.registry.clone() else {
+            let words = "the broker http needs a registry, in which its subscribers are found";
+            return Err(Error::bad_request(ID, words));
+        };
+        let mut options = HttpOptions::default();
+        options.address = setup.address().map(str::to_owned);
+        #[cfg(feature = "tls")]
+        {
+            options.client_tls.clone_from(&setup.client_tls);
+            options.server_tls.clone_from(&setup.server_tls);
+        }
+        Ok(Arc::new(broker::Http::with(
+            registry,
+            &setup.tasks,
+            options,
+        )?))
+    });
+    table.add("memory", |_| Ok(Arc::new(broker::Memory::new())));
+    table
 }
 
 /// The feature that would bring `name`, where it is switched off.
 fn missing_feature(name: &str) -> Option<&'static str> {
     match name {
+        "consul" if cfg!(not(feature = "consul")) => Some("consul"),
         "local" if cfg!(not(feature = "local")) => Some("local"),
+        "mdns" if cfg!(not(feature = "mdns")) => Some("mdns"),
         _ => None,
     }
 }

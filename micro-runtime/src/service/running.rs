@@ -5,18 +5,23 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-use super::heartbeat::Heartbeat;
+use super::heartbeat::{First, Heartbeat};
 use super::hooks::{Hooks, Moment};
 use super::options::Options;
 use super::{ID, Service};
+use crate::broker::Broker;
 use crate::client::Client;
 use crate::error::{Error, Result};
+use crate::event::Subscribers;
 use crate::registry;
 use crate::router::Core;
 use crate::server::Server;
+
+/// How long the broker may take to end its connection.
+const DISCONNECT: Duration = Duration::from_secs(10);
 
 impl Service {
     /// Starts, serves until the process is asked to stop (SIGINT, SIGTERM), and stops.
@@ -96,18 +101,22 @@ impl Service {
         self.hooks.run(Moment::BeforeStart).await?;
 
         let registry = self.registry_of(&options)?;
+        let broker = self.broker_of(&options)?;
         let to_listen = options.listen_address(registry.reach());
         let listener = options.transport.listen(to_listen).await?;
         let address = listener.address().to_owned();
         let server = self.server(&options, &address)?;
         server.start(listener);
 
-        let entry = self.entry(&options, &server, &address, &*registry);
+        let entry = self.entry(&options, &server, &address, &*registry, &*broker);
+        let events = Arc::new(self.subscribers(&options, broker.clone()));
         let hooks = self.hooks;
         let heartbeat = Heartbeat::new(registry, entry, &options);
         Ok(Running {
             server,
             address,
+            broker,
+            events,
             client,
             hooks,
             options,
@@ -124,6 +133,8 @@ impl Service {
 pub struct Running {
     server: Server,
     address: String,
+    broker: Arc<dyn Broker>,
+    events: Arc<Subscribers>,
     client: Client,
     hooks: Hooks,
     options: Options,
@@ -146,12 +157,18 @@ impl Running {
         &self.client
     }
 
+    /// What carries its events, for messages with a header and body of one's own.
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
     /// Its server's core: counters, limits, routes.
     pub fn core(&self) -> &Arc<Core> {
         self.server.core()
     }
 
-    /// Stops: hooks, deregistration, a while of serving on, no new calls, drain, hooks.
+    /// Stops: hooks, deregistration, no new events, a while of serving on, no new calls, drain of both,
+    /// hooks.
     ///
     /// # Errors
     /// The first failure of a stop hook, or of deregistration. The service is stopped all the same.
@@ -162,15 +179,18 @@ impl Running {
     async fn end(&mut self) -> Result<()> {
         let mut first = self.hooks.run_all(Moment::BeforeStop).await;
         first = first.and(self.heartbeat.end().await);
+        self.events.close().await;
         // Callers still have the node in their snapshots.
         sleep(self.options.linger).await;
-        let left = self.server.stop(self.options.drain).await;
-        if left > 0 {
+        let drain = self.options.drain;
+        let (calls, events) = tokio::join!(self.server.stop(drain), self.events.drain(drain));
+        if calls + events > 0 {
             warn!(
-                calls = left,
-                "calls were cut off at the end of the drain limit"
+                calls,
+                events, "calls and events were cut off at the end of the drain limit"
             );
         }
+        self.disconnect().await;
         first.and(self.hooks.run_all(Moment::AfterStop).await)
     }
 
@@ -180,17 +200,16 @@ impl Running {
         let mut stop = pin!(stop);
         let registered = tokio::select! {
             biased;
-            registered = self.heartbeat.begin() => registered,
+            registered = self.register_and_subscribe() => registered,
             () = &mut stop => return Ok(false),
         };
-        match registered {
-            Ok(registered) => self.heartbeat.go_on(registered),
-            Err(error) => {
-                // What was refused in part may have been done in part.
-                let _ = self.heartbeat.end().await;
-                self.server.stop(Duration::ZERO).await;
-                return Err(error);
-            }
+        if let Err(error) = registered {
+            // What was refused in part may have been done in part.
+            let _ = self.heartbeat.end().await;
+            self.events.abort();
+            self.disconnect().await;
+            self.server.stop(Duration::ZERO).await;
+            return Err(error);
         }
         let hooked = tokio::select! {
             biased;
@@ -203,6 +222,32 @@ impl Running {
             return Err(error);
         }
         Ok(true)
+    }
+
+    /// In this order, as Go Micro: who is told of an event by us finds us.
+    async fn register_and_subscribe(&self) -> Result<()> {
+        let first = self.heartbeat.begin().await?;
+        if first == First::Unwell {
+            // Events would fail; they come with the first registration, as in Go Micro.
+            let events = self.events.clone();
+            self.heartbeat.once_registered(async move {
+                if let Err(error) = events.open().await {
+                    warn!(%error, "the service is not subscribed");
+                }
+            });
+        } else {
+            self.events.open().await?;
+        }
+        self.heartbeat.go_on(first);
+        Ok(())
+    }
+
+    async fn disconnect(&self) {
+        match timeout(DISCONNECT, self.broker.disconnect()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(%error, "the broker could not be disconnected in order"),
+            Err(_) => warn!("the broker does not disconnect"),
+        }
     }
 
     /// Says once what serves where. Without a subscriber of logs a person sees it all the same.
@@ -242,5 +287,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.heartbeat.abort();
         self.server.abort();
+        self.events.abort();
     }
 }

@@ -15,12 +15,14 @@ mod origin;
 mod outside;
 mod table;
 mod value;
+mod variables;
 
 #[cfg(test)]
 mod tests;
 
 pub use folder::{local_folder, local_folder_of};
 pub use origin::{Parsed, Source, Stop};
+pub use variables::Variables;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -55,6 +57,10 @@ pub struct Settings {
     pub registry: Option<String>,
     /// Where the registry is; of the local one, its folder.
     pub registry_address: Option<Vec<String>>,
+    /// What carries events.
+    pub broker: Option<String>,
+    /// Where the broker is, or where it listens.
+    pub broker_address: Option<Vec<String>>,
     /// How long a node that the registry no longer names is kept while it answers.
     pub registry_grace: Option<Duration>,
     /// What bytes travel on, by name.
@@ -81,6 +87,8 @@ pub struct Settings {
     pub tls_ca: Option<PathBuf>,
     /// Whether the client trusts everybody.
     pub tls_insecure: Option<bool>,
+    /// Variables of drivers: `CONSUL_HTTP_TOKEN` and the like.
+    pub variables: Variables,
 }
 
 impl Settings {

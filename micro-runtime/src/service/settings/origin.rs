@@ -60,7 +60,10 @@ impl Parsed {
         explain: bool,
         env: &Environment,
     ) -> Result<Self, Stop> {
-        let mut settings = Settings::default();
+        let mut settings = Settings {
+            variables: outside::variables(env)?,
+            ..Settings::default()
+        };
         let mut origins = BTreeMap::new();
         for setting in TABLE {
             let flag = flags.get(setting.name).filter(|value| !value.is_empty());

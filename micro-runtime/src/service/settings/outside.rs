@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use super::origin::{Source, Stop};
 use super::table::{Setting, TABLE, WITHOUT_EFFECT};
+use super::variables::{NAMES, Variables};
 
 /// The variables whose names are text, by name.
 pub(super) type Environment = BTreeMap<String, OsString>;
@@ -40,6 +41,17 @@ pub(super) fn value(
     // Editors and `echo` end a line.
     let value = value.trim_end_matches(['\r', '\n']).to_owned();
     Ok(Some((value, Source::File(path.into()))).filter(|(value, _)| !value.is_empty()))
+}
+
+/// The variables of drivers.
+pub(super) fn variables(env: &Environment) -> Result<Variables, Stop> {
+    let mut variables = Variables::default();
+    for name in NAMES {
+        if let Some(value) = text_of(name, env)? {
+            variables.set(name, value);
+        }
+    }
+    Ok(variables)
 }
 
 fn text_of(name: &str, env: &Environment) -> Result<Option<String>, Stop> {

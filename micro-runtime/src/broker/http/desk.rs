@@ -1,0 +1,158 @@
+//! Who is subscribed in this process, and how a message gets to it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use super::super::{Delivery, Message};
+use super::registration::Registration;
+use crate::metadata::Text;
+
+/// The subscriptions that are open, by node id.
+#[derive(Debug, Default)]
+pub(super) struct Desk(Mutex<BTreeMap<String, Inbox>>);
+
+#[derive(Debug)]
+struct Inbox {
+    topic: String,
+    queue: mpsc::Sender<Delivery>,
+    registration: Arc<Registration>,
+}
+
+/// How handing a message over ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handed {
+    /// It was settled, or is still being dealt with when nobody wants to wait any longer.
+    Over,
+    /// Nobody has subscribed by this id and topic, or not any more.
+    Nobody,
+    /// There is no room for it.
+    Full,
+}
+
+impl Desk {
+    /// Opens a subscription of `topic` by `id`.
+    pub(super) fn open(
+        &self,
+        id: &str,
+        topic: &str,
+        queue: mpsc::Sender<Delivery>,
+        registration: Arc<Registration>,
+    ) {
+        let inbox = Inbox {
+            topic: topic.to_owned(),
+            queue,
+            registration,
+        };
+        self.lock().insert(id.to_owned(), inbox);
+    }
+
+    /// What is registered for those who are subscribed.
+    pub(super) fn registrations(&self) -> Vec<Arc<Registration>> {
+        let inboxes = self.lock();
+        let all = inboxes.values().map(|inbox| inbox.registration.clone());
+        all.collect()
+    }
+
+    /// Lets no more in by `id`; what is on its way still gets in.
+    pub(super) fn close(&self, id: &str) {
+        // What it wakes is woken without the lock.
+        let inbox = self.lock().remove(id);
+        drop(inbox);
+    }
+
+    /// As [`close`](Self::close), of all.
+    pub(super) fn close_all(&self) {
+        let inboxes = std::mem::take(&mut *self.lock());
+        drop(inboxes);
+    }
+
+    /// Hands a message over, and waits until it is settled: up to `room` for room in the queue, and
+    /// up to `settle` for the handler.
+    pub(super) async fn hand(
+        &self,
+        id: &str,
+        topic: Text,
+        message: Message,
+        (room, settle): (Duration, Duration),
+    ) -> Handed {
+        let queue = match self.lock().get(id) {
+            Some(inbox) if *inbox.topic == *topic => inbox.queue.clone(),
+            _ => return Handed::Nobody,
+        };
+        let place = match timeout(room, queue.reserve_owned()).await {
+            Ok(Ok(place)) => place,
+            Ok(Err(_)) => return Handed::Nobody,
+            Err(_) => return Handed::Full,
+        };
+        let (settled, wait) = oneshot::channel();
+        place.send(Delivery::new(topic, message, move |_| {
+            // Nobody waits any longer: that changes nothing for the handler.
+            let _ = settled.send(());
+        }));
+        let _ = timeout(settle, wait).await;
+        Handed::Over
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Inbox>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::http::registration::Entry;
+    use crate::registry::{Memory, Service};
+    use crate::tasks::Tasks;
+
+    fn registration() -> Arc<Registration> {
+        let entry = Entry {
+            registry: Arc::new(Memory::new()),
+            service: Service::default(),
+            ttl: Duration::ZERO,
+            interval: Duration::ZERO,
+        };
+        Arc::new(Registration::keep(entry, &Tasks::new()))
+    }
+
+    const LIMITS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(30));
+
+    #[tokio::test(start_paused = true)]
+    async fn a_full_queue_is_waited_for_and_a_slow_handler_too() {
+        let desk = Desk::default();
+        let (queue, mut inbox) = mpsc::channel(1);
+        desk.open("t-1", "t", queue, registration());
+        let hand = || desk.hand("t-1", "t".into(), Message::new("m"), LIMITS);
+        // Nobody takes the first: it is answered when nobody wants to wait any longer.
+        let began = tokio::time::Instant::now();
+        assert_eq!(hand().await, Handed::Over);
+        assert_eq!(began.elapsed(), LIMITS.1);
+        assert_eq!(hand().await, Handed::Full);
+        assert_eq!(began.elapsed(), LIMITS.0 + LIMITS.1);
+        let took = inbox.recv().await.expect("the first");
+        let (handed, ()) = tokio::join!(hand(), async {
+            let next = inbox.recv().await.expect("the next");
+            next.nack();
+        });
+        assert_eq!(handed, Handed::Over);
+        took.ack();
+    }
+
+    #[tokio::test]
+    async fn ids_and_topics_belong_together() {
+        let desk = Desk::default();
+        let (queue, inbox) = mpsc::channel(1);
+        desk.open("t-1", "t", queue, registration());
+        let hand = |id, topic: &'static str| desk.hand(id, topic.into(), Message::new("m"), LIMITS);
+        assert_eq!(hand("t-2", "t").await, Handed::Nobody);
+        assert_eq!(hand("t-1", "u").await, Handed::Nobody);
+        drop(inbox);
+        assert_eq!(hand("t-1", "t").await, Handed::Nobody);
+        desk.close("t-1");
+        assert_eq!(hand("t-1", "t").await, Handed::Nobody);
+    }
+}

@@ -1,0 +1,1 @@
+//! What stands in tags and bodies.
