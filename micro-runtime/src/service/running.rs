@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::heartbeat::{First, Heartbeat};
 use super::hooks::{Hooks, Moment};
 use super::options::Options;
+use super::periodic::Periodic;
 use super::{ID, Service};
 use crate::broker::Broker;
 use crate::client::Client;
@@ -41,12 +42,7 @@ impl Service {
             running.announce();
             signals.next().await;
         }
-        info!("stopping");
-        tokio::select! {
-            biased;
-            stopped = running.stop() => stopped,
-            () = signals.next() => Err(Error::unavailable(ID, "stopped at once, by a second signal")),
-        }
+        running.stop_unless(signals.next()).await
     }
 
     /// Starts, serves until `stop` is done, and stops. A start that is still under way then is undone.
@@ -78,7 +74,7 @@ impl Service {
     }
 
     /// The first half of a start: nobody is told of the service yet.
-    async fn open(mut self) -> Result<Running> {
+    pub(super) async fn open(mut self) -> Result<Running> {
         if cfg!(panic = "abort") {
             return Err(Error::internal(
                 ID,
@@ -89,6 +85,12 @@ impl Service {
             return Err(Error::bad_request(
                 ID,
                 "a service needs a name to be found by",
+            ));
+        }
+        if self.periodic.iter().any(|(every, _)| every.is_zero()) {
+            return Err(Error::bad_request(
+                ID,
+                "a periodic task needs a time between its runs",
             ));
         }
         // Options that are wrong together show here, before anything is opened.
@@ -110,6 +112,7 @@ impl Service {
 
         let entry = self.entry(&options, &server, &address, &*registry, &*broker);
         let events = Arc::new(self.subscribers(&options, broker.clone()));
+        let periodic = Periodic::new(self.periodic, options.tasks.group());
         let hooks = self.hooks;
         let heartbeat = Heartbeat::new(registry, entry, &options);
         Ok(Running {
@@ -117,6 +120,7 @@ impl Service {
             address,
             broker,
             events,
+            periodic,
             client,
             hooks,
             options,
@@ -131,14 +135,15 @@ impl Service {
 /// its TTL.
 #[derive(Debug)]
 pub struct Running {
-    server: Server,
+    pub(super) server: Server,
     address: String,
     broker: Arc<dyn Broker>,
-    events: Arc<Subscribers>,
+    pub(super) events: Arc<Subscribers>,
+    periodic: Periodic,
     client: Client,
     hooks: Hooks,
-    options: Options,
-    heartbeat: Heartbeat,
+    pub(super) options: Options,
+    pub(super) heartbeat: Heartbeat,
 }
 
 impl Running {
@@ -176,38 +181,53 @@ impl Running {
         self.end().await
     }
 
+    /// Stops, unless `again` is done before.
+    pub(super) async fn stop_unless(self, again: impl Future<Output = ()>) -> Result<()> {
+        info!("stopping");
+        tokio::select! {
+            biased;
+            stopped = self.stop() => stopped,
+            () = again => Err(Error::unavailable(ID, "stopped at once, by a second signal")),
+        }
+    }
+
     async fn end(&mut self) -> Result<()> {
+        self.periodic.close();
         let mut first = self.hooks.run_all(Moment::BeforeStop).await;
         first = first.and(self.heartbeat.end().await);
         self.events.close().await;
         // Callers still have the node in their snapshots.
         sleep(self.options.linger).await;
         let drain = self.options.drain;
-        let (calls, events) = tokio::join!(self.server.stop(drain), self.events.drain(drain));
-        if calls + events > 0 {
+        let (calls, events, periodic) = tokio::join!(
+            self.server.stop(drain),
+            self.events.drain(drain),
+            self.periodic.drain(drain)
+        );
+        if calls + events + periodic > 0 {
             warn!(
                 calls,
-                events, "calls and events were cut off at the end of the drain limit"
+                events, periodic, "what ran was cut off at the end of the drain limit"
             );
         }
-        self.disconnect().await;
+        disconnect(&*self.broker).await;
         first.and(self.hooks.run_all(Moment::AfterStop).await)
     }
 
     /// The second half of a start: registers, keeps it so and runs the hooks, unless `stop` is done
     /// before. Says whether it did; where it fails, nothing is left.
-    async fn publish_unless(&mut self, stop: impl Future<Output = ()>) -> Result<bool> {
+    pub(super) async fn publish_unless(&mut self, stop: impl Future<Output = ()>) -> Result<bool> {
         let mut stop = pin!(stop);
         let registered = tokio::select! {
             biased;
-            registered = self.register_and_subscribe() => registered,
+            registered = register_and_subscribe(&self.heartbeat, &self.events) => registered,
             () = &mut stop => return Ok(false),
         };
         if let Err(error) = registered {
             // What was refused in part may have been done in part.
             let _ = self.heartbeat.end().await;
             self.events.abort();
-            self.disconnect().await;
+            disconnect(&*self.broker).await;
             self.server.stop(Duration::ZERO).await;
             return Err(error);
         }
@@ -221,37 +241,12 @@ impl Running {
             let _ = self.end().await;
             return Err(error);
         }
+        self.periodic.start();
         Ok(true)
     }
 
-    /// In this order, as Go Micro: who is told of an event by us finds us.
-    async fn register_and_subscribe(&self) -> Result<()> {
-        let first = self.heartbeat.begin().await?;
-        if first == First::Unwell {
-            // Events would fail; they come with the first registration, as in Go Micro.
-            let events = self.events.clone();
-            self.heartbeat.once_registered(async move {
-                if let Err(error) = events.open().await {
-                    warn!(%error, "the service is not subscribed");
-                }
-            });
-        } else {
-            self.events.open().await?;
-        }
-        self.heartbeat.go_on(first);
-        Ok(())
-    }
-
-    async fn disconnect(&self) {
-        match timeout(DISCONNECT, self.broker.disconnect()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, "the broker could not be disconnected in order"),
-            Err(_) => warn!("the broker does not disconnect"),
-        }
-    }
-
     /// Says once what serves where. Without a subscriber of logs a person sees it all the same.
-    fn announce(&self) {
+    pub(super) fn announce(&self) {
         let entry = self.entry();
         let node = entry.nodes.first();
         let advertised = node.map_or("", |node| &node.address);
@@ -288,5 +283,32 @@ impl Drop for Running {
         self.heartbeat.abort();
         self.server.abort();
         self.events.abort();
+        self.periodic.abort();
+    }
+}
+
+/// In this order, as Go Micro: who is told of an event by us finds us.
+async fn register_and_subscribe(heartbeat: &Heartbeat, events: &Arc<Subscribers>) -> Result<()> {
+    let first = heartbeat.begin().await?;
+    if first == First::Unwell {
+        // Events would fail; they come with the first registration, as in Go Micro.
+        let events = events.clone();
+        heartbeat.once_registered(async move {
+            if let Err(error) = events.open().await {
+                warn!(%error, "the service is not subscribed");
+            }
+        });
+    } else {
+        events.open().await?;
+    }
+    heartbeat.go_on(first);
+    Ok(())
+}
+
+async fn disconnect(broker: &dyn Broker) {
+    match timeout(DISCONNECT, broker.disconnect()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "the broker could not be disconnected in order"),
+        Err(_) => warn!("the broker does not disconnect"),
     }
 }
