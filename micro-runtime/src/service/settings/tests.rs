@@ -39,6 +39,8 @@ fn every_variable_is_read() {
         ("MICRO_REGISTER_INTERVAL", "1m30s"),
         ("MICRO_REGISTRY", "memory"),
         ("MICRO_REGISTRY_ADDRESS", "a:1,,b:2"),
+        ("MICRO_BROKER", "memory"),
+        ("MICRO_BROKER_ADDRESS", ":7000"),
         ("MICRO_REGISTRY_GRACE", "5s"),
         ("MICRO_TRANSPORT", "http"),
         ("MICRO_CLIENT", "auto"),
@@ -70,6 +72,8 @@ fn every_variable_is_read() {
         settings.registry_address,
         Some(vec!["a:1".into(), "b:2".into()])
     );
+    assert_eq!(settings.broker.as_deref(), Some("memory"));
+    assert_eq!(settings.broker_address, Some(vec![":7000".into()]));
     assert_eq!(settings.registry_grace, Some(Duration::from_secs(5)));
     assert_eq!(settings.transport.as_deref(), Some("http"));
     assert_eq!(settings.client, Some(vec![]));
@@ -174,7 +178,7 @@ fn unknown_variables_are_told_once_with_the_nearest_name() {
     let warnings = of_env(&[
         ("MICRO_SERVER_ADRESS", ":1"),
         ("MICRO_SOMETHING_ELSE", "1"),
-        ("MICRO_BROKER", "nats"),
+        ("MICRO_STORE", "redis"),
         ("MICRO_SERVER_NAMES_FILE", "/x"),
         ("MICRO_API_SERVICE_HOST", "10.0.0.1"),
         ("MICRO_API_PORT_80_TCP_ADDR", "10.0.0.1"),
@@ -184,10 +188,10 @@ fn unknown_variables_are_told_once_with_the_nearest_name() {
     assert_eq!(
         warnings,
         [
-            "MICRO_BROKER has no effect here",
             "MICRO_SERVER_ADRESS is not known; did you mean MICRO_SERVER_ADDRESS?",
             "MICRO_SERVER_NAMES_FILE is not known; did you mean MICRO_SERVER_NAME?",
             "MICRO_SOMETHING_ELSE is not known",
+            "MICRO_STORE has no effect here",
         ]
     );
 }
