@@ -51,6 +51,9 @@ func caller(c client.Client, co []client.CallOption) func(context.Context) error
 				name = fmt.Sprintf("%s-%d", name, published.Add(1))
 			}
 			return c.Publish(ctx, c.NewMessage(*peer.Topic, &pb.HelloRequest{Name: name}))
+		case "lookup":
+			services, err := c.Options().Registry.GetService(*peer.Name)
+			return show(&services, err)
 		case "health":
 			return show(dpb.NewDebugService(*peer.Name, c).Health(ctx, &dpb.HealthRequest{}, co...))
 		case "stats":
