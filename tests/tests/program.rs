@@ -19,7 +19,7 @@ fn flags_that_make_no_sense_are_named() {
         (&["timeout=5"], "5"),
         (&["secure"], "--ca or --insecure"),
         (&["cert=a", "key=b"], "for the server"),
-        (&["registry_address=a"], "--registry local"),
+        (&["registry_address=a"], "--registry memory"),
         (&["metadata=a"], "not k=v"),
         (&["call=make"], "--service kitchen"),
     ] {

@@ -14,7 +14,7 @@ use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
 use crate::error::{Attempt, Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry, Nodes, View};
-use crate::selector::{Strategy, select};
+use crate::selector::{SelectOptions, select};
 use crate::tasks::{Tasks, after, later};
 
 /// What all calls of a client share.
@@ -24,7 +24,7 @@ pub(super) struct Attempts {
     pub(super) channels: Channels,
     pub(super) settings: CallDefaults,
     pub(super) tasks: Tasks,
-    pub(super) selector: Strategy,
+    pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
 }
 
@@ -194,7 +194,7 @@ impl Attempts {
         now: Instant,
     ) -> Result<Arc<NodeEntry>> {
         let now = self.directory.millis(now);
-        select(nodes, &options.select, &self.selector, tried, now)
+        select(nodes, &options.select, &self.select, tried, now)
     }
 
     /// Tells the node's entry what a failure says about it.

@@ -26,6 +26,7 @@ use crate::event::{Event, Outlet, Publish, Publisher};
 use crate::metadata::Text;
 use crate::registry::Directory;
 use crate::registry::View;
+use crate::selector::SelectOptions;
 use crate::tasks::Tasks;
 use crate::wrapper::{Next, Wrapper};
 
@@ -95,7 +96,11 @@ impl Client {
     /// 400 where TLS is on and trusts nobody, or the default content type has no codec.
     pub fn new(options: ClientOptions) -> Result<Self> {
         let codec = options.codecs.require(&options.content_type)?.clone();
-        let directory = Directory::new(options.registry.clone(), &options.tasks);
+        let directory = Directory::with_grace(
+            options.registry.clone(),
+            &options.tasks,
+            options.registry_grace,
+        );
         let channels = Channels::new(&options)?;
         let events = Outlet {
             broker: options.broker.ok_or_else(no_broker),
@@ -104,6 +109,10 @@ impl Client {
             forward: options.forward.clone(),
             tasks: options.tasks.clone(),
             timeout: options.call.timeout,
+        };
+        let select = SelectOptions {
+            filters: options.filters,
+            strategy: Some(options.selector),
         };
         Ok(Self(Arc::new(Shared {
             events: Arc::new(events),
@@ -118,7 +127,7 @@ impl Client {
                 channels,
                 settings: options.call,
                 tasks: options.tasks,
-                selector: options.selector,
+                select,
                 proxy: options.proxy,
             })),
         })))

@@ -8,8 +8,8 @@ use crate::call::{Backoff, CallOptions, Retry};
 use crate::codec::Codecs;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
-use crate::registry::Registry;
-use crate::selector::Strategy;
+use crate::registry::{GRACE, Registry};
+use crate::selector::{Filter, Strategy};
 use crate::tasks::Tasks;
 use crate::transport::Transport;
 #[cfg(feature = "tls")]
@@ -39,8 +39,12 @@ pub struct ClientOptions {
     pub wrappers: Vec<Arc<dyn Wrapper>>,
     /// How a node is chosen.
     pub selector: Strategy,
+    /// Which nodes calls may go to at all, before the calls' own filters.
+    pub filters: Vec<Filter>,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
+    /// How long a node that the registry no longer names is kept while it answers. 150 s.
+    pub registry_grace: Duration,
     /// Idle connections kept to each node. Go Micro's pool size, 100.
     pub pool_size: usize,
     /// How long a connection is used. Go Micro's pool TTL, 60 s.
@@ -76,7 +80,9 @@ impl ClientOptions {
             content_type: Text::from_static("application/protobuf"),
             wrappers: Vec::new(),
             selector: Strategy::default(),
+            filters: Vec::new(),
             call: CallDefaults::default(),
+            registry_grace: GRACE,
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),
             max_message: 64 << 20,

@@ -20,8 +20,11 @@
 
 #[cfg(feature = "consul")]
 pub mod consul;
+mod fixed;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(feature = "mdns")]
+mod mdns;
 mod memory;
 mod model;
 #[cfg(any(feature = "consul", feature = "mdns"))]
@@ -31,8 +34,11 @@ mod table;
 
 #[cfg(feature = "consul")]
 pub use consul::Consul;
+pub use fixed::Static;
 #[cfg(feature = "local")]
 pub use local::Local;
+#[cfg(feature = "mdns")]
+pub use mdns::{Mdns, MdnsOptions};
 pub use memory::Memory;
 pub use model::{Endpoint, Node, Service, Value};
 pub use snapshot::{Directory, GRACE, NodeEntry, Nodes, NodesGuard, View};

@@ -10,9 +10,9 @@ use super::plugins::Setup;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
+use crate::transport::Tcp;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{ClientTls, Identity, ServerTls};
-use crate::transport::{Memory, Tcp};
 
 impl Options {
     /// The options with `settings` over them.
@@ -33,6 +33,7 @@ impl Options {
         set(&mut self.client_protocols, &settings.client);
         set(&mut self.register_ttl, &settings.register_ttl);
         set(&mut self.register_interval, &settings.register_interval);
+        set(&mut self.registry_grace, &settings.registry_grace);
         set(&mut self.call.timeout, &settings.client_request_timeout);
         set(&mut self.call.retries, &settings.client_retries);
         set(&mut self.pool_size, &settings.client_pool_size);
@@ -63,7 +64,8 @@ impl Options {
             (Some(name), _) | (None, Some(name)) => name.clone(),
             (None, None) => DEFAULT_REGISTRY.to_owned(),
         };
-        self.registry = Some(self.registries.make(&name, &self.setup(addresses))?);
+        self.registries.check(&name)?;
+        self.chosen_registry = Some((name, addresses.to_vec()));
         Ok(())
     }
 
@@ -95,9 +97,13 @@ impl Options {
         }
     }
 
-    /// The registry of a service that names none.
-    pub(super) fn default_registry(&self) -> Result<Arc<dyn Registry>> {
-        self.registries.make(DEFAULT_REGISTRY, &self.setup(&[]))
+    /// The registry: that which settings choose, else that of code, else the default.
+    pub(super) fn make_registry(&self) -> Result<Arc<dyn Registry>> {
+        match (&self.chosen_registry, &self.registry) {
+            (Some((name, addresses)), _) => self.registries.make(name, &self.setup(addresses)),
+            (None, Some(registry)) => Ok(registry.clone()),
+            (None, None) => self.registries.make(DEFAULT_REGISTRY, &self.setup(&[])),
+        }
     }
 
     fn set_transport(&mut self, settings: &Settings) -> Result<()> {
@@ -105,7 +111,7 @@ impl Options {
             None => {}
             Some(name) if name == self.transport.name() => {}
             Some("http") => self.transport = Arc::new(Tcp),
-            Some("memory") => self.transport = Arc::new(Memory::new()),
+            Some("memory") => self.transport = Arc::new(self.memory.clone()),
             Some(name) => return Err(unknown("transport", name, "http, memory")),
         }
         Ok(())
@@ -209,6 +215,11 @@ impl Options {
             &seconds(defaults.register_interval),
         );
         let exact = |time: Duration| format!("{time:?}");
+        text(
+            "registry_grace",
+            &exact(self.registry_grace),
+            &exact(defaults.registry_grace),
+        );
         text(
             "client_request_timeout",
             &exact(self.call.timeout),

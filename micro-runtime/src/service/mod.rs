@@ -142,8 +142,8 @@ impl Service {
         self.settings = Some(parsed.settings);
         // What is wrong shows now and not when the service starts.
         let options = self.effective()?;
-        self.named(&options, &options.client_protocols)?;
-        self.named(&options, &options.server_protocols)?;
+        self.named(&options, &options.client_protocols, false)?;
+        self.named(&options, &options.server_protocols, false)?;
         Ok(self)
     }
 

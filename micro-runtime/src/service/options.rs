@@ -1,7 +1,7 @@
 //! What a service is made of, before it starts.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::client::CallDefaults;
 use crate::codec::{Codec, Codecs};
 use crate::metadata::Text;
 use crate::protocol::Protocol;
-use crate::registry::Registry;
-use crate::selector::Strategy;
+use crate::registry::{GRACE, Reach, Registry};
+use crate::selector::{Filter, Strategy};
 use crate::server::Limits;
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{ClientTls, ServerTls};
-use crate::transport::{Tcp, Transport};
+use crate::transport::{Memory, Tcp, Transport};
 use crate::wrapper::Wrapper;
 
 /// Everything that code or settings can choose. `None` means the default, which may depend on the rest.
@@ -31,15 +31,19 @@ pub(super) struct Options {
     pub(super) address: Option<String>,
     pub(super) advertise: Option<String>,
     pub(super) registry: Option<Arc<dyn Registry>>,
+    /// The registry that settings choose, by name and with its addresses: made when it is needed.
+    pub(super) chosen_registry: Option<(String, Vec<String>)>,
     /// What can be chosen by name.
     pub(super) registries: Table<dyn Registry>,
     pub(super) brokers: Table<dyn Broker>,
+    /// What drivers read of the environment.
+    pub(super) variables: Variables,
     pub(super) broker: Option<Arc<dyn Broker>>,
     /// The name and addresses of a broker that settings chose, in place of code's.
     pub(super) broker_choice: Option<(String, Vec<String>)>,
-    /// What drivers read of the environment.
-    pub(super) variables: Variables,
     pub(super) transport: Arc<dyn Transport>,
+    /// The network that `--transport=memory` means: one for the client and the server.
+    pub(super) memory: Memory,
     /// In order of preference; empty for all that are built in.
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
     /// Names of those that the client may speak, and of those that the server answers; empty for all.
@@ -53,11 +57,13 @@ pub(super) struct Options {
     pub(super) subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) forward: Vec<String>,
     pub(super) selector: Strategy,
+    pub(super) filters: Vec<Filter>,
     pub(super) call: CallDefaults,
     pub(super) pool_size: usize,
     pub(super) pool_ttl: Duration,
     pub(super) register_ttl: Duration,
     pub(super) register_interval: Duration,
+    pub(super) registry_grace: Duration,
     pub(super) linger: Duration,
     pub(super) drain: Duration,
     pub(super) debug: bool,
@@ -79,12 +85,14 @@ impl Options {
             address: None,
             advertise: None,
             registry: None,
+            chosen_registry: None,
             registries: plugins::registries(),
             brokers: plugins::brokers(),
+            variables: Variables::default(),
             broker: None,
             broker_choice: None,
-            variables: Variables::default(),
             transport: Arc::new(Tcp),
+            memory: Memory::new(),
             protocols: Vec::new(),
             client_protocols: Vec::new(),
             server_protocols: Vec::new(),
@@ -96,11 +104,13 @@ impl Options {
             subscriber_wrappers: Vec::new(),
             forward: Vec::new(),
             selector: Strategy::default(),
+            filters: Vec::new(),
             call: CallDefaults::default(),
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),
             register_ttl: Duration::from_secs(60),
             register_interval: Duration::from_secs(30),
+            registry_grace: GRACE,
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),
             debug: true,
@@ -113,22 +123,24 @@ impl Options {
         }
     }
 
-    /// The address to listen on: any free port of loopback where none was named.
-    pub(super) fn listen_address(&self) -> &str {
-        self.address.as_deref().unwrap_or("127.0.0.1:0")
+    /// The address to listen on. Where none was named, any free port: of loopback where the
+    /// registry tells this machine alone, else of every interface.
+    pub(super) fn listen_address(&self, reach: Reach) -> &str {
+        match (&self.address, reach) {
+            (Some(address), _) => address,
+            (None, Reach::Machine) => "127.0.0.1:0",
+            (None, Reach::Network) => ":0",
+        }
     }
 
-    /// Whether only this machine can mean this service: it is bound to loopback, and nobody is told
-    /// another address. Web pages must then not reach it under a name of their own.
-    pub(super) fn is_for_this_machine(&self) -> bool {
-        let host = self
-            .listen_address()
-            .rsplit_once(':')
-            .map_or("", |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let loopback =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        loopback && self.advertise.is_none() && self.transport.name() == Transport::name(&Tcp)
+    /// Whether only this machine can mean a service that listens on `address`: it is bound to
+    /// loopback, and nobody is told another address. Web pages must then not reach it under a name
+    /// of their own.
+    pub(super) fn is_for_this_machine(&self, address: &str) -> bool {
+        let bound = address.parse::<SocketAddr>();
+        bound.is_ok_and(|bound| bound.ip().to_canonical().is_loopback())
+            && self.advertise.is_none()
+            && self.transport.name() == Transport::name(&Tcp)
     }
 
     /// `base` with the user's codecs.

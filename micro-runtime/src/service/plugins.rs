@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ID;
 use super::settings::Variables;
-use crate::broker::{self, Broker, Http, HttpOptions};
+use crate::broker::{self, Broker, HttpOptions};
 use crate::error::{Error, Result};
 use crate::registry::{self, Registry};
 use crate::tasks::Tasks;
@@ -78,6 +78,14 @@ impl<T: ?Sized> Table<T> {
         self.find(name)?(setup)
     }
 
+    /// Whether something has this name.
+    ///
+    /// # Errors
+    /// As [`make`](Self::make), where nothing has.
+    pub(super) fn check(&self, name: &str) -> Result<()> {
+        self.find(name).map(drop)
+    }
+
     /// The way to make the one called `name`.
     ///
     /// # Errors
@@ -133,13 +141,24 @@ pub(super) fn registries() -> Table<dyn Registry> {
             .map_or_else(super::settings::local_folder, Into::into);
         Ok(Arc::new(registry::Local::at(folder, &setup.tasks)?))
     });
+    #[cfg(feature = "mdns")]
+    table.add("mdns", |setup| {
+        if !setup.addresses.is_empty() {
+            tracing::warn!("mDNS has no address: --registry_address is not used");
+        }
+        let options = registry::MdnsOptions::default().folder(super::settings::local_folder());
+        Ok(Arc::new(registry::Mdns::new(&setup.tasks, options)?))
+    });
+    table.add("static", |setup| {
+        let addresses = &setup.addresses;
+        Ok(Arc::new(registry::Static::parse(addresses, &setup.tasks)?))
+    });
     table
 }
 
 /// The brokers that are built in.
 pub(super) fn brokers() -> Table<dyn Broker> {
     let mut table: Table<dyn Broker> = Table::new("broker");
-    table.add("memory", |_| Ok(Arc::new(broker::Memory::new())));
     table.add("http", |setup| {
         let Some(registry) = setup.registry.clone() else {
             let words = "the broker http needs a registry, in which its subscribers are found";
@@ -152,8 +171,13 @@ pub(super) fn brokers() -> Table<dyn Broker> {
             options.client_tls.clone_from(&setup.client_tls);
             options.server_tls.clone_from(&setup.server_tls);
         }
-        Ok(Arc::new(Http::with(registry, &setup.tasks, options)?))
+        Ok(Arc::new(broker::Http::with(
+            registry,
+            &setup.tasks,
+            options,
+        )?))
     });
+    table.add("memory", |_| Ok(Arc::new(broker::Memory::new())));
     table
 }
 
@@ -162,6 +186,7 @@ fn missing_feature(name: &str) -> Option<&'static str> {
     match name {
         "consul" if cfg!(not(feature = "consul")) => Some("consul"),
         "local" if cfg!(not(feature = "local")) => Some("local"),
+        "mdns" if cfg!(not(feature = "mdns")) => Some("mdns"),
         _ => None,
     }
 }

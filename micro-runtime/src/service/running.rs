@@ -104,9 +104,10 @@ impl Service {
 
         let registry = self.registry_of(&options)?;
         let broker = self.broker_of(&options)?;
-        let server = self.server(&options)?;
-        let listener = options.transport.listen(options.listen_address()).await?;
+        let to_listen = options.listen_address(registry.reach());
+        let listener = options.transport.listen(to_listen).await?;
         let address = listener.address().to_owned();
+        let server = self.server(&options, &address)?;
         server.start(listener);
 
         let entry = self.entry(&options, &server, &address, &*registry, &*broker);

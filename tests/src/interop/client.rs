@@ -11,7 +11,7 @@ use micro_runtime::{Client, Error, Result, Service};
 use tokio::task::JoinSet;
 
 use super::args::{Args, ServiceName};
-use super::server::{with_registry, wrong};
+use super::server::{configured, wrong};
 use super::{greeter_calls, kitchen};
 use crate::go::rounded_to_millis;
 
@@ -41,11 +41,12 @@ impl Caller {
         if args.cert.is_some() {
             return Err(wrong("--cert and --key are for the server"));
         }
-        let mut service = with_registry(Service::new("micro-interop"), &args)?
-            .client_protocols([args.protocol.as_str()])
+        let service = Service::new("micro-interop")
+            .client_protocols(args.protocol.names())
             .codec(kitchen::json().for_client())
             .content_type(args.content_type.clone())
             .retries(args.retries);
+        let mut service = configured(service, &args)?;
         if let Some(tls) = tls(&args)? {
             service = service.client_tls(tls);
         }

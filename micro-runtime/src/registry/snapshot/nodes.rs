@@ -22,6 +22,24 @@ pub struct Nodes {
     /// What a person can do where the name is not known; may be empty.
     pub hint: &'static str,
     pub(crate) turns: Arc<Turns>,
+    derived: Derived,
+}
+
+/// What somebody has found out about a snapshot and would find out again.
+#[derive(Default)]
+struct Derived(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl Clone for Derived {
+    /// Nothing: a copy may be changed.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for Derived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Derived")
+    }
 }
 
 impl Nodes {
@@ -32,7 +50,15 @@ impl Nodes {
             known: false,
             hint,
             turns,
+            derived: Derived::default(),
         }
+    }
+
+    /// What is kept with this snapshot as long as it lives, made on first use; `None` where something
+    /// of another type is kept.
+    pub(crate) fn derived<T: Any + Send + Sync + Default>(&self) -> Option<&T> {
+        let made = self.derived.0.get_or_init(|| Box::new(T::default()));
+        made.downcast_ref()
     }
 
     /// Nodes at addresses given by hand, which speak Go Micro's protocol as far as is known. Random
@@ -85,6 +111,7 @@ impl Nodes {
             known: !services.is_empty(),
             hint: old.hint,
             turns: old.turns.clone(),
+            derived: Derived::default(),
         }
     }
 }

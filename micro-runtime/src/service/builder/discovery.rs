@@ -43,6 +43,15 @@ impl Service {
         self
     }
 
+    /// How long the client keeps a node that the registry no longer names while it answers; 150 s.
+    ///
+    /// A registry that was restarted empty, or that cannot reach the nodes, then empties no working
+    /// fleet. Zero follows the registry's word at once. A node that deregisters is gone at once.
+    pub fn registry_grace(mut self, grace: Duration) -> Self {
+        self.options.registry_grace = grace;
+        self
+    }
+
     /// One more broker that `--broker` can name: a driver's, or the program's own.
     pub fn plug_broker(
         mut self,

@@ -29,7 +29,7 @@ pub(super) fn parse<T: Args>(
     let matches = command::<T>().try_get_matches_from(args).map_err(stop)?;
     let own = T::from_arg_matches(&matches).map_err(stop)?;
     let mut flags = BTreeMap::new();
-    for setting in &TABLE {
+    for setting in TABLE {
         if let Some(values) = matches.get_many::<String>(&id(setting)) {
             let values: Vec<_> = values.map(String::as_str).collect();
             flags.insert(setting.name, values.join(","));

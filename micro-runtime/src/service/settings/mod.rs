@@ -61,6 +61,8 @@ pub struct Settings {
     pub broker: Option<String>,
     /// Where the broker is, or where it listens.
     pub broker_address: Option<Vec<String>>,
+    /// How long a node that the registry no longer names is kept while it answers.
+    pub registry_grace: Option<Duration>,
     /// What bytes travel on, by name.
     pub transport: Option<String>,
     /// The protocols that the client may speak, best first; empty for all.

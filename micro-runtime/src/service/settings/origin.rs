@@ -65,7 +65,7 @@ impl Parsed {
             ..Settings::default()
         };
         let mut origins = BTreeMap::new();
-        for setting in &TABLE {
+        for setting in TABLE {
             let flag = flags.get(setting.name).filter(|value| !value.is_empty());
             let (value, source) = match flag {
                 Some(value) => (value.clone(), Source::Flag),

@@ -2,7 +2,8 @@
 
 use super::Settings;
 use super::value::{
-    Bad, duration, list, names, pairs, path, positive, seconds, strategy, switch, text, whole,
+    Bad, address, duration, list, names, pairs, path, positive, seconds, strategy, switch, text,
+    whole,
 };
 
 /// One setting.
@@ -74,22 +75,22 @@ const TLS: &str = "TLS";
 
 /// All settings, in the order of the help.
 #[rustfmt::skip]
-pub(super) static TABLE: [Setting; 25] = [
+pub(super) static TABLE: &[Setting] = &[
     Setting::new(SERVER, "server_name", "NAME", "The name that the service is found by", "what code says",
         |to, from| text(&mut to.server_name, from)),
     Setting::new(SERVER, "server_version", "VERSION", "The service's version", "latest",
         |to, from| text(&mut to.server_version, from)),
     Setting::new(SERVER, "server_id", "ID", "What the node's id ends with", "a random UUID",
         |to, from| text(&mut to.server_id, from)),
-    Setting::new(SERVER, "server_address", "HOST:PORT", "Where the server listens", "a free port of loopback",
-        |to, from| text(&mut to.server_address, from)),
-    Setting::new(SERVER, "server_advertise", "HOST:PORT", "The address that others are told", "where the server listens",
-        |to, from| text(&mut to.server_advertise, from)),
+    Setting::new(SERVER, "server_address", "HOST:PORT", "Where the server listens", "a free port, of loopback where the registry is memory or local, else of every interface",
+        |to, from| address(&mut to.server_address, from)),
+    Setting::new(SERVER, "server_advertise", "HOST:PORT", "The address that others are told; without a port, that of the server", "where the server listens; for every interface, the first private address",
+        |to, from| address(&mut to.server_advertise, from)),
     Setting::new(SERVER, "server_metadata", "KEY=VALUE,...", "The node's metadata, in place of that which code gives", "none",
         |to, from| pairs(&mut to.server_metadata, from)).many(),
     Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: mucp, braid; auto for all", "auto",
         |to, from| names(&mut to.server, from)),
-    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, consul, or one that the program brings", "local",
+    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", "local",
         |to, from| text(&mut to.registry, from)),
     Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of the local one, its folder; of consul, its agents", "the registry's own",
         |to, from| list(&mut to.registry_address, from)).many(),
@@ -101,6 +102,8 @@ pub(super) static TABLE: [Setting; 25] = [
         |to, from| text(&mut to.broker, from)),
     Setting::new(DISCOVERY, "broker_address", "ADDRESS,...", "Where the broker is; of http, where it listens", "the broker's own",
         |to, from| list(&mut to.broker_address, from)).many(),
+    Setting::new(DISCOVERY, "registry_grace", "DURATION", "How long a node that the registry no longer names is kept while it answers; 0s for not at all", "150s",
+        |to, from| duration(&mut to.registry_grace, from)),
     Setting::new(DISCOVERY, "transport", "NAME", "What bytes travel on: http (also as tcp), memory", "http",
         |to, from| text(&mut to.transport, from)),
     Setting::new(CLIENT, "client", "PROTOCOL,...", "The protocols that the client may speak, best first: mucp, braid; auto for all", "auto",
@@ -128,7 +131,7 @@ pub(super) static TABLE: [Setting; 25] = [
 ];
 
 /// Go Micro's variables that have no effect here, and that nobody mistyped.
-pub(super) const WITHOUT_EFFECT: [&str; 22] = [
+pub(super) const WITHOUT_EFFECT: &[&str] = &[
     "MICRO_AUTH",
     "MICRO_AUTH_ID",
     "MICRO_AUTH_NAMESPACE",

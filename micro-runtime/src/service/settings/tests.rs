@@ -40,7 +40,8 @@ fn every_variable_is_read() {
         ("MICRO_REGISTRY", "memory"),
         ("MICRO_REGISTRY_ADDRESS", "a:1,,b:2"),
         ("MICRO_BROKER", "memory"),
-        ("MICRO_BROKER_ADDRESS", "c:1,d:2"),
+        ("MICRO_BROKER_ADDRESS", ":7000"),
+        ("MICRO_REGISTRY_GRACE", "5s"),
         ("MICRO_TRANSPORT", "http"),
         ("MICRO_CLIENT", "auto"),
         ("MICRO_CLIENT_REQUEST_TIMEOUT", "1.5s"),
@@ -72,10 +73,8 @@ fn every_variable_is_read() {
         Some(vec!["a:1".into(), "b:2".into()])
     );
     assert_eq!(settings.broker.as_deref(), Some("memory"));
-    assert_eq!(
-        settings.broker_address,
-        Some(vec!["c:1".into(), "d:2".into()])
-    );
+    assert_eq!(settings.broker_address, Some(vec![":7000".into()]));
+    assert_eq!(settings.registry_grace, Some(Duration::from_secs(5)));
     assert_eq!(settings.transport.as_deref(), Some("http"));
     assert_eq!(settings.client, Some(vec![]));
     assert_eq!(
@@ -179,7 +178,7 @@ fn unknown_variables_are_told_once_with_the_nearest_name() {
     let warnings = of_env(&[
         ("MICRO_SERVER_ADRESS", ":1"),
         ("MICRO_SOMETHING_ELSE", "1"),
-        ("MICRO_STORE", "file"),
+        ("MICRO_STORE", "redis"),
         ("MICRO_SERVER_NAMES_FILE", "/x"),
         ("MICRO_API_SERVICE_HOST", "10.0.0.1"),
         ("MICRO_API_PORT_80_TCP_ADDR", "10.0.0.1"),
@@ -357,7 +356,7 @@ mod cli {
             assert_eq!(stop.code, 0);
             let words: Vec<_> = stop.text.split_whitespace().collect();
             let text = words.join(" ");
-            for setting in &super::super::table::TABLE {
+            for setting in super::super::table::TABLE {
                 for part in [
                     format!("--{}", setting.name),
                     format!("[env: {}]", setting.variable()),

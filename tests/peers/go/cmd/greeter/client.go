@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"go-micro.dev/v4/client"
 	dpb "go-micro.dev/v4/debug/proto"
@@ -18,6 +19,7 @@ import (
 func caller(c client.Client, co []client.CallOption) func(context.Context) error {
 	g := pb.NewGreeterService(*peer.Name, c)
 	num := int64(0)
+	var published atomic.Int64
 	fmt.Sscan(*arg, &num)
 	return func(ctx context.Context) error {
 		switch *call {
@@ -44,7 +46,11 @@ func caller(c client.Client, co []client.CallOption) func(context.Context) error
 			rsp := new(pb.HelloResponse)
 			return show(rsp, c.Call(ctx, c.NewRequest(*peer.Name, *arg, &pb.HelloRequest{Name: *arg2}), rsp, co...))
 		case "publish":
-			return c.Publish(ctx, c.NewMessage(*peer.Topic, &pb.HelloRequest{Name: *arg}))
+			name := *arg
+			if *peer.Repeat**peer.Parallel > 1 {
+				name = fmt.Sprintf("%s-%d", name, published.Add(1))
+			}
+			return c.Publish(ctx, c.NewMessage(*peer.Topic, &pb.HelloRequest{Name: name}))
 		case "health":
 			return show(dpb.NewDebugService(*peer.Name, c).Health(ctx, &dpb.HealthRequest{}, co...))
 		case "stats":
