@@ -93,7 +93,7 @@ impl Listening {
             .await
             .is_err()
         {
-            warn!("messages were still being dealt with when the broker closed");
+            warn!("posts were still coming in when the broker closed");
         }
         place.end();
         if timeout(ABORT_WAIT, place.tasks.idle()).await.is_err() {

@@ -211,6 +211,8 @@ impl Publisher {
             headers: &[
                 ("User-Agent", concat!("micro/", env!("CARGO_PKG_VERSION"))),
                 ("Content-Type", "application/json"),
+                // Go Micro's receivers do not know it, and answer when the handler is done.
+                ("Prefer", "respond-async"),
             ],
             body: body.clone(),
             repeatable: false,

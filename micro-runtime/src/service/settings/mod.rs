@@ -70,6 +70,8 @@ pub struct Settings {
     pub registry: Option<String>,
     /// Where the registry is; of the local one, its folder.
     pub registry_address: Option<Vec<String>>,
+    /// What names of services end with, in registries that have such.
+    pub registry_domain: Option<String>,
     /// What carries events.
     pub broker: Option<String>,
     /// Where the broker is, or where it listens.

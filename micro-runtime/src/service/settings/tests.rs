@@ -42,6 +42,7 @@ fn every_variable_is_read() {
         ("MICRO_REGISTER_INTERVAL", "1m30s"),
         ("MICRO_REGISTRY", "memory"),
         ("MICRO_REGISTRY_ADDRESS", "a:1,,b:2"),
+        ("MICRO_REGISTRY_DOMAIN", "example.org"),
         ("MICRO_BROKER", "memory"),
         ("MICRO_BROKER_ADDRESS", ":7000"),
         ("MICRO_REGISTRY_GRACE", "5s"),
@@ -76,6 +77,7 @@ fn every_variable_is_read() {
         settings.registry_address,
         Some(vec!["a:1".into(), "b:2".into()])
     );
+    assert_eq!(settings.registry_domain.as_deref(), Some("example.org"));
     assert_eq!(settings.broker.as_deref(), Some("memory"));
     assert_eq!(settings.broker_address, Some(vec![":7000".into()]));
     assert_eq!(settings.registry_grace, Some(Duration::from_secs(5)));
