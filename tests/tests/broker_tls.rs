@@ -75,7 +75,10 @@ async fn a_publisher_that_is_set_to_tls_never_does_without() {
         .unwrap();
     let tls = ClientTls::new().ca(ours.as_bytes()).unwrap();
     let error = publish(&registry, Some(tls)).await.unwrap_err();
-    assert!(error.detail().contains("publishes over TLS only"), "{error}");
+    assert!(
+        error.detail().contains("publishes over TLS only"),
+        "{error}"
+    );
     publish(&registry, None).await.unwrap();
     drop(subscription);
 }
