@@ -271,7 +271,7 @@ impl Http {
                 idle.remove(at).link
             };
             let mut task = Context::from_waker(Waker::noop());
-            if let Poll::Pending = poll_fill(&mut *link.io, &mut link.inbox, 1, &mut task) {
+            if poll_fill(&mut *link.io, &mut link.inbox, 1, &mut task).is_pending() {
                 return Some(link);
             }
         }

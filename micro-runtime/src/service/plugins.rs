@@ -94,7 +94,8 @@ impl<T: ?Sized> Table<T> {
     /// 400 where nothing has this name, with the names that are known.
     pub(super) fn find(&self, name: &str) -> Result<&Make<T>> {
         let Some((_, make)) = self.entries.iter().find(|(known, _)| known == name) else {
-            let known: Vec<_> = self.entries.iter().map(|(name, _)| &**name).collect();
+            let mut known: Vec<_> = self.entries.iter().map(|(name, _)| &**name).collect();
+            known.sort_unstable();
             let known = known.join(", ");
             let kind = self.kind;
             return Err(Error::bad_request(

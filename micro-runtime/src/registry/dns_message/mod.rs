@@ -7,7 +7,7 @@
 mod name;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod write;
 
 pub(super) use name::{BadName, Name};
