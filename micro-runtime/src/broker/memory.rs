@@ -58,7 +58,8 @@ struct Inbox {
     /// How many more messages may come; closed once nobody takes them.
     room: Semaphore,
     waiting: Mutex<Waiting>,
-    arrived: Notify,
+    /// How many messages wait. Members that wait for one get theirs in turn.
+    there: Semaphore,
 }
 
 #[derive(Default)]
@@ -71,6 +72,7 @@ struct Waiting {
 struct Member {
     handle: u64,
     open: AtomicBool,
+    ended: Notify,
 }
 
 impl Memory {
@@ -117,6 +119,8 @@ impl Broker for Memory {
     /// safe: dropped before, nobody has got it.
     async fn publish(&self, topic: &str, mut message: Message) -> Result<()> {
         message.header.set("Micro-Topic", topic.to_owned());
+        // A publisher that never waits would leave subscribers on its thread no turn.
+        tokio::task::yield_now().await;
         let inboxes = self.shared.inboxes(topic);
         let mut taken = Vec::with_capacity(inboxes.len());
         for inbox in &inboxes {
@@ -128,7 +132,7 @@ impl Broker for Memory {
         for (inbox, room) in taken {
             inbox.waiting().messages.push_back(message.clone());
             room.forget();
-            inbox.arrived.notify_one();
+            inbox.there.add_permits(1);
         }
         Ok(())
     }
@@ -142,6 +146,7 @@ impl Broker for Memory {
         let member = Arc::new(Member {
             handle: self.handle,
             open: AtomicBool::new(true),
+            ended: Notify::new(),
         });
         let inbox = self.shared.join(&topic, options, member.clone());
         Ok(Box::new(Subscribed {
@@ -205,7 +210,7 @@ impl Shared {
                 messages: VecDeque::new(),
                 members: vec![member],
             }),
-            arrived: Notify::new(),
+            there: Semaphore::new(0),
         });
         inboxes.push(inbox.clone());
         inbox
@@ -234,8 +239,7 @@ impl Shared {
                 waiting.members.retain(|known| !Arc::ptr_eq(known, member));
             }
         }
-        // One that waits sees that it has ended.
-        inbox.arrived.notify_waiters();
+        member.ended.notify_one();
     }
 }
 
@@ -244,32 +248,28 @@ impl Inbox {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next message for `member`: `Err` where none is there yet.
-    fn take(&self, member: &Arc<Member>) -> Result<Option<Message>, Empty> {
+    /// Takes a message that is known to be there.
+    fn take(&self) -> Option<Message> {
+        let message = self.waiting().messages.pop_front();
+        self.room.add_permits(1);
+        message
+    }
+
+    /// Takes a message for `member`, which has left. Who has left a queue that others share leaves
+    /// them what waits in it; for the last one nobody counts any more what is there.
+    fn take_left(&self, member: &Arc<Member>) -> Option<Message> {
         let mut waiting = self.waiting();
-        // Who has left a queue that others share leaves them what waits in it.
-        let takes = waiting
+        let is_last = waiting
             .members
             .iter()
             .any(|known| Arc::ptr_eq(known, member));
-        let message = if takes {
+        if is_last {
             waiting.messages.pop_front()
         } else {
             None
-        };
-        drop(waiting);
-        match message {
-            Some(message) => {
-                self.room.add_permits(1);
-                Ok(Some(message))
-            }
-            None if !member.open.load(Ordering::Acquire) => Ok(None),
-            None => Err(Empty),
         }
     }
 }
-
-struct Empty;
 
 /// A subscription of [`Memory`].
 struct Subscribed {
@@ -282,15 +282,23 @@ struct Subscribed {
 #[async_trait]
 impl Subscription for Subscribed {
     async fn next(&mut self) -> Option<Delivery> {
-        loop {
-            let mut arrived = std::pin::pin!(self.inbox.arrived.notified());
-            arrived.as_mut().enable();
-            if let Ok(message) = self.inbox.take(&self.member) {
-                // Nobody else can deliver what this one refuses: the receipt has nobody to tell.
-                return message.map(|message| Delivery::new(self.topic.clone(), message, |_| {}));
+        let inbox = &*self.inbox;
+        let ended = async {
+            if self.member.open.load(Ordering::Acquire) {
+                self.member.ended.notified().await;
             }
-            arrived.await;
-        }
+        };
+        let message = tokio::select! {
+            biased;
+            () = ended => inbox.take_left(&self.member),
+            // It is never closed.
+            there = inbox.there.acquire() => {
+                there.ok()?.forget();
+                inbox.take()
+            }
+        };
+        // Nobody else can deliver what this one refuses: the receipt has nobody to tell.
+        message.map(|message| Delivery::new(self.topic.clone(), message, |_| {}))
     }
 
     async fn close(&mut self) -> Result<()> {

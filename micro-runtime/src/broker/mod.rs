@@ -9,9 +9,9 @@
 //! event is published never sees it.
 
 mod http;
+mod memory;
 
 pub use http::{Http, HttpOptions};
-mod memory;
 pub use memory::Memory;
 
 use std::fmt::{self, Debug};

@@ -7,6 +7,7 @@ mod attempts;
 mod call;
 mod channels;
 mod options;
+mod probe;
 mod stream;
 
 pub use call::{
@@ -96,7 +97,11 @@ impl Client {
     /// 400 where TLS is on and trusts nobody, or the default content type has no codec.
     pub fn new(options: ClientOptions) -> Result<Self> {
         let codec = options.codecs.require(&options.content_type)?.clone();
-        let directory = Directory::new(options.registry.clone(), &options.tasks);
+        let directory = Directory::with_grace(
+            options.registry.clone(),
+            &options.tasks,
+            options.registry_grace,
+        );
         let channels = Channels::new(&options)?;
         let events = Outlet {
             broker: options.broker.ok_or_else(no_broker),

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::limits::Limits;
+use super::once::Once;
 use super::serving::{Serving, deadline_passed};
 use crate::call::{Dispatch, Request};
 use crate::call::{Next, Wrapper};
@@ -46,6 +47,8 @@ pub struct CoreOptions {
     pub wrappers: Vec<Arc<dyn Wrapper>>,
     /// Where calls are counted.
     pub(crate) counters: Arc<CallCounters>,
+    /// Takes one call in all, where it is given; those of the `Debug` service do not count.
+    pub(crate) once: Option<Arc<Once>>,
 }
 
 /// Counts calls of a server.
@@ -217,6 +220,10 @@ impl Core {
             method,
             counters: self.counters.clone(),
             calls: self.options.limits.calls,
+            once: match mounted.service.descriptor().name {
+                "Debug" => None,
+                _ => self.options.once.clone(),
+            },
         })
     }
 
@@ -266,6 +273,7 @@ pub struct Route {
     method: &'static Method,
     counters: Arc<CallCounters>,
     calls: usize,
+    once: Option<Arc<Once>>,
 }
 
 impl Route {
@@ -277,7 +285,7 @@ impl Route {
     /// Starts the handler with `request`, whose method must be this route's.
     ///
     /// # Errors
-    /// 503 when the server runs as many calls as it may; 408 when the deadline has passed already.
+    /// 503 when the server runs as many calls as it may, or takes one only and has it; 408 when the deadline has passed already.
     /// Both are [unprocessed](Error::is_unprocessed).
     pub fn start(&self, request: Request) -> Result<Serving> {
         self.start_at(Instant::now(), request)
@@ -298,6 +306,16 @@ impl Route {
             return Err(Error::unavailable(
                 id::SERVER,
                 format!("{running} calls run already, the most that this server takes"),
+            )
+            .unprocessed());
+        }
+        if let Some(once) = &self.once
+            && !once.take()
+        {
+            self.counters.ended();
+            return Err(Error::unavailable(
+                id::SERVER,
+                "this server takes one call, and has taken it",
             )
             .unprocessed());
         }

@@ -127,7 +127,7 @@ impl fmt::Debug for Serving {
 }
 
 /// Go Micro's words for a handler that panicked.
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
     let words = panic
         .downcast_ref::<&str>()
         .copied()

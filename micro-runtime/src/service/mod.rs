@@ -10,9 +10,13 @@ mod builder;
 mod consul;
 mod entry;
 mod events;
+mod guarded;
+mod heartbeat;
 mod hooks;
+mod once;
 mod options;
 mod parts;
+mod periodic;
 mod plugins;
 mod running;
 pub mod settings;
@@ -34,6 +38,7 @@ use crate::registry::Registry;
 
 use hooks::Hooks;
 use options::Options;
+use periodic::Job;
 use settings::{Parsed, Settings, Stop};
 
 /// The id of errors that a service makes about itself.
@@ -54,6 +59,7 @@ pub struct Service {
     /// over those set later too.
     settings: Option<Settings>,
     services: Vec<Arc<dyn Dispatch>>,
+    periodic: Vec<Job>,
     subscribers: Vec<Subscribed>,
     hooks: Hooks,
     /// Made once for the client and the server.
@@ -69,6 +75,7 @@ impl Service {
             options: Options::new(name.into()),
             settings: None,
             services: Vec::new(),
+            periodic: Vec::new(),
             subscribers: Vec::new(),
             hooks: Hooks::default(),
             registry: OnceLock::new(),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::guarded::Function;
 use super::plugins::{self, Table};
 use super::settings::Variables;
 use crate::broker::Broker;
@@ -13,6 +14,7 @@ use crate::codec::{Codec, Codecs};
 use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::registry::{GRACE, Reach, Registry};
+use crate::router::Once;
 use crate::selector::{Filter, Strategy};
 use crate::server::Limits;
 use crate::tasks::Tasks;
@@ -33,6 +35,7 @@ pub(super) struct Options {
     pub(super) registry: Option<Arc<dyn Registry>>,
     /// The registry that settings choose, by name and with its addresses: made when it is needed.
     pub(super) chosen_registry: Option<(String, Vec<String>)>,
+    pub(super) registry_domain: Option<String>,
     /// What can be chosen by name.
     pub(super) registries: Table<dyn Registry>,
     pub(super) brokers: Table<dyn Broker>,
@@ -63,7 +66,10 @@ pub(super) struct Options {
     pub(super) pool_ttl: Duration,
     pub(super) register_ttl: Duration,
     pub(super) register_interval: Duration,
+    pub(super) register_check: Option<Function<()>>,
     pub(super) registry_grace: Duration,
+    /// Takes one call or event in all, and no other.
+    pub(super) once: Option<Arc<Once>>,
     pub(super) linger: Duration,
     pub(super) drain: Duration,
     pub(super) debug: bool,
@@ -85,6 +91,7 @@ impl Options {
             address: None,
             advertise: None,
             registry: None,
+            registry_domain: None,
             chosen_registry: None,
             registries: plugins::registries(),
             brokers: plugins::brokers(),
@@ -110,7 +117,9 @@ impl Options {
             pool_ttl: Duration::from_secs(60),
             register_ttl: Duration::from_secs(60),
             register_interval: Duration::from_secs(30),
+            register_check: None,
             registry_grace: GRACE,
+            once: None,
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),
             debug: true,

@@ -113,6 +113,7 @@ impl Service {
         let mut core = CoreOptions::default();
         core.name.clone_from(&options.name);
         core.limits = options.limits;
+        core.once.clone_from(&options.once);
         core.codecs = options.codecs(Codecs::server());
         // A group of its own: a stop waits for it and ends it.
         core.tasks = options.tasks.group();

@@ -18,6 +18,8 @@ use crate::transport::tls::{ClientTls, ServerTls};
 pub struct Setup {
     /// Where it is, as `--registry_address` or `--broker_address` says; empty for its own default.
     pub addresses: Vec<String>,
+    /// What names of services end with, as `--registry_domain` says, for registries that have such.
+    pub domain: Option<String>,
     /// Who spawns, and where time and randomness come from.
     pub tasks: Tasks,
     /// The service's registry, for a broker; `None` for a registry.
@@ -92,7 +94,8 @@ impl<T: ?Sized> Table<T> {
     /// 400 where nothing has this name, with the names that are known.
     pub(super) fn find(&self, name: &str) -> Result<&Make<T>> {
         let Some((_, make)) = self.entries.iter().find(|(known, _)| known == name) else {
-            let known: Vec<_> = self.entries.iter().map(|(name, _)| &**name).collect();
+            let mut known: Vec<_> = self.entries.iter().map(|(name, _)| &**name).collect();
+            known.sort_unstable();
             let known = known.join(", ");
             let kind = self.kind;
             return Err(Error::bad_request(
@@ -146,8 +149,18 @@ pub(super) fn registries() -> Table<dyn Registry> {
         if !setup.addresses.is_empty() {
             tracing::warn!("mDNS has no address: --registry_address is not used");
         }
-        let options = registry::MdnsOptions::default().folder(super::settings::local_folder());
+        let mut options = registry::MdnsOptions::default().folder(super::settings::local_folder());
+        if let Some(domain) = &setup.domain {
+            options = options.domain(domain);
+        }
         Ok(Arc::new(registry::Mdns::new(&setup.tasks, options)?))
+    });
+    table.add("dns", |setup| {
+        let mut options = registry::DnsOptions::default().servers(&setup.addresses)?;
+        if let Some(domain) = &setup.domain {
+            options = options.domain(domain)?;
+        }
+        Ok(Arc::new(registry::Dns::new(options, &setup.tasks)?))
     });
     table.add("static", |setup| {
         let addresses = &setup.addresses;

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use micro_runtime::broker::{Broker, Memory, Message, SubscribeOptions, Subscription};
-use micro_runtime::{Result, Service, registry, transport};
+use micro_runtime::{Service, registry, transport};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A broker and what was seen.
@@ -77,9 +77,4 @@ pub async fn soon<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(600), work)
         .await
         .expect("it comes")
-}
-
-/// Says once that a handler had done its work.
-pub fn done() -> Result<()> {
-    Ok(())
 }

@@ -7,7 +7,7 @@ use micro_runtime::event::DEADLINE;
 use micro_runtime::{Context, Metadata, Result, Service};
 use tokio::time::Instant;
 
-use crate::bench::{Bench, next, soon};
+use crate::bench::{Bench, next};
 use crate::support::{Say, frame, words};
 
 fn pairs(header: &Metadata) -> Vec<(&str, &str)> {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use micro_runtime::broker::{Broker, Memory, Message, SubscribeOptions, Subscription};
 use micro_runtime::call::Frame;
 use micro_runtime::event::Subscriber;
+use micro_runtime::registry::Registry;
 use micro_runtime::{Context, Error, Result};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
@@ -216,8 +217,6 @@ async fn a_stop_does_not_wait_for_a_broker_that_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn a_topic_that_cannot_be_carried_fails_the_start() {
-    use micro_runtime::registry::Registry;
-
     let bench = Bench::new();
     let broker = Failing {
         inner: bench.broker.clone(),

@@ -11,6 +11,7 @@
 mod support;
 
 mod bench;
+mod brokers;
 mod contexts;
 mod delivery;
 mod failures;
