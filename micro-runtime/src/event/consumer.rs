@@ -30,6 +30,8 @@ pub(super) struct Consumer {
     method: MethodRef,
     /// How many handlers may run at once.
     pub(super) slots: Arc<Semaphore>,
+    /// The same for events that come as calls: the reader keeps a slot for the next of the broker.
+    direct: Semaphore,
 }
 
 impl Consumer {
@@ -43,6 +45,7 @@ impl Consumer {
         Self {
             method: method.into(),
             slots: Arc::new(Semaphore::new(slots)),
+            direct: Semaphore::new(slots),
             subscribed,
             shared,
         }
@@ -69,6 +72,11 @@ impl Consumer {
         &self.subscribed.options.topic
     }
 
+    /// The queue; empty for none.
+    pub(super) fn queue(&self) -> &str {
+        &self.subscribed.options.queue
+    }
+
     /// What all consumers share.
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
@@ -80,6 +88,16 @@ impl Consumer {
             Ok(()) => delivery.ack(),
             Err(_) => delivery.nack(),
         }
+    }
+
+    /// Handles an event that has come as a call.
+    ///
+    /// # Errors
+    /// As [`handle`](Consumer::handle).
+    pub(super) async fn handle_direct(&self, message: &Message) -> Result<()> {
+        // It is never closed.
+        let _slot = self.direct.acquire().await;
+        self.handle(message).await
     }
 
     /// Handles one event to its end.

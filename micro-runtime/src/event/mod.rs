@@ -49,6 +49,7 @@
 
 mod consumer;
 mod delivered;
+mod direct;
 mod header;
 mod publisher;
 mod reader;
