@@ -102,8 +102,9 @@ async fn filters_work_one_after_the_other_and_the_clients_first() {
     let both = |one: &Filter, other: &Filter| [one.clone(), other.clone()];
     assert_eq!(chosen(&view, &[], &both(&eu, &latest)), set(&["b"]));
     assert_eq!(chosen(&view, &[], &both(&latest, &eu)), set(&[]));
-    assert_eq!(chosen(&view, &[eu.clone()], &[latest.clone()]), set(&["b"]));
-    assert_eq!(chosen(&view, &[latest], &[eu]), set(&[]));
+    let (eu, latest) = ([eu], [latest]);
+    assert_eq!(chosen(&view, &eu, &latest), set(&["b"]));
+    assert_eq!(chosen(&view, &latest, &eu), set(&[]));
 }
 
 #[tokio::test]

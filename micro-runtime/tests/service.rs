@@ -180,7 +180,7 @@ async fn later_options_win_and_flags_and_variables_win_over_code() {
 #[tokio::test]
 async fn unknown_names_are_told_with_the_known_ones() {
     for (flag, known) in [
-        ("--registry", "local,"),
+        ("--registry", "memory"),
         ("--transport", "http"),
         ("--client", "braid"),
         ("--server", "mucp"),

@@ -1,9 +1,12 @@
 //! The registry of addresses that somebody wrote down.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "cli")]
+mod support;
+
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use micro_runtime::registry::{Action, Event, Node, RegisterOptions, Registry, Service, Static};
 use micro_runtime::registry::{Reach, Watcher};
@@ -34,7 +37,7 @@ async fn next(watcher: &mut dyn Watcher) -> (Action, String) {
 /// Writes a file that was changed `ago`, so that no test waits for clocks.
 fn write(path: &Path, text: &str, ago: u64) {
     fs::write(path, text).unwrap();
-    let modified = SystemTime::now() - Duration::from_secs(ago);
+    let modified = Tasks::new().now() - Duration::from_secs(ago);
     let file = fs::File::options().write(true).open(path).unwrap();
     file.set_modified(modified).unwrap();
 }
@@ -168,4 +171,45 @@ async fn files_are_only_polled_while_somebody_watches() {
     assert_eq!(tasks.running(), 1);
     write(&path, "greeter b:1\n", 50);
     assert_eq!(next(&mut *third).await, (Action::Create, "b:1".into()));
+}
+
+#[cfg(feature = "cli")]
+#[tokio::test]
+async fn a_client_calls_the_addresses_of_its_flags() {
+    use micro_runtime::registry::Memory;
+    use micro_runtime::{Service, registry::NodeEntry, selector::Filter};
+    use support::{Say, frame, words};
+
+    let mut running = Vec::new();
+    let mut addresses = Vec::new();
+    for number in 0..2 {
+        let say = Say::hello(move |_, _| async move { Ok(frame(number.to_string())) });
+        // It is registered elsewhere: the addresses are all that the client is told.
+        let service = Service::new("greeter").registry(Memory::new()).handle(say);
+        let service = service.linger(Duration::ZERO).start().await.unwrap();
+        addresses.push(format!("greeter={}", service.address()));
+        running.push(service);
+    }
+    let flags = [
+        "caller".to_owned(),
+        "--registry=static".to_owned(),
+        format!("--registry_address={}", addresses.join(",")),
+        "--selector=roundrobin".to_owned(),
+    ];
+    let none: [(&str, &str); 0] = [];
+    let caller = Service::new("caller").init_from(flags, none).unwrap();
+    let call = || caller.client().request("greeter", "Say.Hello", frame("x"));
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        told.push(words(&call().await.unwrap()));
+    }
+    told.sort();
+    assert_eq!(told, ["0", "0", "1", "1"]);
+    let second = addresses[1].trim_start_matches("greeter=").to_owned();
+    let only = Filter::from(move |node: &NodeEntry| node.address() == second);
+    assert_eq!(words(&call().filter(only).await.unwrap()), "1");
+    drop(caller);
+    for service in running {
+        service.stop().await.unwrap();
+    }
 }

@@ -53,6 +53,17 @@ impl Fleet {
         format!("{}-{number}", self.name)
     }
 
+    /// Waits until handlers of the node have run so often since this was last waited for.
+    ///
+    /// # Panics
+    /// Where the node is not there any more, or none runs for half a minute.
+    pub fn wait_for_calls(&mut self, number: usize, calls: usize) {
+        let node = self.nodes[number - 1].as_mut().expect("the node is there");
+        for _ in 0..calls {
+            node.wait_for("RAN ");
+        }
+    }
+
     /// Ends a node as a crash does.
     ///
     /// # Panics

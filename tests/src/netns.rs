@@ -58,6 +58,38 @@ impl Namespace {
         Self { holder }
     }
 
+    /// Two namespaces with a link between them that has IPv6 alone: `fd12::1` and `fd12::2`.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn linked() -> [Self; 2] {
+        let both = [Network::Loopback; 2].map(Self::new);
+        let other = both[1].holder.id();
+        both[0].set_up(&format!(
+            "ip link add link0 type veth peer name link0 netns {other}"
+        ));
+        for (namespace, number) in both.iter().zip(1..) {
+            // Addresses of our own: those that the system makes may not be used for a second or two.
+            namespace.set_up(&format!(
+                "ip link set link0 addrgenmode none && ip link set link0 up && \
+                 ip addr add fe80::{number}/64 dev link0 nodad && \
+                 ip addr add fd12::{number}/64 dev link0 nodad"
+            ));
+        }
+        both
+    }
+
+    fn set_up(&self, script: &str) {
+        let done = self.command("sh").args(["-c", script]).output();
+        let done = done.unwrap_or_else(|error| panic!("{NEEDED} (nsenter: {error})"));
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert!(
+            done.status.success(),
+            "{NEEDED} ({script}: {})",
+            said.trim()
+        );
+    }
+
     /// The beginning of a command line whose rest runs in it.
     pub fn prefix(&self) -> Vec<OsString> {
         let net = format!("--net=/proc/{}/ns/net", self.holder.id());

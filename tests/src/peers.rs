@@ -26,6 +26,7 @@ pub struct Program {
     flags: Vec<String>,
     /// The beginning of the command line: how to get into a namespace.
     prefix: Vec<OsString>,
+    variables: Vec<(String, OsString)>,
 }
 
 impl Program {
@@ -49,6 +50,7 @@ impl Program {
             dashes: "-",
             flags: Vec::new(),
             prefix: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -64,6 +66,7 @@ impl Program {
             dashes: "--",
             flags: vec![format!("service={name}")],
             prefix: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -72,6 +75,13 @@ impl Program {
     pub fn with(mut self, flags: &[&str]) -> Self {
         self.flags
             .extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
+    }
+
+    /// The program with a variable in its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
         self
     }
 
@@ -126,6 +136,7 @@ impl Program {
             // Proxies of the machine are no part of a test.
             .env_remove("HTTPS_PROXY")
             .env_remove("https_proxy")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use micro_tests::consul::Consul;
-use micro_tests::fleet::Fleet;
+use micro_tests::fleet::{Fleet, Ran};
 use micro_tests::load::{Kind, Load, Plan, Report};
 use micro_tests::peers::Program;
 use micro_tests::slow::{Pace, Slow};
@@ -72,6 +72,21 @@ fn nothing_lost(what: &str, report: &Report, fleet: Fleet) {
     assert!(wrong.is_empty(), "{what}: {wrong:?}");
 }
 
+/// Node 1 was killed between `before` and `after`: lost is only what it was working on then, and of
+/// that only what may not be sent again.
+fn only_in_flight(report: &Report, ran: &Ran, before: Instant, after: Instant) {
+    assert!(report.lag() < LAG, "{report}");
+    assert_eq!(report.miscounted(ran), [], "{report}");
+    for call in report.failed() {
+        let in_flight = call.begun <= after && call.ended >= before;
+        let there = ran.of(&call.key).iter().all(|node| *node == 1);
+        assert!(
+            in_flight && there && !call.kind.idempotent,
+            "{call:?}\n{report}"
+        );
+    }
+}
+
 #[test]
 fn a_node_killed_with_9_costs_only_its_calls_in_flight_and_leaves_consul() {
     let consul = Consul::start();
@@ -103,18 +118,7 @@ fn a_node_killed_with_9_costs_only_its_calls_in_flight_and_leaves_consul() {
     let ran = fleet.stop();
 
     println!("killed: {report}\nuntil Consul has forgotten it, after {forgotten:?}: {later}");
-    assert!(
-        report.lag() < LAG && report.miscounted(&ran).is_empty(),
-        "{report}"
-    );
-    for call in report.failed() {
-        let in_flight = call.begun <= after && call.ended >= before;
-        let there = ran.of(&call.key).iter().all(|node| *node == 1);
-        assert!(
-            in_flight && there && !call.kind.idempotent,
-            "{call:?}\n{report}"
-        );
-    }
+    only_in_flight(&report, &ran, before, after);
     let asked: Vec<_> = report
         .tries
         .iter()
@@ -122,6 +126,8 @@ fn a_node_killed_with_9_costs_only_its_calls_in_flight_and_leaves_consul() {
         .map(|one| one.at.saturating_duration_since(after))
         .collect();
     println!("tries of the dead node, after its end: {asked:?}");
+    let late = asked.iter().any(|after| *after > Duration::from_secs(1));
+    assert!(!asked.is_empty() && !late, "asked {asked:?}");
     assert_eq!(later.failed().count(), 0, "{later}");
 }
 
@@ -194,4 +200,46 @@ fn no_call_fails_while_consul_is_slow() {
     println!("begun while it is slow: {new}");
     assert_eq!(new.failed().count(), 0, "{new}");
     nothing_lost("slow", &load.stop(), fleet);
+}
+
+#[test]
+fn nodes_of_go_micro_come_and_go() {
+    let consul = Consul::start();
+    let mut fleet = go_fleet("go", consul.address());
+    consul.wait_for_nodes("go", all_three);
+    let mut plan = plan(&fleet, "g", consul.address(), &[]);
+    plan.kinds = Kind::MUCP.to_vec();
+    let load = Load::start(plan.clone());
+    run_for(&load, 2);
+    let before = Instant::now();
+    fleet.crash(1);
+    let after = Instant::now();
+    run_for(&load, 3);
+    let killed = load.stop();
+    plan.label = "h".to_owned();
+    let load = Load::start(plan);
+    run_for(&load, 2);
+    fleet.terminate(2);
+    run_for(&load, 2);
+    let stopped = load.stop();
+    let ran = fleet.stop();
+    println!("Go Micro, killed: {killed}\nGo Micro, stopped: {stopped}");
+    only_in_flight(&killed, &ran, before, after);
+}
+
+#[test]
+fn a_caller_of_go_micro_loses_no_call_to_a_node_that_stops_gracefully() {
+    let consul = Consul::start();
+    let mut fleet = fleet("left", consul.address());
+    consul.wait_for_nodes("left", all_three);
+    let address = format!("registry_address={}", consul.address());
+    let caller = Program::go("greeter").with(&["registry=consul", &address, "name=left"]);
+    let calls = caller.launch(&["call=hello", "n=350", "parallel=4"]);
+    for number in [3, 2] {
+        // Go's cache watches nothing at first, and then never learns what it has missed.
+        fleet.wait_for_calls(number, 120);
+        fleet.terminate(number);
+    }
+    let ended = calls.finish();
+    assert!(ended.is_ok() && ended.lines.is_empty(), "{ended}");
 }

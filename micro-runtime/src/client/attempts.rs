@@ -9,6 +9,7 @@ use tracing::debug;
 use super::call_timeout;
 use super::channels::Channels;
 use super::options::CallDefaults;
+use super::probe;
 use super::stream::bounded;
 use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
 use crate::error::{Attempt, Error, Result, id};
@@ -198,14 +199,18 @@ impl Attempts {
     }
 
     /// Tells the node's entry what a failure says about it.
-    fn learn(&self, entry: &NodeEntry, error: &Error) {
+    fn learn(&self, entry: &Arc<NodeEntry>, error: &Error) {
         // Only what reached nobody speaks against the node; an answer, whatever it says, proves it
         // alive. The watch tells the rest.
         let ours = [id::CLIENT, id::CLIENT_TRANSPORT, id::CLIENT_CODEC].contains(&error.id());
         if !ours {
             entry.restore(self.now());
-        } else if error.is_unprocessed() && error.id() == id::CLIENT {
-            entry.eject(self.now());
+        } else if error.is_unprocessed()
+            && error.id() == id::CLIENT
+            && entry.eject(self.now())
+            && let Ok(transport) = self.channels.transport(entry)
+        {
+            probe::begin(entry, self.now(), transport.clone(), &self.tasks);
         }
     }
 

@@ -7,6 +7,7 @@ mod attempts;
 mod call;
 mod channels;
 mod options;
+mod probe;
 mod stream;
 
 pub use call::{

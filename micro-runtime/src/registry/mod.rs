@@ -20,6 +20,12 @@
 
 #[cfg(feature = "consul")]
 pub mod consul;
+mod dns;
+#[cfg_attr(
+    not(feature = "mdns"),
+    expect(dead_code, reason = "multicast DNS looks at messages more closely")
+)]
+mod dns_message;
 mod fixed;
 #[cfg(feature = "local")]
 mod local;
@@ -34,6 +40,7 @@ mod table;
 
 #[cfg(feature = "consul")]
 pub use consul::Consul;
+pub use dns::{Dns, DnsOptions};
 pub use fixed::Static;
 #[cfg(feature = "local")]
 pub use local::Local;

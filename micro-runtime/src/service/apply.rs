@@ -53,14 +53,16 @@ impl Options {
 
     fn set_registry(&mut self, settings: &Settings) -> Result<()> {
         let addresses = settings.registry_address.as_deref().unwrap_or_default();
+        self.registry_domain.clone_from(&settings.registry_domain);
+        let own_place = addresses.is_empty() && self.registry_domain.is_none();
         let own = self
             .registry
             .as_ref()
             .map(|registry| registry.name().to_owned());
         let name = match (&settings.registry, &own) {
-            (None, _) if addresses.is_empty() => return Ok(()),
+            (None, _) if own_place => return Ok(()),
             // As in Go Micro: naming what code has chosen changes nothing.
-            (Some(name), Some(own)) if name == own && addresses.is_empty() => return Ok(()),
+            (Some(name), Some(own)) if name == own && own_place => return Ok(()),
             (Some(name), _) | (None, Some(name)) => name.clone(),
             (None, None) => DEFAULT_REGISTRY.to_owned(),
         };
@@ -87,6 +89,7 @@ impl Options {
     pub(super) fn setup(&self, addresses: &[String]) -> Setup {
         Setup {
             addresses: addresses.to_vec(),
+            domain: self.registry_domain.clone(),
             tasks: self.tasks.clone(),
             registry: None,
             variables: self.variables.clone(),

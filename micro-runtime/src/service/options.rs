@@ -35,6 +35,7 @@ pub(super) struct Options {
     pub(super) registry: Option<Arc<dyn Registry>>,
     /// The registry that settings choose, by name and with its addresses: made when it is needed.
     pub(super) chosen_registry: Option<(String, Vec<String>)>,
+    pub(super) registry_domain: Option<String>,
     /// What can be chosen by name.
     pub(super) registries: Table<dyn Registry>,
     pub(super) brokers: Table<dyn Broker>,
@@ -90,6 +91,7 @@ impl Options {
             address: None,
             advertise: None,
             registry: None,
+            registry_domain: None,
             chosen_registry: None,
             registries: plugins::registries(),
             brokers: plugins::brokers(),

@@ -18,6 +18,8 @@ use crate::transport::tls::{ClientTls, ServerTls};
 pub struct Setup {
     /// Where it is, as `--registry_address` or `--broker_address` says; empty for its own default.
     pub addresses: Vec<String>,
+    /// What names of services end with, as `--registry_domain` says, for registries that have such.
+    pub domain: Option<String>,
     /// Who spawns, and where time and randomness come from.
     pub tasks: Tasks,
     /// The service's registry, for a broker; `None` for a registry.
@@ -147,8 +149,18 @@ pub(super) fn registries() -> Table<dyn Registry> {
         if !setup.addresses.is_empty() {
             tracing::warn!("mDNS has no address: --registry_address is not used");
         }
-        let options = registry::MdnsOptions::default().folder(super::settings::local_folder());
+        let mut options = registry::MdnsOptions::default().folder(super::settings::local_folder());
+        if let Some(domain) = &setup.domain {
+            options = options.domain(domain);
+        }
         Ok(Arc::new(registry::Mdns::new(&setup.tasks, options)?))
+    });
+    table.add("dns", |setup| {
+        let mut options = registry::DnsOptions::default().servers(&setup.addresses)?;
+        if let Some(domain) = &setup.domain {
+            options = options.domain(domain)?;
+        }
+        Ok(Arc::new(registry::Dns::new(options, &setup.tasks)?))
     });
     table.add("static", |setup| {
         let addresses = &setup.addresses;

@@ -1,7 +1,7 @@
 //! A registry for tests of what happens where one does not do its work.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use micro_runtime::registry::{self, Memory, RegisterOptions, Registry, Watcher};
@@ -14,6 +14,8 @@ pub struct Moody {
     mood: Arc<AtomicUsize>,
     pub asked: Arc<AtomicUsize>,
     pub removed: Arc<AtomicUsize>,
+    /// What the last registration was asked for with.
+    pub last: Arc<Mutex<RegisterOptions>>,
 }
 
 pub const GOOD: usize = 0;
@@ -55,6 +57,7 @@ impl Registry for Moody {
     }
     async fn register(&self, service: &registry::Service, options: RegisterOptions) -> Result<()> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = options;
         if matches!(self.mood.load(Ordering::SeqCst), GOOD | MUTE) {
             self.inner.register(service, options).await?;
         }

@@ -204,6 +204,8 @@ pub enum Call {
     Health,
     /// The Debug service.
     Stats,
+    /// Greeter: an event with the name `--arg` to `--topic`; of many, each has its number too.
+    Publish,
     /// Kitchen: the server makes the dish.
     Make,
     /// Kitchen: the server compares the dish.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use micro_runtime::client;
@@ -34,6 +35,8 @@ pub(super) async fn run(args: Args) -> Result<u64> {
 pub(super) struct Caller {
     pub(super) args: Arc<Args>,
     pub(super) client: Client,
+    /// How many numbers were given.
+    numbers: Arc<AtomicU64>,
 }
 
 impl Caller {
@@ -54,6 +57,7 @@ impl Caller {
         Ok(Self {
             args: Arc::new(args),
             client,
+            numbers: Arc::default(),
         })
     }
 
@@ -84,6 +88,11 @@ impl Caller {
             call = call.close_connection();
         }
         call
+    }
+
+    /// The next number, from 1.
+    pub(super) fn next(&self) -> u64 {
+        1 + self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Prints a line about a call that went well, unless there are more than three.

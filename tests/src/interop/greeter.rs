@@ -166,6 +166,18 @@ impl Handlers for Greeter {
     }
 }
 
+/// Prints an event: `EVENT` and a line of JSON.
+pub(super) async fn event(cx: Context, event: HelloRequest) -> Result<()> {
+    let metadata: serde_json::Map<_, _> = cx
+        .metadata()
+        .iter()
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect();
+    let event = serde_json::json!({ "metadata": metadata, "name": event.name });
+    println!("EVENT {event}");
+    Ok(())
+}
+
 async fn pause(time: Duration) {
     if !time.is_zero() {
         sleep(time).await;

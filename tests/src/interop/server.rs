@@ -5,7 +5,7 @@ use micro_runtime::{Error, Result, Service};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Args, RegistryName, ServiceName};
-use super::greeter::Greeter;
+use super::greeter::{self, Greeter};
 use super::kitchen::{self, Kitchen};
 use super::tally::Counter;
 use crate::proto::greeter::GreeterServer;
@@ -43,7 +43,11 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
     let service = match args.service {
         ServiceName::Greeter => {
             let greeter = Greeter::new(args)?;
-            service.handle(GreeterServer::new(greeter))
+            let service = service.handle(GreeterServer::new(greeter));
+            match &args.topic {
+                Some(topic) => service.subscribe(topic.clone(), &args.queue, greeter::event),
+                None => service,
+            }
         }
         ServiceName::Kitchen => service
             .codec(kitchen::json())

@@ -34,7 +34,7 @@ impl Side {
             Self::Rust => ours("greeter"),
             Self::Go => Program::go("greeter"),
         };
-        registry.of(program).with(&[TOPIC])
+        registry.of(program).with(&[TOPIC, "pace=5ms"])
     }
 
     /// What the names of its events begin with.

@@ -1,10 +1,13 @@
 //! From a request to the answer to it, in Go Micro's words.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
-use super::desk::{Desk, Handed};
+use tokio::sync::watch;
+
+use super::desk::{Handed, Patience};
+use super::listening::Place;
 use super::message::{self, Posted};
-use super::options::HttpOptions;
 use crate::broker::ID;
 use crate::error::{Error, status_text};
 use crate::http1::{Head, Malformed, Message, Outbox, Start, is_loopback, put_date, put_decimal};
@@ -81,14 +84,13 @@ impl Answer {
 /// Deals with a request: refuses it, or hands its message over and waits for the handler.
 pub(super) async fn answer(
     request: &Message,
-    desk: &Desk,
-    options: &HttpOptions,
-    loopback: bool,
+    place: &Place,
+    closing: &mut watch::Receiver<bool>,
 ) -> Answer {
     let Start::Request { method, target } = request.head.start() else {
         return Answer::malformed(Malformed::Syntax);
     };
-    if let Err(mut refusal) = admit(&request.head, method, target, loopback) {
+    if let Err(mut refusal) = admit(&request.head, method, target, place.loopback.as_deref()) {
         refusal.head_only = method == b"HEAD";
         return refusal;
     }
@@ -103,12 +105,18 @@ pub(super) async fn answer(
         return Answer::error(Error::internal(ID, "Topic not found"));
     }
     let id = node_id(target).unwrap_or_default();
-    match desk
-        .hand(&id, topic, message, (options.room, options.settle))
-        .await
-    {
+    let only_taken = prefers_async(&request.head);
+    let mut patience = Patience {
+        room: place.options.room,
+        settle: match only_taken {
+            true => Duration::ZERO,
+            false => place.options.settle,
+        },
+        closing,
+    };
+    match place.desk.hand(&id, topic, message, &mut patience).await {
         Handed::Over => Answer {
-            status: 200,
+            status: if only_taken { 202 } else { 200 },
             error: None,
             head_only: false,
         },
@@ -117,13 +125,13 @@ pub(super) async fn answer(
         Handed::Nobody => Answer::error(Error::not_found(ID, "nobody has subscribed by this id")),
         Handed::Full => Answer::error(Error::unavailable(
             ID,
-            "the subscription is busy and its queue is full",
+            "the subscription has no room: its queue is full, or the broker is closing",
         )),
     }
 }
 
 /// Whether a request may be dealt with.
-fn admit(head: &Head, method: &[u8], target: &[u8], loopback: bool) -> Result<(), Answer> {
+fn admit(head: &Head, method: &[u8], target: &[u8], loopback: Option<&str>) -> Result<(), Answer> {
     let count = |wanted: &[u8]| head.fields().filter(|(name, _)| *name == wanted).count();
     if head.get(b"Origin").is_some() {
         let words = "pages may not publish here";
@@ -134,7 +142,8 @@ fn admit(head: &Head, method: &[u8], target: &[u8], loopback: bool) -> Result<()
         let words = "a request names one Host";
         return Err(Answer::error(Error::bad_request(ID, words)));
     }
-    if loopback && !is_loopback(head.get(b"Host").unwrap_or_default()) {
+    let host = head.get(b"Host").unwrap_or_default();
+    if loopback.is_some_and(|own| !is_loopback(host) && own.as_bytes() != host) {
         let words = "the broker listens on loopback, and the Host header names another place";
         return Err(Answer::error(Error::forbidden(ID, words)));
     }
@@ -159,6 +168,15 @@ fn admit(head: &Head, method: &[u8], target: &[u8], loopback: bool) -> Result<()
         return Err(Answer::error(Error::new(ID, words, 415)));
     }
     Ok(())
+}
+
+/// Whether the publisher wants to know that its message is taken, and not to wait for the handler
+/// (RFC 7240 section 4.1). Ours says so, Go Micro's does not.
+fn prefers_async(head: &Head) -> bool {
+    head.get(b"Prefer").is_some_and(|preferences| {
+        let mut all = preferences.split(|byte| *byte == b',' || *byte == b';');
+        all.any(|one| one.trim_ascii().eq_ignore_ascii_case(b"respond-async"))
+    })
 }
 
 const JSON: &[u8] = b"application/json";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::super::{Delivery, Message};
@@ -20,6 +20,17 @@ struct Inbox {
     topic: String,
     queue: mpsc::Sender<Delivery>,
     registration: Arc<Registration>,
+}
+
+/// How long a message is waited for.
+#[derive(Debug)]
+pub(super) struct Patience<'a> {
+    /// Until there is room for it.
+    pub(super) room: Duration,
+    /// Until it is settled.
+    pub(super) settle: Duration,
+    /// Ends both.
+    pub(super) closing: &'a mut watch::Receiver<bool>,
 }
 
 /// How handing a message over ended.
@@ -70,30 +81,39 @@ impl Desk {
         drop(inboxes);
     }
 
-    /// Hands a message over, and waits until it is settled: up to `room` for room in the queue, and
-    /// up to `settle` for the handler.
+    /// Hands a message over, and waits until it is settled, as long as there is patience. What has
+    /// its place in the queue stays there.
     pub(super) async fn hand(
         &self,
         id: &str,
         topic: Text,
         message: Message,
-        (room, settle): (Duration, Duration),
+        patience: &mut Patience<'_>,
     ) -> Handed {
         let queue = match self.lock().get(id) {
             Some(inbox) if *inbox.topic == *topic => inbox.queue.clone(),
             _ => return Handed::Nobody,
         };
-        let place = match timeout(room, queue.reserve_owned()).await {
-            Ok(Ok(place)) => place,
-            Ok(Err(_)) => return Handed::Nobody,
-            Err(_) => return Handed::Full,
+        let place = tokio::select! {
+            biased;
+            place = timeout(patience.room, queue.reserve_owned()) => match place {
+                Ok(Ok(place)) => place,
+                Ok(Err(_)) => return Handed::Nobody,
+                Err(_) => return Handed::Full,
+            },
+            // Somebody else may have room.
+            _ = patience.closing.wait_for(|closing| *closing) => return Handed::Full,
         };
         let (settled, wait) = oneshot::channel();
         place.send(Delivery::new(topic, message, move |_| {
             // Nobody waits any longer: that changes nothing for the handler.
             let _ = settled.send(());
         }));
-        let _ = timeout(settle, wait).await;
+        tokio::select! {
+            biased;
+            _ = timeout(patience.settle, wait) => {}
+            _ = patience.closing.wait_for(|closing| *closing) => {}
+        }
         Handed::Over
     }
 
@@ -104,6 +124,8 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
     use crate::broker::http::registration::Entry;
     use crate::registry::{Memory, Service};
@@ -119,22 +141,35 @@ mod tests {
         Arc::new(Registration::keep(entry, &Tasks::new()))
     }
 
-    const LIMITS: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(30));
+    async fn hand(
+        desk: &Desk,
+        id: &str,
+        topic: &'static str,
+        closing: &watch::Sender<bool>,
+    ) -> Handed {
+        let mut patience = Patience {
+            room: Duration::from_secs(3),
+            settle: Duration::from_secs(30),
+            closing: &mut closing.subscribe(),
+        };
+        desk.hand(id, topic.into(), Message::new("m"), &mut patience)
+            .await
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_full_queue_is_waited_for_and_a_slow_handler_too() {
         let desk = Desk::default();
+        let closing = watch::Sender::new(false);
         let (queue, mut inbox) = mpsc::channel(1);
         desk.open("t-1", "t", queue, registration());
-        let hand = || desk.hand("t-1", "t".into(), Message::new("m"), LIMITS);
         // Nobody takes the first: it is answered when nobody wants to wait any longer.
-        let began = tokio::time::Instant::now();
-        assert_eq!(hand().await, Handed::Over);
-        assert_eq!(began.elapsed(), LIMITS.1);
-        assert_eq!(hand().await, Handed::Full);
-        assert_eq!(began.elapsed(), LIMITS.0 + LIMITS.1);
+        let began = Instant::now();
+        assert_eq!(hand(&desk, "t-1", "t", &closing).await, Handed::Over);
+        assert_eq!(began.elapsed(), Duration::from_secs(30));
+        assert_eq!(hand(&desk, "t-1", "t", &closing).await, Handed::Full);
+        assert_eq!(began.elapsed(), Duration::from_secs(33));
         let took = inbox.recv().await.expect("the first");
-        let (handed, ()) = tokio::join!(hand(), async {
+        let (handed, ()) = tokio::join!(hand(&desk, "t-1", "t", &closing), async {
             let next = inbox.recv().await.expect("the next");
             next.nack();
         });
@@ -142,17 +177,36 @@ mod tests {
         took.ack();
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_close_waits_for_neither() {
+        let desk = Desk::default();
+        let closing = watch::Sender::new(false);
+        let (queue, _inbox) = mpsc::channel(1);
+        desk.open("t-1", "t", queue, registration());
+        let began = Instant::now();
+        let (one, two, ()) = tokio::join!(
+            hand(&desk, "t-1", "t", &closing),
+            hand(&desk, "t-1", "t", &closing),
+            async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                closing.send_replace(true);
+            }
+        );
+        assert_eq!((one, two), (Handed::Over, Handed::Full));
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+    }
+
     #[tokio::test]
     async fn ids_and_topics_belong_together() {
         let desk = Desk::default();
+        let closing = watch::Sender::new(false);
         let (queue, inbox) = mpsc::channel(1);
         desk.open("t-1", "t", queue, registration());
-        let hand = |id, topic: &'static str| desk.hand(id, topic.into(), Message::new("m"), LIMITS);
-        assert_eq!(hand("t-2", "t").await, Handed::Nobody);
-        assert_eq!(hand("t-1", "u").await, Handed::Nobody);
+        assert_eq!(hand(&desk, "t-2", "t", &closing).await, Handed::Nobody);
+        assert_eq!(hand(&desk, "t-1", "u", &closing).await, Handed::Nobody);
         drop(inbox);
-        assert_eq!(hand("t-1", "t").await, Handed::Nobody);
+        assert_eq!(hand(&desk, "t-1", "t", &closing).await, Handed::Nobody);
         desk.close("t-1");
-        assert_eq!(hand("t-1", "t").await, Handed::Nobody);
+        assert_eq!(hand(&desk, "t-1", "t", &closing).await, Handed::Nobody);
     }
 }

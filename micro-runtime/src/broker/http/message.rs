@@ -65,7 +65,14 @@ pub(super) fn decode(body: &[u8]) -> Result<Posted, String> {
         Ok(Some(posted)) => Ok(posted),
         Ok(None) => Ok(Posted::default()),
         Err(error) if error.is_eof() => Err("unexpected end of JSON input".to_owned()),
-        Err(error) => Err(error.to_string()),
+        Err(error) => {
+            let words = error.to_string();
+            // Go does not tell where.
+            let what = words
+                .rsplit_once(" at line ")
+                .map_or(&*words, |(what, _)| what);
+            Err(what.to_owned())
+        }
     }
 }
 

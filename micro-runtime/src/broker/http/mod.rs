@@ -57,19 +57,11 @@ const REGISTERING: Duration = Duration::from_secs(2);
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> micro_runtime::Result<()> {
 /// let broker = Http::new(Arc::new(Memory::new()), &Tasks::new());
-/// let mut events = broker.subscribe("greetings", SubscribeOptions::default()).await?;
-/// let publisher = broker.clone();
-/// let (published, delivery) = tokio::join!(
-///     publisher.publish("greetings", Message::new("hello")),
-///     async {
-///         let delivery = events.next().await.expect("it is open");
-///         let message = delivery.message.clone();
-///         delivery.ack();
-///         message
-///     },
-/// );
-/// published?;
-/// assert_eq!(delivery.body, "hello");
+/// let mut greetings = broker.subscribe("greetings", SubscribeOptions::default()).await?;
+/// broker.publish("greetings", Message::new("hello")).await?;
+/// let delivery = greetings.next().await.expect("it is open");
+/// assert_eq!(delivery.message.body, "hello");
+/// delivery.ack();
 /// broker.disconnect().await
 /// # }
 /// ```
@@ -163,8 +155,9 @@ impl Broker for Http {
         Some(listening.advertised.clone())
     }
 
-    /// As in the trait; gives when every subscriber has dealt with it, or has taken it and is busy for
-    /// 5 s. Dropped before, some may have it and others not.
+    /// As in the trait. It gives when all have taken the message, which those of ours do when it has a
+    /// place in the subscription's queue, and Go Micro's when their handler is done; who is still busy
+    /// with it after 5 s has taken it too. Dropped before, some may have it and others not.
     ///
     /// # Errors
     /// 503 where one queue, or all subscribers without a queue, could not be reached, with the nodes;

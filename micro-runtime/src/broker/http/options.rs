@@ -40,15 +40,16 @@ pub struct HttpOptions {
     pub idle: Duration,
     /// How long a post waits for room in its subscription's queue before it is refused. 3 s.
     pub room: Duration,
-    /// How long a post is answered only when its message is settled; then it is answered while the
-    /// handler goes on. 30 s.
+    /// How long a post of Go Micro's waits for its handler, as it does with receivers of Go Micro's;
+    /// then it is answered while the handler goes on. Posts of ours are answered once they are in the
+    /// queue. 30 s.
     pub settle: Duration,
     /// How long connecting to a subscriber may take. 3 s.
     pub dial: Duration,
     /// How long a publisher waits for a subscriber's answer. Who has taken a post and does not
     /// answer by then is taken to deal with it still. 5 s.
     pub answer: Duration,
-    /// How long a disconnect waits for messages that are being dealt with. 10 s.
+    /// How long a disconnect waits for posts that are just coming in. 5 s.
     pub drain: Duration,
 }
 
@@ -72,7 +73,7 @@ impl Default for HttpOptions {
             settle: Duration::from_secs(30),
             dial: Duration::from_secs(3),
             answer: Duration::from_secs(5),
-            drain: Duration::from_secs(10),
+            drain: Duration::from_secs(5),
         }
     }
 }

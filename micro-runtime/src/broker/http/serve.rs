@@ -45,8 +45,7 @@ pub(super) async fn serve(connection: Connection, place: Arc<Place>) {
     loop {
         let (answer, last) = match conn.next(&mut closing).await {
             Next::Request(request) => {
-                let (desk, options) = (&place.desk, &place.options);
-                let answer = answer::answer(&request, desk, options, place.loopback).await;
+                let answer = answer::answer(&request, &place, &mut closing).await;
                 (answer, !request.keep_alive || *closing.borrow())
             }
             Next::Refused(answer) => (answer, true),

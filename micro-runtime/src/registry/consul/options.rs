@@ -57,8 +57,9 @@ pub(super) enum Check {
     Ttl,
     /// Consul dials the node's address.
     Tcp { interval: Duration },
-    /// Consul asks the node's address for this path.
+    /// Consul asks the node's host on this port for this path.
     Http {
+        port: u16,
         path: String,
         interval: Duration,
         timeout: Duration,
@@ -138,15 +139,17 @@ impl Options {
         self
     }
 
-    /// Consul asks the nodes that are registered here for `path` every `interval`, in place of a
-    /// TTL; an answer must come within `timeout`.
+    /// Consul asks the hosts of the nodes that are registered here, on `port`, for `path` every
+    /// `interval`, in place of a TTL; an answer must come within `timeout`.
     pub fn http_check(
         mut self,
+        port: u16,
         path: impl Into<String>,
         interval: Duration,
         timeout: Duration,
     ) -> Self {
         self.check = Check::Http {
+            port,
             path: path.into(),
             interval,
             timeout,

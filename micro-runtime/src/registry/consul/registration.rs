@@ -96,6 +96,7 @@ fn check_of(address: &str, ttl: Option<Duration>, check: &Check) -> Option<Check
             *interval,
         ),
         Check::Http {
+            port,
             path,
             interval,
             timeout,
@@ -103,7 +104,8 @@ fn check_of(address: &str, ttl: Option<Duration>, check: &Check) -> Option<Check
             CheckBody {
                 interval: Some(go_duration(*interval)),
                 timeout: Some(go_duration(*timeout)),
-                http: Some(format!("http://{address}/{}", path.trim_start_matches('/'))),
+                http: join(split(address).0, *port)
+                    .map(|host| format!("http://{host}/{}", path.trim_start_matches('/'))),
                 ..CheckBody::default()
             },
             *interval,

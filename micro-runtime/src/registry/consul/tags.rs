@@ -111,7 +111,11 @@ impl Tag {
         };
         let says = match kind {
             "t" => Says::Metadata(serde_json::from_slice(&plain).ok()?),
-            "e" => Says::Endpoint(serde_json::from_slice(&plain).ok()?),
+            "e" => {
+                let endpoint: Endpoint = serde_json::from_slice(&plain).ok()?;
+                // Lists are read as structs too, and nameless ones are of no use.
+                (!endpoint.name.is_empty()).then_some(Says::Endpoint(Box::new(endpoint)))?
+            }
             "v" => Says::Version(String::from_utf8(plain).ok()?),
             _ => return None,
         };

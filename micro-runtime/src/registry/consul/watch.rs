@@ -83,7 +83,8 @@ impl ConsulWatcher {
         let nodes =
             answer::nodes(answer.body(), &self.name).map_err(|error| answer.nonsense(error))?;
         let index = answer.index().unwrap_or_default();
-        // Going back alone is harmless: one server of a cluster may be behind another.
+        // Going back alone is harmless: agents answer a question that waits from a view of their own,
+        // whose number is that of the name's last change, and others with that of the whole table.
         let lost = || self.known.keys().any(|id| !nodes.contains_key(id));
         if index == 0 || (index < self.index && lost()) {
             return Err(Error::unavailable(
@@ -108,7 +109,7 @@ impl ConsulWatcher {
 }
 
 /// What leads from `old` to `new`.
-fn changes(old: &BTreeMap<String, Known>, new: &BTreeMap<String, Known>) -> Vec<Event> {
+pub(super) fn changes(old: &BTreeMap<String, Known>, new: &BTreeMap<String, Known>) -> Vec<Event> {
     let mut changes = Vec::new();
     let mut tell = |action, known: &Known| changes.push(Event::new(action, known.service.clone()));
     // What is new comes first, so that a rolling change never leaves a moment without nodes.

@@ -2,7 +2,7 @@
 //! heard of; and the tasks that answer, announce, ask again and forget.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -312,7 +312,15 @@ impl Engine {
         }
     }
 
-    async fn handle(&self, datagram: &[u8], source: SocketAddr) {
+    async fn handle(&self, datagram: &[u8], mut source: SocketAddr) {
+        // Where loopback alone has a way for multicast, Linux gives a sender of this machine no
+        // address, and Go Micro's client sends so.
+        if source.ip().is_unspecified() {
+            source.set_ip(match source {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
         let interfaces = self.interfaces();
         if !interfaces.is_near(source.ip())
             || source.port() == 0

@@ -10,7 +10,6 @@
 
 mod ask;
 mod bucket;
-mod dns;
 mod engine;
 mod host;
 mod interfaces;
@@ -33,6 +32,7 @@ use std::sync::{Arc, OnceLock};
 use async_trait::async_trait;
 
 use self::engine::Engine;
+use super::dns_message as dns;
 use super::table::{Table, key};
 use super::{ID, Local, RegisterOptions, Registry, Service, Watcher, not_found};
 use crate::error::{Error, Result};

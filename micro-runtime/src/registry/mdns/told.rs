@@ -58,7 +58,7 @@ pub(super) fn instances<'a>(
                     instance.v6.get_or_insert(*address);
                 }
             }
-            Data::Ptr(_) | Data::Other(_) => {}
+            _ => {}
         }
     }
     found

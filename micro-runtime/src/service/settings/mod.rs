@@ -1,4 +1,4 @@
-//! What a person sets from outside: flags over environment over code over defaults.
+//! What a person sets from outside: flags over environment over a file over code over defaults.
 //!
 //! The only part of this crate that reads arguments and environment. Each setting has one name, Go
 //! Micro's where it has one: `server_address` is the flag `--server_address` and the variable
@@ -6,8 +6,19 @@
 //! secrets; what is read from a file is not shown. What is not set, or set to nothing, stays `None`
 //! and never overrides what code says.
 //!
+//! `--config FILE`, or `MICRO_CONFIG`, names a file of settings in JSON or TOML. Its keys are the same
+//! names; those with a common beginning may stand in a table of that name:
+//! ```toml
+//! register_ttl = 30
+//!
+//! [server]
+//! address = ":8080"
+//! metadata = { region = "eu" }
+//! ```
+//!
 //! Flags need the feature `cli`; without it only the environment counts.
 
+mod file;
 #[cfg(feature = "cli")]
 mod flags;
 mod folder;
@@ -35,6 +46,8 @@ use crate::selector::Strategy;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Settings {
+    /// The file of settings; what it says is in the others.
+    pub config: Option<PathBuf>,
     /// The name that the service is found by.
     pub server_name: Option<String>,
     /// The service's version.
@@ -57,6 +70,8 @@ pub struct Settings {
     pub registry: Option<String>,
     /// Where the registry is; of the local one, its folder.
     pub registry_address: Option<Vec<String>>,
+    /// What names of services end with, in registries that have such.
+    pub registry_domain: Option<String>,
     /// What carries events.
     pub broker: Option<String>,
     /// Where the broker is, or where it listens.
@@ -91,6 +106,17 @@ pub struct Settings {
     pub variables: Variables,
 }
 
+/// What the command line says of settings.
+#[derive(Debug, Default)]
+struct Flags {
+    /// Values by name.
+    values: BTreeMap<&'static str, String>,
+    /// Whether an explanation is asked for.
+    explain: bool,
+    /// Variables that arguments of the program's own read.
+    variables: Vec<OsString>,
+}
+
 impl Settings {
     /// Reads settings from arguments, the first of which is the program's name, and from the
     /// environment. Looks at nothing else but files that variables `MICRO_…_FILE` name.
@@ -116,16 +142,13 @@ impl Settings {
     {
         let env = outside::environment(env);
         #[cfg(feature = "cli")]
-        let (flags, asked) = {
-            let (flags, asked, _) = flags::parse::<flags::NoArgs>(args)?;
-            (flags, asked)
-        };
+        let (flags, _) = flags::parse::<flags::NoArgs>(args)?;
         #[cfg(not(feature = "cli"))]
-        let (flags, asked) = {
+        let flags = {
             drop(args.into_iter());
-            (BTreeMap::new(), false)
+            Flags::default()
         };
-        Parsed::of(&flags, asked, &env)
+        Parsed::of(&flags, &env)
     }
 
     /// As [`parse`](Settings::parse), with arguments of the program's own: `T` derives `clap::Args`.
@@ -142,8 +165,8 @@ impl Settings {
         V: Into<OsString>,
     {
         let env = outside::environment(env);
-        let (flags, asked, own) = flags::parse::<T>(args)?;
-        Ok((Parsed::of(&flags, asked, &env)?, own))
+        let (flags, own) = flags::parse::<T>(args)?;
+        Ok((Parsed::of(&flags, &env)?, own))
     }
 
     /// Reads the settings of this process.

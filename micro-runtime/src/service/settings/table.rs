@@ -62,12 +62,23 @@ impl Setting {
         self
     }
 
+    /// Whether several values, with commas between them, are one.
+    pub(super) fn takes_list(&self) -> bool {
+        self.value.ends_with(",...")
+    }
+
+    /// Whether its value is `k=v,k=v`.
+    pub(super) fn takes_pairs(&self) -> bool {
+        self.value.starts_with("KEY=VALUE")
+    }
+
     /// `MICRO_SERVER_NAME`.
     pub(super) fn variable(&self) -> String {
         format!("MICRO_{}", self.name.to_ascii_uppercase())
     }
 }
 
+const SETTINGS: &str = "Settings";
 const SERVER: &str = "Server";
 const DISCOVERY: &str = "Discovery";
 const CLIENT: &str = "Client";
@@ -76,6 +87,8 @@ const TLS: &str = "TLS";
 /// All settings, in the order of the help.
 #[rustfmt::skip]
 pub(super) static TABLE: &[Setting] = &[
+    Setting::new(SETTINGS, "config", "FILE", "A file of settings, .json or .toml, whose keys are these names; server_address is also address in a table server", "none",
+        |to, from| path(&mut to.config, from)).path(),
     Setting::new(SERVER, "server_name", "NAME", "The name that the service is found by", "what code says",
         |to, from| text(&mut to.server_name, from)),
     Setting::new(SERVER, "server_version", "VERSION", "The service's version", "latest",
@@ -92,8 +105,10 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| names(&mut to.server, from)),
     Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", "local",
         |to, from| text(&mut to.registry, from)),
-    Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of the local one, its folder; of consul, its agents", "the registry's own",
+    Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of local, its folder; of consul, its agents; of dns, name servers; of static, NAME=HOST:PORT,... or file:PATH", "the registry's own",
         |to, from| list(&mut to.registry_address, from)).many(),
+    Setting::new(DISCOVERY, "registry_domain", "DOMAIN", "What names end with, in mdns and dns; of dns, with the port of services without SRV records", "micro; of dns, local",
+        |to, from| text(&mut to.registry_domain, from)),
     Setting::new(DISCOVERY, "register_ttl", "SECONDS", "How long a registration holds without being renewed", "60",
         |to, from| seconds(&mut to.register_ttl, from)),
     Setting::new(DISCOVERY, "register_interval", "SECONDS", "How often the service is registered again", "30",
@@ -138,7 +153,6 @@ pub(super) const WITHOUT_EFFECT: &[&str] = &[
     "MICRO_AUTH_PRIVATE_KEY",
     "MICRO_AUTH_PUBLIC_KEY",
     "MICRO_AUTH_SECRET",
-    "MICRO_CONFIG",
     "MICRO_DEBUG_PROFILE",
     "MICRO_LOG_LEVEL",
     "MICRO_NETWORK",

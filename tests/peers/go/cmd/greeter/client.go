@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"go-micro.dev/v4/client"
 	dpb "go-micro.dev/v4/debug/proto"
@@ -50,7 +51,12 @@ func caller(c client.Client, co []client.CallOption) func(context.Context) error
 			if *peer.Repeat**peer.Parallel > 1 {
 				name = fmt.Sprintf("%s-%d", name, published.Add(1))
 			}
-			return c.Publish(ctx, c.NewMessage(*peer.Topic, &pb.HelloRequest{Name: name}))
+			err := c.Publish(ctx, c.NewMessage(*peer.Topic, &pb.HelloRequest{Name: name}))
+			time.Sleep(*pace) // the http broker drops what is published while 64 events wait for their turn
+			return err
+		case "lookup":
+			services, err := c.Options().Registry.GetService(*peer.Name)
+			return show(&services, err)
 		case "health":
 			return show(dpb.NewDebugService(*peer.Name, c).Health(ctx, &dpb.HealthRequest{}, co...))
 		case "stats":

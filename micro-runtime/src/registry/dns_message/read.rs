@@ -8,15 +8,23 @@ use super::{Data, MAX_RECORDS, Malformed, Message, Name, Question, Record, kind}
 const MAX_JUMPS: usize = 32;
 
 impl Message {
-    /// Reads a datagram. What stands behind the last record is passed over.
+    /// Reads a datagram of multicast DNS. What stands behind the last record is passed over.
     ///
     /// # Errors
-    /// Where it is no DNS message, or larger than an honest one.
+    /// Where it is no DNS message, or has more than [`MAX_RECORDS`] records.
     pub(in super::super) fn read(datagram: &[u8]) -> Result<Self, Malformed> {
+        Self::read_up_to(datagram, MAX_RECORDS)
+    }
+
+    /// As [`read`](Self::read), with up to `most` questions and records.
+    ///
+    /// # Errors
+    /// Where it is no DNS message, or has more.
+    pub(in super::super) fn read_up_to(datagram: &[u8], most: usize) -> Result<Self, Malformed> {
         let mut reader = Reader { datagram, at: 0 };
         let (id, flags) = (reader.u16()?, reader.u16()?);
         let counts = [reader.u16()?, reader.u16()?, reader.u16()?, reader.u16()?].map(usize::from);
-        if counts.iter().sum::<usize>() > MAX_RECORDS {
+        if counts.iter().sum::<usize>() > most {
             return Err(Malformed::TooMany);
         }
         let [questions, answers, authorities, additionals] = counts;
@@ -130,7 +138,7 @@ impl<'a> Reader<'a> {
             kind::A => Data::A(Ipv4Addr::from(fixed::<4>(contents)?)),
             kind::AAAA => Data::Aaaa(Ipv6Addr::from(fixed::<16>(contents)?)),
             kind::TXT => Data::Txt(text(contents)?),
-            kind::PTR | kind::SRV => {
+            kind::PTR | kind::CNAME | kind::SRV | kind::SOA => {
                 // Names in it may point to all that came before.
                 let mut inside = Self {
                     datagram: self.datagram,
@@ -138,6 +146,14 @@ impl<'a> Reader<'a> {
                 };
                 let data = match kind {
                     kind::PTR => Data::Ptr(inside.name()?),
+                    kind::CNAME => Data::Cname(inside.name()?),
+                    kind::SOA => {
+                        // Its server, its keeper, and four numbers for its copies.
+                        inside.name()?;
+                        inside.name()?;
+                        inside.take(16)?;
+                        Data::Soa(inside.u32()?)
+                    }
                     _ => Data::Srv {
                         priority: inside.u16()?,
                         weight: inside.u16()?,

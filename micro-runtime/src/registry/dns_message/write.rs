@@ -59,6 +59,16 @@ fn put_record(out: &mut Vec<u8>, record: &Record) -> Result<(), Malformed> {
             put_name(&mut contents, name);
             kind::PTR
         }
+        Data::Cname(name) => {
+            put_name(&mut contents, name);
+            kind::CNAME
+        }
+        Data::Soa(seconds) => {
+            // Names and numbers of no use here.
+            contents.resize(2 + 16, 0);
+            contents.extend_from_slice(&seconds.to_be_bytes());
+            kind::SOA
+        }
         Data::Srv {
             priority,
             weight,

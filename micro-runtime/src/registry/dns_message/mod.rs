@@ -1,13 +1,13 @@
-//! DNS messages as multicast DNS has them: read from anybody, written without compression.
+//! DNS messages: read from anybody, written without compression.
 //!
 //! Reading holds little whatever comes: names are at most 255 bytes, a pointer leads backwards only
-//! and so many times, and a message has at most [`MAX_RECORDS`] records. What nobody here needs is
-//! passed over.
+//! and so many times, and a message has at most so many records as its reader says. What nobody here
+//! needs is passed over.
 
 mod name;
 mod read;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod write;
 
 pub(super) use name::{BadName, Name};
@@ -15,7 +15,7 @@ pub(super) use name::{BadName, Name};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// How many questions and records a message may have; Go Micro's have four.
+/// How many questions and records a message of multicast DNS may have; Go Micro's have four.
 pub(super) const MAX_RECORDS: usize = 256;
 /// The largest message that one datagram carries over either IP.
 pub(super) const MAX_MESSAGE: usize = 65_000;
@@ -24,6 +24,14 @@ pub(super) const MAX_MESSAGE: usize = 65_000;
 pub(super) const RESPONSE: u16 = 0x8000;
 /// An answer by who knows best.
 pub(super) const AUTHORITATIVE: u16 = 0x0400;
+/// It did not fit, and is cut somewhere.
+pub(super) const TRUNCATED: u16 = 0x0200;
+/// The asker would like the server to ask others.
+pub(super) const RECURSION: u16 = 0x0100;
+/// The kind of question.
+const OPCODE: u16 = 0x7800;
+/// The success of an answer.
+const RCODE: u16 = 0x000f;
 /// The kind of question and the success of an answer: other than 0 they are not for us.
 const OPCODE_AND_RCODE: u16 = 0x780f;
 
@@ -35,11 +43,25 @@ const TOP_BIT: u16 = 0x8000;
 /// Types of records, and of questions for them.
 pub(super) mod kind {
     pub(crate) const A: u16 = 1;
+    pub(crate) const CNAME: u16 = 5;
+    pub(crate) const SOA: u16 = 6;
     pub(crate) const PTR: u16 = 12;
     pub(crate) const TXT: u16 = 16;
     pub(crate) const AAAA: u16 = 28;
     pub(crate) const SRV: u16 = 33;
+    /// What a sender can do beside the oldest form (RFC 6891).
+    pub(crate) const OPT: u16 = 41;
     pub(crate) const ANY: u16 = 255;
+}
+
+/// How answers go.
+pub(super) mod rcode {
+    pub(crate) const SUCCESS: u16 = 0;
+    /// The question was not understood.
+    pub(crate) const FORMAT: u16 = 1;
+    /// There is no such name.
+    pub(crate) const NO_NAME: u16 = 3;
+    pub(crate) const NOT_IMPLEMENTED: u16 = 4;
 }
 
 /// A message: a question or an answer.
@@ -62,6 +84,16 @@ impl Message {
     /// Whether it is an ordinary question or a successful answer.
     pub(super) fn is_plain(&self) -> bool {
         self.flags & OPCODE_AND_RCODE == 0
+    }
+
+    /// Whether it is about an ordinary question, however that went.
+    pub(super) fn is_query(&self) -> bool {
+        self.flags & OPCODE == 0
+    }
+
+    /// How an answer went: one of [`rcode`].
+    pub(super) fn rcode(&self) -> u16 {
+        self.flags & RCODE
     }
 
     /// What it tells: its answers and what goes with them.
@@ -146,6 +178,10 @@ pub(super) enum Data {
     Aaaa(Ipv6Addr),
     /// Another name.
     Ptr(Name),
+    /// The name that is meant.
+    Cname(Name),
+    /// The start of a zone: for how many seconds it holds that a name is not there.
+    Soa(u32),
     /// A service's place.
     Srv {
         priority: u16,
@@ -172,7 +208,7 @@ pub(super) enum Malformed {
     Pointer,
     /// A record's contents are longer or shorter than it says.
     Length,
-    /// There are more questions or records than [`MAX_RECORDS`].
+    /// There are more questions or records than its reader takes.
     TooMany,
     /// It is larger than [`MAX_MESSAGE`].
     TooLarge,
