@@ -51,6 +51,25 @@ impl Consumer {
         }
     }
 
+    /// Whether what was asked for makes sense.
+    ///
+    /// # Errors
+    /// 400 where there is no topic, or dead letters would come back.
+    pub(super) fn check(&self) -> Result<()> {
+        let options = &self.subscribed.options;
+        if options.topic.trim().is_empty() {
+            return Err(Error::bad_request(id::SERVER, "a subscriber needs a topic"));
+        }
+        if options.dead_letter.as_ref() == Some(&options.topic) {
+            let words = format!(
+                "the dead letters of {0} would go to {0} again: name another topic",
+                options.topic
+            );
+            return Err(Error::bad_request(id::SERVER, words));
+        }
+        Ok(())
+    }
+
     /// Asks the broker for the topic.
     pub(super) async fn subscribe(&self) -> Result<Box<dyn Subscription>> {
         let options = &self.subscribed.options;
@@ -195,7 +214,7 @@ fn too_late() -> Error {
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A broker that does not answer holds nothing up.
-async fn within<T>(what: &str, asked: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn within<T>(what: &str, asked: impl Future<Output = Result<T>>) -> Result<T> {
     match timeout(BROKER_TIMEOUT, asked).await {
         Ok(answer) => answer,
         Err(_) => Err(Error::timeout(

@@ -66,8 +66,12 @@ impl Subscribers {
     /// Subscribes. Where the broker fails that is tried again in the background, as long as it takes.
     ///
     /// # Errors
-    /// 400 where a topic cannot be carried: another try would not help.
+    /// 400 where a topic cannot be carried, or a subscriber is not to be had: another try would not
+    /// help.
     pub(crate) async fn open(&self) -> Result<()> {
+        for consumer in &self.consumers {
+            consumer.check()?;
+        }
         for consumer in &self.consumers {
             let first = match consumer.subscribe().await {
                 Ok(subscription) => Some(subscription),
