@@ -123,6 +123,12 @@ impl Engine {
         wire.port = Port::default();
     }
 
+    /// Forgets what is registered without a goodbye, as a process does that is killed.
+    #[cfg(test)]
+    pub(super) fn fall_silent(&self) {
+        lock(&self.own).clear();
+    }
+
     pub(super) fn interfaces(&self) -> Arc<Interfaces> {
         lock(&self.wire).interfaces.clone()
     }
