@@ -208,6 +208,7 @@ async fn a_client_calls_the_addresses_of_its_flags() {
     let second = addresses[1].trim_start_matches("greeter=").to_owned();
     let only = Filter::from(move |node: &NodeEntry| node.address() == second);
     assert_eq!(words(&call().filter(only).await.unwrap()), "1");
+    drop(caller);
     for service in running {
         service.stop().await.unwrap();
     }

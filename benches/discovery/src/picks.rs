@@ -3,14 +3,17 @@
 use std::fmt;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
 
 use allocation_counter::measure;
 use micro_runtime::registry::View;
 use micro_runtime::selector::{Filter, SelectOptions, Strategy, select};
 
+use crate::clock::Clock;
+
 /// Rounds, of which the median is told.
 const ROUNDS: usize = 5;
+/// As many names as a program calls that calls many.
+const SOME: usize = 64;
 
 /// A way to choose.
 pub(crate) struct Picks {
@@ -64,13 +67,15 @@ impl Picks {
         ]
     }
 
-    /// Chooses `times` times of one view, and of all in turn.
+    /// Chooses `times` times of one view, of some, and of all in turn.
     pub(crate) fn run(&self, views: &[Arc<View>], times: usize) -> Line {
         let one = &views[views.len() / 2..][..1];
+        let some = &views[..SOME.min(views.len())];
         let allocations = measure(|| self.pick(one, 1000)).count_total;
         let mut line = Line {
             name: self.name,
             one: [0.0; ROUNDS],
+            some: [0.0; ROUNDS],
             all: [0.0; ROUNDS],
             // The first choices of a snapshot find what the filters let pass.
             allocations: measure(|| self.pick(one, 1000))
@@ -80,17 +85,19 @@ impl Picks {
         self.pick(views, views.len());
         for round in 0..ROUNDS {
             line.one[round] = self.nanos(one, times);
+            line.some[round] = self.nanos(some, times);
             line.all[round] = self.nanos(views, times);
         }
-        line.one.sort_by(f64::total_cmp);
-        line.all.sort_by(f64::total_cmp);
+        for times in [&mut line.one, &mut line.some, &mut line.all] {
+            times.sort_by(f64::total_cmp);
+        }
         line
     }
 
     fn nanos(&self, views: &[Arc<View>], times: usize) -> f64 {
-        let started = Instant::now();
+        let clock = Clock::start();
         self.pick(views, times);
-        started.elapsed().as_secs_f64() * 1e9 / times as f64
+        clock.read().as_secs_f64() * 1e9 / times as f64
     }
 
     fn pick(&self, views: &[Arc<View>], times: usize) {
@@ -114,6 +121,7 @@ impl Picks {
 pub(crate) struct Line {
     name: &'static str,
     one: [f64; ROUNDS],
+    some: [f64; ROUNDS],
     all: [f64; ROUNDS],
     allocations: u64,
 }
@@ -121,9 +129,10 @@ pub(crate) struct Line {
 impl Line {
     pub(crate) fn json(&self) -> String {
         format!(
-            "{{\"pick\":\"{}\",\"one_ns\":{:.1},\"all_ns\":{:.1},\"allocations\":{}}}",
+            "{{\"pick\":\"{}\",\"one_ns\":{:.1},\"some_ns\":{:.1},\"all_ns\":{:.1},\"allocations\":{}}}",
             self.name,
             self.one[ROUNDS / 2],
+            self.some[ROUNDS / 2],
             self.all[ROUNDS / 2],
             self.allocations
         )
@@ -136,17 +145,8 @@ impl fmt::Display for Line {
             let (least, most) = (times[0], times[ROUNDS - 1]);
             format!("{:.0} ({least:.0}–{most:.0})", times[ROUNDS / 2])
         };
-        let Self {
-            name,
-            one,
-            all,
-            allocations,
-        } = self;
-        write!(
-            f,
-            "| {name} | {} | {} | {allocations} |",
-            spread(one),
-            spread(all)
-        )
+        let (one, some, all) = (spread(&self.one), spread(&self.some), spread(&self.all));
+        let (name, allocations) = (self.name, self.allocations);
+        write!(f, "| {name} | {one} | {some} | {all} | {allocations} |")
     }
 }

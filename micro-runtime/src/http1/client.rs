@@ -18,7 +18,7 @@ use super::{
 use crate::error::{Error, Result};
 use crate::transport::{Io, Transport};
 
-/// Connections kept for the next question, over all servers.
+/// Connections kept for the next question, over all servers, where nothing else is said.
 const MAX_IDLE: usize = 16;
 /// How long one is kept. Go's servers and Consul close theirs later.
 const IDLE: Duration = Duration::from_secs(30);
@@ -31,6 +31,7 @@ pub(crate) struct Http {
     id: &'static str,
     transport: Arc<dyn Transport>,
     bounds: Bounds,
+    max_idle: usize,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -103,7 +104,16 @@ impl Http {
                 headers: MAX_HEADERS,
                 body: max_body,
             },
+            max_idle: MAX_IDLE,
             idle: Mutex::default(),
+        }
+    }
+
+    /// Keeps up to `most` connections, for who asks many servers again and again.
+    pub(crate) fn keeping(self, most: usize) -> Self {
+        Self {
+            max_idle: most,
+            ..self
         }
     }
 
@@ -261,7 +271,7 @@ impl Http {
                 idle.remove(at).link
             };
             let mut task = Context::from_waker(Waker::noop());
-            if let Poll::Pending = poll_fill(&mut *link.io, &mut link.inbox, 1, &mut task) {
+            if poll_fill(&mut *link.io, &mut link.inbox, 1, &mut task).is_pending() {
                 return Some(link);
             }
         }
@@ -274,7 +284,7 @@ impl Http {
             link,
         };
         let mut idle = self.idle();
-        let _closed = (idle.len() >= MAX_IDLE).then(|| idle.remove(0));
+        let _closed = (idle.len() >= self.max_idle).then(|| idle.remove(0));
         idle.push(kept);
         // The lock goes first: to close a connection may wake its other end.
         drop(idle);

@@ -1,8 +1,9 @@
 //! Requests that are refused, and how much a peer can make a broker hold.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use micro_runtime::broker::{Broker, Http, Message, SubscribeOptions};
+use micro_runtime::broker::{Broker, Http, HttpOptions, Message, SubscribeOptions};
 use micro_runtime::registry::Memory;
 use micro_runtime::tasks::Tasks;
 use micro_runtime::transport::{Tcp, Transport};
@@ -96,26 +97,41 @@ async fn requests_of_the_wrong_form_are_refused() {
 }
 
 #[tokio::test]
-async fn on_loopback_the_host_must_be_loopback() {
-    let registry = std::sync::Arc::new(Memory::new());
-    let broker = Http::new(registry.clone(), &Tasks::new());
+async fn on_loopback_the_host_must_be_loopback_or_what_is_told_to_others() {
+    let mut options = HttpOptions::default();
+    options.address = Some("127.0.0.1:0".to_owned());
+    options.advertise = Some("broker.example.org".to_owned());
+    let broker = Http::with(Arc::new(Memory::new()), &Tasks::new(), options).unwrap();
     let _subscription = open(&broker, "t", "").await;
-    let address = broker.address().unwrap();
-    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    let told = broker.address().unwrap();
+    let (name, port) = told.split_once(':').unwrap();
+    assert_eq!(name, "broker.example.org");
     for (host, code) in [
         ("example.org", "403"),
+        ("broker.example.org", "403"),
         ("127.0.0.1.example.org", "403"),
         ("10.0.0.1", "403"),
+        ("", "403"),
+        (&told, "404"),
         ("localhost", "404"),
         ("127.0.0.1:1", "404"),
         ("[::1]", "404"),
     ] {
+        let address = format!("127.0.0.1:{port}");
         let mut line = Tcp.dial(&address).await.unwrap().io;
         let request = post("x", &hi("t")).replace("127.0.0.1:1", host);
         line.write_all(request.as_bytes()).await.unwrap();
         let said = answer(&mut line).await;
         assert_eq!(status(&said), code, "{host}: {said}");
     }
+}
+
+#[tokio::test]
+async fn where_nothing_is_said_a_registry_of_this_machine_means_loopback() {
+    let broker = Http::new(Arc::new(Memory::new()), &Tasks::new());
+    let _subscription = open(&broker, "t", "").await;
+    let address = broker.address().unwrap();
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
 }
 
 #[tokio::test]

@@ -103,7 +103,11 @@ async fn what_is_posted_has_the_bytes_of_go() {
             );
         }
         assert_eq!(field(our_head, "Host").as_deref(), Some(&*fake.address));
-        assert!(field(our_head, "User-Agent").unwrap().starts_with("micro/"));
+        assert!(
+            field(our_head, "User-Agent")
+                .unwrap()
+                .starts_with("micro-rust/")
+        );
         assert_eq!(field(our_head, "Prefer").as_deref(), Some("respond-async"));
         assert_eq!(our_head.lines().count(), 6, "{name}: {our_head}");
     }

@@ -90,7 +90,7 @@ pub(super) async fn answer(
     let Start::Request { method, target } = request.head.start() else {
         return Answer::malformed(Malformed::Syntax);
     };
-    if let Err(mut refusal) = admit(&request.head, method, target, place.loopback) {
+    if let Err(mut refusal) = admit(&request.head, method, target, place.loopback.as_deref()) {
         refusal.head_only = method == b"HEAD";
         return refusal;
     }
@@ -131,7 +131,7 @@ pub(super) async fn answer(
 }
 
 /// Whether a request may be dealt with.
-fn admit(head: &Head, method: &[u8], target: &[u8], loopback: bool) -> Result<(), Answer> {
+fn admit(head: &Head, method: &[u8], target: &[u8], loopback: Option<&str>) -> Result<(), Answer> {
     let count = |wanted: &[u8]| head.fields().filter(|(name, _)| *name == wanted).count();
     if head.get(b"Origin").is_some() {
         let words = "pages may not publish here";
@@ -142,7 +142,8 @@ fn admit(head: &Head, method: &[u8], target: &[u8], loopback: bool) -> Result<()
         let words = "a request names one Host";
         return Err(Answer::error(Error::bad_request(ID, words)));
     }
-    if loopback && !is_loopback(head.get(b"Host").unwrap_or_default()) {
+    let host = head.get(b"Host").unwrap_or_default();
+    if loopback.is_some_and(|own| !is_loopback(host) && own.as_bytes() != host) {
         let words = "the broker listens on loopback, and the Host header names another place";
         return Err(Answer::error(Error::forbidden(ID, words)));
     }

@@ -38,8 +38,8 @@ pub(super) struct Listening {
 pub(super) struct Place {
     pub(super) options: HttpOptions,
     pub(super) desk: Desk,
-    /// Whether it is bound to loopback.
-    pub(super) loopback: bool,
+    /// Where it is bound to loopback: the one name that a `Host` may have beside those of loopback.
+    pub(super) loopback: Option<String>,
     /// Whether it takes no new requests.
     pub(super) closing: watch::Sender<bool>,
     /// A group of its own: a stop waits for it and ends it.
@@ -68,11 +68,13 @@ impl Listening {
         let wanted = options.address.as_deref().unwrap_or(default);
         let listener = transport::listen(&*options.transport, wanted).await?;
         let address = listener.address().to_owned();
+        let advertised = advertised(&address, options.advertise.as_deref(), on_network);
         let bound = address.parse::<SocketAddr>();
+        let loopback = bound.is_ok_and(|bound| bound.ip().is_loopback());
         let place = Arc::new(Place {
             options: options.clone(),
             desk: Desk::default(),
-            loopback: bound.is_ok_and(|bound| bound.ip().is_loopback()),
+            loopback: loopback.then(|| advertised.clone()),
             closing: watch::Sender::new(false),
             tasks: tasks.group(),
             connections: AtomicUsize::new(0),
@@ -80,7 +82,6 @@ impl Listening {
             tls,
         });
         place.tasks.spawn(accept(listener, place.clone()));
-        let advertised = advertised(&address, options.advertise.as_deref(), on_network);
         debug!(address, advertised, "the broker listens");
         Ok(Self { advertised, place })
     }

@@ -5,6 +5,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -22,12 +23,14 @@ use crate::transport::{Connection, Listener, Transport};
 
 /// How many posts of one message are under way at once.
 const AT_ONCE: usize = 16;
+/// Connections to subscribers that are kept for the next message.
+const KEPT: usize = 256;
 /// The largest answer that is read: only its status counts.
 const MAX_ANSWER: usize = 64 * 1024;
 /// How many failures an error tells of.
 const TOLD: usize = 4;
 /// How long the registry may take to name the subscribers, where nothing is known yet.
-const LOOKUP: std::time::Duration = std::time::Duration::from_secs(5);
+const LOOKUP: Duration = Duration::from_secs(5);
 
 /// The publishing side of a broker.
 #[derive(Debug)]
@@ -37,7 +40,7 @@ pub(super) struct Publisher {
     /// Over TLS, where the broker is set to it.
     client: http1::Http,
     secure: bool,
-    answer: std::time::Duration,
+    answer: Duration,
     tasks: Tasks,
 }
 
@@ -86,7 +89,7 @@ impl Publisher {
         Ok(Self {
             view: directory.view(SERVICE),
             directory,
-            client: http1::Http::new(ID, Arc::new(dial), MAX_ANSWER),
+            client: http1::Http::new(ID, Arc::new(dial), MAX_ANSWER).keeping(KEPT),
             secure,
             answer: options.answer,
             tasks: tasks.clone(),
@@ -209,7 +212,10 @@ impl Publisher {
             address: entry.address(),
             target: &target,
             headers: &[
-                ("User-Agent", concat!("micro/", env!("CARGO_PKG_VERSION"))),
+                (
+                    "User-Agent",
+                    concat!("micro-rust/", env!("CARGO_PKG_VERSION")),
+                ),
                 ("Content-Type", "application/json"),
                 // Go Micro's receivers do not know it, and answer when the handler is done.
                 ("Prefer", "respond-async"),
@@ -370,7 +376,7 @@ async fn side_by_side<F: Future>(mut all: impl Iterator<Item = F>) -> Vec<F::Out
 #[derive(Debug)]
 struct Patient {
     inner: Arc<dyn Transport>,
-    patience: std::time::Duration,
+    patience: Duration,
 }
 
 #[async_trait]
@@ -413,7 +419,7 @@ mod tests {
         let all = (0..50_u64).map(|n| async move {
             let now = running.fetch_add(1, Ordering::SeqCst) + 1;
             most.fetch_max(now, Ordering::SeqCst);
-            tokio::time::sleep(std::time::Duration::from_millis(n % 7)).await;
+            tokio::time::sleep(Duration::from_millis(n % 7)).await;
             running.fetch_sub(1, Ordering::SeqCst);
             n
         });

@@ -54,6 +54,9 @@ func caller(c client.Client, co []client.CallOption) func(context.Context) error
 			err := c.Publish(ctx, c.NewMessage(*peer.Topic, &pb.HelloRequest{Name: name}))
 			time.Sleep(*pace) // the http broker drops what is published while 64 events wait for their turn
 			return err
+		case "lookup":
+			services, err := c.Options().Registry.GetService(*peer.Name)
+			return show(&services, err)
 		case "health":
 			return show(dpb.NewDebugService(*peer.Name, c).Health(ctx, &dpb.HealthRequest{}, co...))
 		case "stats":

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	call   = flag.String("call", "hello", "hello|fail|sleep|echo|count|sum|collect|raw|publish|health|stats")
+	call   = flag.String("call", "hello", "hello|fail|sleep|echo|count|sum|collect|raw|publish|lookup|health|stats")
 	arg    = flag.String("arg", "world", "argument of the call")
 	arg2   = flag.String("arg2", "", "second argument of the call")
 	debug  = flag.Bool("debug_handler", true, "server: register the Debug handler")
