@@ -1,5 +1,6 @@
 //! The example does what it says.
 #![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use std::path::Path;
 use std::process::{Command, Output};

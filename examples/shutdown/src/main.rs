@@ -28,11 +28,9 @@ impl Say for Slow {
 }
 
 /// A hook that says when it runs; real ones open and close what handlers need.
-fn say(what: &'static str) -> impl Future<Output = Result<()>> {
-    async move {
-        println!("{what}");
-        Ok(())
-    }
+async fn say(what: &'static str) -> Result<()> {
+    println!("{what}");
+    Ok(())
 }
 
 #[tokio::main]
