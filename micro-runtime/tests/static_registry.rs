@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use micro_runtime::registry::{Action, Event, Node, RegisterOptions, Registry, Service, Static};
 use micro_runtime::registry::{Reach, Watcher};
@@ -34,10 +34,13 @@ async fn next(watcher: &mut dyn Watcher) -> (Action, String) {
     (event.action, event.service.nodes[0].address.clone())
 }
 
-/// Writes a file that was changed `ago` by the registry's clock, so that no test waits for clocks.
-fn write(tasks: &Tasks, path: &Path, text: &str, ago: u64) {
+/// Writes a file that was changed `ago`, so that no test waits for clocks.
+fn write(path: &Path, text: &str, ago: u64) {
+    write_at(path, text, Tasks::new().now() - Duration::from_secs(ago));
+}
+
+fn write_at(path: &Path, text: &str, modified: SystemTime) {
     fs::write(path, text).unwrap();
-    let modified = tasks.now() - Duration::from_secs(ago);
     let file = fs::File::options().write(true).open(path).unwrap();
     file.set_modified(modified).unwrap();
 }
@@ -95,21 +98,20 @@ async fn registering_changes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_tells_what_changes_in_the_file() {
-    let tasks = Tasks::new();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("services.txt");
-    write(&tasks, &path, "greeter a:1\nother x:1\n", 60);
-    let registry = Static::file(&path, &tasks).unwrap();
+    write(&path, "greeter a:1\nother x:1\n", 60);
+    let registry = Static::file(&path, &Tasks::new()).unwrap();
     let mut watcher = registry.watch(Some("greeter")).await.unwrap();
     let mut all = registry.watch(None).await.unwrap();
-    write(&tasks, &path, "greeter b:1\nother x:1\n", 50);
+    write(&path, "greeter b:1\nother x:1\n", 50);
     for watcher in [&mut *watcher, &mut *all] {
         assert_eq!(next(watcher).await, (Action::Create, "b:1".into()));
         assert_eq!(next(watcher).await, (Action::Delete, "a:1".into()));
     }
     // Of the same length, and moved over the old one.
     let other = folder.path().join("other");
-    write(&tasks, &other, "greeter c:1\nother x:1\n", 50);
+    write(&other, "greeter c:1\nother x:1\n", 50);
     fs::rename(&other, &path).unwrap();
     assert_eq!(next(&mut *watcher).await, (Action::Create, "c:1".into()));
     assert_eq!(next(&mut *watcher).await, (Action::Delete, "b:1".into()));
@@ -117,35 +119,35 @@ async fn a_watch_tells_what_changes_in_the_file() {
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_makes_no_sense_changes_nothing_until_it_does() {
-    let tasks = Tasks::new();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("services.json");
-    write(&tasks, &path, r#"{"greeter": ["a:1"]}"#, 60);
+    write(&path, r#"{"greeter": ["a:1"]}"#, 60);
+    let tasks = Tasks::new();
     let registry = Static::parse(&[format!("file:{}", path.display())], &tasks).unwrap();
     let mut watcher = registry.watch(Some("greeter")).await.unwrap();
     for broken in ["{\"greeter\": [", "greeter\n", "\u{0}"] {
-        write(&tasks, &path, broken, 50);
+        write(&path, broken, 50);
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(addresses(&registry, "greeter").await, ["a:1"]);
     }
     fs::remove_file(&path).unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(addresses(&registry, "greeter").await, ["a:1"]);
-    write(&tasks, &path, r#"{"greeter": ["a:1", "b:1"]}"#, 40);
+    write(&path, r#"{"greeter": ["a:1", "b:1"]}"#, 40);
     assert_eq!(next(&mut *watcher).await, (Action::Create, "b:1".into()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_file_that_is_being_written_is_not_read() {
-    let tasks = Tasks::new();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("services");
-    write(&tasks, &path, "greeter a:1\ngreeter b:1\n", 60);
+    write(&path, "greeter a:1\ngreeter b:1\n", 60);
+    let tasks = Tasks::new();
     let registry = Static::file(&path, &tasks).unwrap();
     // Its writer has come to the first line.
-    write(&tasks, &path, "greeter a:1\n", 0);
+    write_at(&path, "greeter a:1\n", tasks.now());
     assert_eq!(addresses(&registry, "greeter").await, ["a:1", "b:1"]);
-    write(&tasks, &path, "greeter a:1\ngreeter c:1\n", 0);
+    write_at(&path, "greeter a:1\ngreeter c:1\n", tasks.now());
     tokio::time::advance(Duration::from_millis(201)).await;
     assert_eq!(addresses(&registry, "greeter").await, ["a:1", "c:1"]);
     // Changed once more within what a coarse clock tells apart: neither time nor length differ.
@@ -158,10 +160,10 @@ async fn a_file_that_is_being_written_is_not_read() {
 
 #[tokio::test(start_paused = true)]
 async fn files_are_only_polled_while_somebody_watches() {
-    let tasks = Tasks::new();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("services");
-    write(&tasks, &path, "greeter a:1\n", 60);
+    write(&path, "greeter a:1\n", 60);
+    let tasks = Tasks::new();
     let registry = Static::file(&path, &tasks).unwrap();
     let first = registry.watch(Some("greeter")).await.unwrap();
     let second = registry.watch(None).await.unwrap();
@@ -170,7 +172,7 @@ async fn files_are_only_polled_while_somebody_watches() {
     tasks.idle().await;
     let mut third = registry.watch(Some("greeter")).await.unwrap();
     assert_eq!(tasks.running(), 1);
-    write(&tasks, &path, "greeter b:1\n", 50);
+    write(&path, "greeter b:1\n", 50);
     assert_eq!(next(&mut *third).await, (Action::Create, "b:1".into()));
 }
 
