@@ -210,7 +210,7 @@ impl Engine {
             self.announce_due(now);
             let expired = self.seen().expire(now);
             self.after(expired);
-            let names = self.seen().to_ask(now);
+            let names = self.seen().take_questions(now);
             for name in names {
                 self.ask(name, now);
             }
