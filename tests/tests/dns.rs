@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use micro_runtime::Service;
+use micro_runtime::call::Frame;
 use micro_runtime::registry::{Action, Dns, DnsOptions, Registry};
 use micro_runtime::tasks::Tasks;
 use micro_tests::consul::Consul;
@@ -97,4 +99,37 @@ async fn a_name_server_that_is_gone_is_an_error_and_no_answer() {
     };
     let error = timeout(SOON, failed).await.unwrap();
     assert_eq!(error.code(), 500, "{error}");
+}
+
+#[tokio::test]
+async fn a_program_with_flags_calls_what_the_name_server_names() {
+    let consul = Consul::start();
+    let none: [(&str, &str); 0] = [];
+    let at_consul = format!("--registry_address={}", consul.address());
+    let flags = ["greeter", "--registry=consul", &at_consul];
+    let greeter = Service::new("greeter")
+        .address("127.0.0.1:0")
+        .linger(Duration::ZERO)
+        .init_from(flags, none)
+        .unwrap();
+    let greeter = greeter.start().await.unwrap();
+    consul.wait_for_nodes("greeter", |nodes| nodes.len() == 1);
+
+    let server = format!("--registry_address={}", consul.dns_address());
+    let flags = [
+        "caller",
+        "--registry=dns",
+        &server,
+        "--registry_domain=service.consul",
+    ];
+    let caller = Service::new("caller").init_from(flags, none).unwrap();
+    let call = || {
+        let health = Frame("{}".into());
+        let call = caller.client().request("greeter", "Debug.Health", health);
+        call.content_type("application/json")
+    };
+    let reply = call().await.unwrap();
+    assert!(reply.0.starts_with(b"{"), "{reply:?}");
+    drop(caller);
+    greeter.stop().await.unwrap();
 }
