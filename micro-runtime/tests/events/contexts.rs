@@ -42,14 +42,14 @@ async fn an_event_has_the_headers_of_go_micro() {
     );
     publisher
         .publish(frame("x"))
-        .content_type("application/json")
+        .content_type("application/octet-stream")
         .await
         .unwrap();
     let second = next(&mut topic).await;
     assert_eq!(
         pairs(&second.header),
         [
-            ("Content-Type", "application/json"),
+            ("Content-Type", "application/octet-stream"),
             ("Micro-Topic", "go.micro.topic.events"),
         ]
     );
