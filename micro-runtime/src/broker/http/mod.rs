@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::listening::Listening;
 use self::publish::Publisher;
@@ -212,6 +212,8 @@ impl Broker for Http {
         Ok(Box::new(subscription))
     }
 
+    /// As in the trait: deregisters what is left, serves on for a moment, answers what is under way,
+    /// and closes. What has its place in a subscription's queue is still given by it.
     async fn disconnect(&self) -> Result<()> {
         let _turn = self.0.turn.lock().await;
         let Some(listening) = self.0.slot().take() else {
@@ -222,8 +224,11 @@ impl Broker for Http {
             registration.leave();
         }
         let mut result = Ok(());
-        for registration in registrations {
+        for registration in &registrations {
             result = result.and(registration.left().await);
+        }
+        if !registrations.is_empty() {
+            sleep(self.0.options.linger).await;
         }
         listening.close().await;
         result
