@@ -141,7 +141,9 @@ fn a_node_that_stops_gracefully_costs_no_call() {
         run_for(&load, 2);
         assert_eq!(fleet.terminate(number).code, Some(0));
     }
-    run_for(&load, 2);
+    // A new one in their place has calls at once.
+    fleet.grow();
+    fleet.wait_for_calls(4, 100);
     nothing_lost("stopped", &load.stop(), fleet);
 }
 

@@ -19,9 +19,11 @@ struct Packet {
 /// The captured datagrams, in their order: three probes, three announcements, a question for all
 /// services and its answer, two questions for one and theirs, a goodbye.
 pub(in super::super) fn captured() -> Vec<Vec<u8>> {
-    let packets: Vec<Packet> =
-        serde_json::from_str(include_str!("../../../tests/vectors/mdns.json"))
-            .expect("the capture is JSON");
+    let packets: Vec<Packet> = serde_json::from_str(include_str!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../tests/vectors/mdns/packets.json"
+    )))
+    .expect("the capture is JSON");
     let byte = |pair: &[u8]| {
         u8::from_str_radix(str::from_utf8(pair).expect("ASCII"), 16).expect("two digits")
     };

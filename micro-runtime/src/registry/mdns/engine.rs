@@ -123,6 +123,12 @@ impl Engine {
         wire.port = Port::default();
     }
 
+    /// Forgets what is registered without a goodbye, as a process does that is killed.
+    #[cfg(test)]
+    pub(super) fn fall_silent(&self) {
+        lock(&self.own).clear();
+    }
+
     pub(super) fn interfaces(&self) -> Arc<Interfaces> {
         lock(&self.wire).interfaces.clone()
     }
@@ -204,7 +210,7 @@ impl Engine {
             self.announce_due(now);
             let expired = self.seen().expire(now);
             self.after(expired);
-            let names = self.seen().to_ask(now);
+            let names = self.seen().take_questions(now);
             for name in names {
                 self.ask(name, now);
             }

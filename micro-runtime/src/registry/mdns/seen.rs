@@ -229,7 +229,7 @@ impl Seen {
     }
 
     /// The names whose nodes should be asked for now.
-    pub(super) fn to_ask(&mut self, now: Instant) -> BTreeSet<Name> {
+    pub(super) fn take_questions(&mut self, now: Instant) -> BTreeSet<Name> {
         let mut names = std::mem::take(&mut self.urgent);
         names.extend(
             self.questions()

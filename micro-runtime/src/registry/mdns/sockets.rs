@@ -167,6 +167,14 @@ impl Port {
             group,
             interfaces.0.iter().filter(|one| !one.v6.is_empty()),
         );
+        // On loopback alone IPv6 is joined and carries nothing.
+        let carries = |one: &Interface| !one.loopback && self.joined_v6.contains(&one.index);
+        let v6 = match v6 {
+            Ok(()) if !interfaces.0.iter().any(carries) => {
+                Err(io::ErrorKind::NetworkUnreachable.into())
+            }
+            v6 => v6,
+        };
         v4.or(v6)
     }
 }

@@ -30,6 +30,12 @@ struct Read {
     endpoints: Option<Vec<Endpoint>>,
 }
 
+/// How many objects a text may have: an endpoint with its messages' fields is some ten.
+const MAX_OBJECTS: usize = 16 * 1024;
+/// About how much memory an object takes, and half a string, beside its text.
+const OBJECT: usize = 160;
+const QUOTE: usize = 32;
+
 /// What a text record says.
 #[derive(Debug, PartialEq)]
 pub(super) struct Text {
@@ -37,7 +43,7 @@ pub(super) struct Text {
     pub(super) service: Service,
     /// The node's metadata.
     pub(super) metadata: BTreeMap<String, String>,
-    /// How much was unpacked to read it: about what it takes to keep it.
+    /// About how much memory it takes.
     pub(super) size: usize,
 }
 
@@ -57,13 +63,19 @@ pub(super) fn write(service: &Service, node: &Node) -> Vec<u8> {
 /// Reads a text record; `None` where it is none of a node.
 pub(super) fn read(text: &[u8]) -> Option<Text> {
     let json = unpack(text)?;
+    let count = |wanted: u8| json.iter().filter(|byte| **byte == wanted).count();
+    // Three bytes of text can become more than a hundred of memory.
+    let objects = count(b'{');
+    if objects > MAX_OBJECTS {
+        return None;
+    }
     let read: Read = serde_json::from_slice(&json).ok()?;
     let mut service = Service::new(read.service?, read.version.unwrap_or_default());
     service.endpoints = read.endpoints.unwrap_or_default();
     Some(Text {
         service,
         metadata: read.metadata.unwrap_or_default(),
-        size: json.len(),
+        size: json.len() + OBJECT * objects + QUOTE * count(b'"'),
     })
 }
 

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::dns::tests::captured;
-use super::dns::{Data, Message, Name, Question, Record, kind};
-use super::own::Own;
-use super::told::{self, Told};
-use super::zone::Zone;
+use super::super::dns::tests::captured;
+use super::super::dns::{Data, Message, Name, Question, Record, kind};
+use super::super::own::Own;
+use super::super::told::{self, Told};
+use super::super::zone::Zone;
 use crate::registry::packed::unpack;
 use crate::registry::{Node, Service};
 
@@ -271,7 +271,7 @@ fn records_that_make_no_node_are_passed_over() {
     assert_eq!(
         with(
             2,
-            Data::Txt(super::text::write(
+            Data::Txt(super::super::text::write(
                 &Service::new("other", ""),
                 &Node::default()
             ))
