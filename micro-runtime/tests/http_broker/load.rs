@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use micro_runtime::broker::{Broker, Http, HttpOptions, Message, Subscription};
@@ -12,12 +12,11 @@ use tokio::time::timeout;
 
 use crate::world::open;
 
-const PUBLISHERS: usize = 6;
-const EACH: usize = 150;
+const PUBLISHERS: usize = 4;
 
 fn broker(registry: &Memory) -> Http {
     let mut options = HttpOptions::default();
-    options.linger = Duration::from_millis(50);
+    options.linger = Duration::from_secs(1);
     Http::with(Arc::new(registry.clone()), &Tasks::new(), options).unwrap()
 }
 
@@ -29,31 +28,45 @@ async fn next(subscription: &mut dyn Subscription) -> Option<String> {
     Some(words)
 }
 
-async fn publish_all(registry: &Memory) {
+/// Publishes from several tasks, each message after the one before, until it is enough of them.
+async fn publish_until(
+    registry: &Memory,
+    enough: impl Fn(usize) -> bool + Clone + Send + Sync + 'static,
+) -> Vec<String> {
     let publisher = broker(registry);
     let mut running = Vec::new();
     for number in 0..PUBLISHERS {
-        let publisher = publisher.clone();
+        let (publisher, enough) = (publisher.clone(), enough.clone());
         running.push(tokio::spawn(async move {
-            for one in 0..EACH {
-                let message = Message::new(format!("{number}-{one}"));
+            let mut sent = Vec::new();
+            while !enough(sent.len()) {
+                let words = format!("{number}-{}", sent.len());
+                let message = Message::new(words.clone());
                 publisher.publish("t", message).await.unwrap();
+                sent.push(words);
             }
+            sent
         }));
     }
+    let mut sent = Vec::new();
     for one in running {
-        one.await.unwrap();
+        sent.extend(one.await.unwrap());
     }
+    sent
 }
 
-fn once_each(heard: &[String]) {
+fn once_each(heard: &[String], sent: &[String]) {
     let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
     for one in heard {
         *counted.entry(one).or_default() += 1;
     }
-    let twice: Vec<_> = counted.iter().filter(|(_, count)| **count > 1).collect();
-    assert!(twice.is_empty(), "heard twice: {twice:?}");
-    assert_eq!(counted.len(), PUBLISHERS * EACH, "lost");
+    let wrong: Vec<_> = sent
+        .iter()
+        .map(|one| (one, counted.get(&**one)))
+        .filter(|(_, count)| *count != Some(&1))
+        .collect();
+    assert!(wrong.is_empty(), "lost, or heard twice: {wrong:?}");
+    assert_eq!(counted.len(), sent.len());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -71,7 +84,7 @@ async fn nothing_is_lost_or_heard_twice_and_each_publisher_is_heard_in_order() {
             heard
         }));
     }
-    publish_all(&registry).await;
+    let sent = publish_until(&registry, |sent| sent >= 150).await;
     listening.disconnect().await.unwrap();
     let mut heard = Vec::new();
     for reader in readers {
@@ -79,7 +92,7 @@ async fn nothing_is_lost_or_heard_twice_and_each_publisher_is_heard_in_order() {
     }
     let in_queue = [heard[2].clone(), heard[3].clone()].concat();
     for all in [&heard[0], &heard[1], &in_queue] {
-        once_each(all);
+        once_each(all, &sent);
     }
     for one in &heard {
         let mut last = [None; PUBLISHERS];
@@ -96,7 +109,7 @@ async fn nothing_is_lost_or_heard_twice_and_each_publisher_is_heard_in_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn members_of_a_queue_that_come_and_go_in_order_lose_nothing() {
     let registry = Memory::new();
-    let done = Arc::new(AtomicBool::new(false));
+    let rounds = Arc::new([const { AtomicUsize::new(0) }; 2]);
     let stays = broker(&registry);
     let mut subscription = open(&stays, "t", "q").await;
     let staying = tokio::spawn(async move {
@@ -108,12 +121,11 @@ async fn members_of_a_queue_that_come_and_go_in_order_lose_nothing() {
     });
     let mut going = Vec::new();
     for member in 0..2 {
-        let (registry, done) = (registry.clone(), done.clone());
+        let (registry, rounds) = (registry.clone(), rounds.clone());
         going.push(tokio::spawn(async move {
             let broker = broker(&registry);
             let mut heard = Vec::new();
-            let mut rounds = 0;
-            while !done.load(Ordering::SeqCst) {
+            while rounds[member].fetch_add(1, Ordering::SeqCst) < 3 {
                 let mut subscription = open(&broker, "t", "q").await;
                 for _ in 0..20 {
                     let soon = timeout(Duration::from_millis(20), next(&mut *subscription));
@@ -127,20 +139,24 @@ async fn members_of_a_queue_that_come_and_go_in_order_lose_nothing() {
                 while let Some(words) = next(&mut *subscription).await {
                     heard.push(words);
                 }
-                rounds += 1;
             }
-            (heard, rounds)
+            broker.disconnect().await.unwrap();
+            heard
         }));
     }
-    publish_all(&registry).await;
-    done.store(true, Ordering::SeqCst);
+    let sent = publish_until(&registry, move |_| {
+        rounds
+            .iter()
+            .all(|rounds| rounds.load(Ordering::SeqCst) > 3)
+    })
+    .await;
     let mut heard = Vec::new();
     for one in going {
-        let (words, rounds) = one.await.unwrap();
-        assert!(rounds > 1, "it went {rounds} times");
+        let words = one.await.unwrap();
+        assert!(!words.is_empty(), "it was there and heard nothing");
         heard.extend(words);
     }
     stays.disconnect().await.unwrap();
     heard.extend(staying.await.unwrap());
-    once_each(&heard);
+    once_each(&heard, &sent);
 }

@@ -108,12 +108,15 @@ async fn who_has_not_heard_yet_that_a_broker_disconnects_is_still_served() {
     });
     closed.unwrap();
     assert_eq!(heard.words().await, ["hi"; 3]);
-    // Where nothing was left there is nothing to wait for.
-    let mut subscription = open(&broker, "t", "").await;
-    subscription.close().await.unwrap();
-    let began = Instant::now();
-    broker.disconnect().await.unwrap();
-    assert_eq!(began.elapsed(), Duration::ZERO);
+    // The moment counts from when the last subscription was closed.
+    for (pause, waits) in [(200, 300), (600, 0)] {
+        let mut subscription = open(&broker, "t", "").await;
+        subscription.close().await.unwrap();
+        sleep(Duration::from_millis(pause)).await;
+        let began = Instant::now();
+        broker.disconnect().await.unwrap();
+        assert_eq!(began.elapsed(), Duration::from_millis(waits));
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use self::listening::Listening;
 use self::publish::Publisher;
@@ -34,7 +34,7 @@ use self::subscription::HttpSubscription;
 use super::{Broker, ID, Message, SubscribeOptions, Subscription};
 use crate::error::{Error, Result};
 use crate::registry::{Node, Reach, Registry, Service};
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, later};
 
 /// What all subscriptions are registered under.
 const SERVICE: &str = "micro.http.broker";
@@ -227,8 +227,12 @@ impl Broker for Http {
         for registration in &registrations {
             result = result.and(registration.left().await);
         }
-        if !registrations.is_empty() {
-            sleep(self.0.options.linger).await;
+        let left = match registrations.is_empty() {
+            false => Some(Instant::now()),
+            true => listening.place.desk.last_closed(),
+        };
+        if let Some(left) = left {
+            sleep_until(later(left, self.0.options.linger)).await;
         }
         listening.close().await;
         result
