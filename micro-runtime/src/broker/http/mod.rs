@@ -12,6 +12,8 @@ mod desk;
 mod listening;
 mod message;
 mod options;
+mod outcome;
+mod patient;
 mod publish;
 mod registration;
 mod serve;
