@@ -349,7 +349,7 @@ impl Engine {
                 continue;
             }
             if instance.is_goodbye() {
-                let changed = self.seen().goodbye(name);
+                let changed = self.seen().goodbye(name, Instant::now());
                 self.after(changed);
             } else if instance.is_complete() {
                 let mut of = None;

@@ -181,8 +181,31 @@ async fn a_reply_to_another_question_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_goodbye_is_not_overruled_by_a_lookup_that_began_before() {
+    let options = options();
+    let (registry, peer) = (registry(&options), Peer::on(&options));
+    let mut watcher = watch(&registry).await;
+    let one = greeter("greeter-1", "127.0.0.1:1");
+    let talk = async {
+        let (_, from) = peer.question().await;
+        peer.answer(&answer(&one, &all_greeters()), from).await;
+        assert_eq!(next(&mut watcher).await.action, Action::Create);
+        peer.tell(&own(&one).announcement(0)).await;
+        assert_eq!(next(&mut watcher).await.action, Action::Delete);
+        // An answer that was late.
+        peer.answer(&answer(&one, &all_greeters()), from).await;
+    };
+    let (found, ()) = tokio::join!(registry.get("greeter"), talk);
+    assert_eq!(found.expect_err("it has left").code(), 404);
+    assert_eq!(registry.0.engine.seen().count(&name("greeter.micro")), 0);
+    // It may come back.
+    peer.tell(&own(&one).announcement(120)).await;
+    assert_eq!(next(&mut watcher).await.action, Action::Create);
+}
+
+#[tokio::test]
 async fn what_an_answer_leaves_out_is_asked_for() {
-    let options = options().query_time(Duration::from_millis(300));
+    let options = options();
     let (registry, peer) = (registry(&options), Peer::on(&options));
     let one = greeter("greeter-1", "127.0.0.1:1");
     let talk = async {
@@ -393,7 +416,23 @@ async fn a_node_that_two_ways_tell_of_is_one_and_ends_once() {
         next(&mut watcher).await,
         Event::new(Action::Delete, found[0].clone())
     );
-    assert!(timeout(NEVER, watcher.next()).await.is_err());
+    let more = timeout(NEVER, watcher.next()).await;
+    assert!(more.is_err(), "{more:?}");
+}
+
+#[tokio::test]
+async fn a_goodbye_is_not_overruled_by_files_that_were_looked_at_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = options().folder(folder.path().join("micro"));
+    let (here, there, mut watcher) = both_ways(&options).await;
+    let one = greeter("greeter-1", "127.0.0.1:1");
+    // All watchers share a look for a while: this one shows the node.
+    let local = there.0.local().expect("a local registry").clone();
+    assert!(local.get("greeter").await.is_ok());
+    here.deregister(&one).await.expect("deregistered");
+    assert_eq!(next(&mut watcher).await, Event::new(Action::Delete, one));
+    let more = timeout(NEVER, watcher.next()).await;
+    assert!(more.is_err(), "{more:?}");
 }
 
 #[tokio::test]
