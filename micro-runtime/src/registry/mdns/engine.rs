@@ -318,7 +318,7 @@ impl Engine {
         }
     }
 
-    async fn handle(&self, datagram: &[u8], mut source: SocketAddr) {
+    pub(super) async fn handle(&self, datagram: &[u8], mut source: SocketAddr) {
         // Where loopback alone has a way for multicast, Linux gives a sender of this machine no
         // address, and Go Micro's client sends so.
         if source.ip().is_unspecified() {
