@@ -49,8 +49,10 @@ async fn a_node_that_is_away_costs_one_call_and_takes_part_again_when_it_is_back
         assert_eq!(failed.len(), 1, "{protocol}: {words:?}");
 
         // The address is its own again, whatever the registry says.
-        let mut elsewhere = World::default();
-        elsewhere.network = world.network.clone();
+        let elsewhere = World {
+            network: world.network.clone(),
+            ..World::default()
+        };
         let _back = node(&elsewhere, protocol, AWAY).start().await.unwrap();
         sleep(Duration::from_secs(31)).await;
         let mut back = 0;

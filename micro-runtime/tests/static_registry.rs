@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use micro_runtime::registry::{Action, Event, Node, RegisterOptions, Registry, Service, Static};
 use micro_runtime::registry::{Reach, Watcher};
@@ -36,8 +36,11 @@ async fn next(watcher: &mut dyn Watcher) -> (Action, String) {
 
 /// Writes a file that was changed `ago`, so that no test waits for clocks.
 fn write(path: &Path, text: &str, ago: u64) {
+    write_at(path, text, Tasks::new().now() - Duration::from_secs(ago));
+}
+
+fn write_at(path: &Path, text: &str, modified: SystemTime) {
     fs::write(path, text).unwrap();
-    let modified = Tasks::new().now() - Duration::from_secs(ago);
     let file = fs::File::options().write(true).open(path).unwrap();
     file.set_modified(modified).unwrap();
 }
@@ -142,9 +145,9 @@ async fn a_file_that_is_being_written_is_not_read() {
     let tasks = Tasks::new();
     let registry = Static::file(&path, &tasks).unwrap();
     // Its writer has come to the first line.
-    write(&path, "greeter a:1\n", 0);
+    write_at(&path, "greeter a:1\n", tasks.now());
     assert_eq!(addresses(&registry, "greeter").await, ["a:1", "b:1"]);
-    write(&path, "greeter a:1\ngreeter c:1\n", 0);
+    write_at(&path, "greeter a:1\ngreeter c:1\n", tasks.now());
     tokio::time::advance(Duration::from_millis(201)).await;
     assert_eq!(addresses(&registry, "greeter").await, ["a:1", "c:1"]);
     // Changed once more within what a coarse clock tells apart: neither time nor length differ.

@@ -9,6 +9,7 @@ use crate::peers::{Ended, Program, Running};
 #[derive(Debug)]
 pub struct Fleet {
     name: String,
+    program: Program,
     nodes: Vec<Option<Running>>,
     ran: Ran,
 }
@@ -32,15 +33,25 @@ impl Fleet {
     /// # Panics
     /// Where one is not ready in time.
     pub fn start(program: &Program, name: &str, count: usize) -> Self {
-        let nodes = (1..=count).map(|number| {
-            let (name, id) = (format!("name={name}"), format!("id={number}"));
-            Some(program.serve(&[&name, &id, "trace"]))
-        });
-        Self {
+        let mut fleet = Self {
             name: name.to_owned(),
-            nodes: nodes.collect(),
+            program: program.clone(),
+            nodes: Vec::new(),
             ran: Ran::default(),
-        }
+        };
+        (0..count).for_each(|_| fleet.grow());
+        fleet
+    }
+
+    /// Starts one more node, whose number is the next.
+    ///
+    /// # Panics
+    /// Where it is not ready in time.
+    pub fn grow(&mut self) {
+        let name = format!("name={}", self.name);
+        let id = format!("id={}", self.nodes.len() + 1);
+        let node = self.program.serve(&[&name, &id, "trace"]);
+        self.nodes.push(Some(node));
     }
 
     /// The name of its service.

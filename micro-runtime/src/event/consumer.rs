@@ -30,6 +30,8 @@ pub(super) struct Consumer {
     method: MethodRef,
     /// How many handlers may run at once.
     pub(super) slots: Arc<Semaphore>,
+    /// The same for events that come as calls: the reader keeps a slot for the next of the broker.
+    direct: Semaphore,
 }
 
 impl Consumer {
@@ -43,9 +45,29 @@ impl Consumer {
         Self {
             method: method.into(),
             slots: Arc::new(Semaphore::new(slots)),
+            direct: Semaphore::new(slots),
             subscribed,
             shared,
         }
+    }
+
+    /// Whether what was asked for makes sense.
+    ///
+    /// # Errors
+    /// 400 where there is no topic, or dead letters would come back.
+    pub(super) fn check(&self) -> Result<()> {
+        let options = &self.subscribed.options;
+        if options.topic.trim().is_empty() {
+            return Err(Error::bad_request(id::SERVER, "a subscriber needs a topic"));
+        }
+        if options.dead_letter.as_ref() == Some(&options.topic) {
+            let words = format!(
+                "the dead letters of {0} would go to {0} again: name another topic",
+                options.topic
+            );
+            return Err(Error::bad_request(id::SERVER, words));
+        }
+        Ok(())
     }
 
     /// Asks the broker for the topic.
@@ -69,6 +91,11 @@ impl Consumer {
         &self.subscribed.options.topic
     }
 
+    /// The queue; empty for none.
+    pub(super) fn queue(&self) -> &str {
+        &self.subscribed.options.queue
+    }
+
     /// What all consumers share.
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
@@ -80,6 +107,16 @@ impl Consumer {
             Ok(()) => delivery.ack(),
             Err(_) => delivery.nack(),
         }
+    }
+
+    /// Handles an event that has come as a call.
+    ///
+    /// # Errors
+    /// As [`handle`](Consumer::handle).
+    pub(super) async fn handle_direct(&self, message: &Message) -> Result<()> {
+        // It is never closed.
+        let _slot = self.direct.acquire().await;
+        self.handle(message).await
     }
 
     /// Handles one event to its end.
@@ -177,7 +214,7 @@ fn too_late() -> Error {
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A broker that does not answer holds nothing up.
-async fn within<T>(what: &str, asked: impl Future<Output = Result<T>>) -> Result<T> {
+pub(super) async fn within<T>(what: &str, asked: impl Future<Output = Result<T>>) -> Result<T> {
     match timeout(BROKER_TIMEOUT, asked).await {
         Ok(answer) => answer,
         Err(_) => Err(Error::timeout(

@@ -36,6 +36,36 @@
 //! # }
 //! ```
 //!
+//! # Header and body
+//! A subscriber of [`Message`](crate::broker::Message)s gets them as they came, whatever they are encoded
+//! as, and [`Client::broker`](crate::Client::broker) publishes them so.
+//! ```
+//! use micro_runtime::broker::{Memory, Message};
+//! use micro_runtime::{Context, Service};
+//! # use micro_runtime::registry;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> micro_runtime::Result<()> {
+//! # let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+//! let service = Service::new("listener")
+//! #     .registry(registry::Memory::new())
+//! #     .linger(std::time::Duration::ZERO)
+//!     .broker(Memory::new())
+//!     .subscribe("greeted", "queue", move |_cx: Context, message: Message| {
+//!         println!("{:?}", message.header.get("Content-Type"));
+//! #         told.send(message.body).expect("somebody waits");
+//!         async { Ok(()) }
+//!     })
+//!     .start()
+//!     .await?;
+//!
+//! let message = Message::new("<name>John</name>").with("Content-Type", "text/xml");
+//! service.broker().publish("greeted", message).await?;
+//! # assert_eq!(heard.recv().await.as_deref(), Some(&b"<name>John</name>"[..]));
+//! service.stop().await
+//! # }
+//! ```
+//!
 //! # When a handler fails
 //! An error and a panic are the same: the handler failed. It is run again as often as
 //! [`Subscriber::retries`] says (not at all by default: it may have done half its work), then the event
@@ -49,6 +79,7 @@
 
 mod consumer;
 mod delivered;
+mod direct;
 mod header;
 mod publisher;
 mod reader;

@@ -164,6 +164,9 @@ impl<T> Publish<T> {
 impl<T: Payload> Publish<T> {
     fn message(&self, cx: &Context) -> Result<Message> {
         let outlet = &*self.outlet;
+        if self.topic.trim().is_empty() {
+            return Err(Error::bad_request(id::CLIENT, "an event needs a topic"));
+        }
         let codec = match self.content_type.as_deref() {
             None => &outlet.codec,
             Some(content_type) => outlet.codecs.require(content_type)?,

@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
-use super::consumer::Consumer;
+use super::consumer::{Consumer, within};
 use crate::broker::{Delivery, Subscription};
 
 /// Reads for a consumer.
@@ -91,7 +91,7 @@ impl Reader {
                 None => break,
             }
         }
-        if let Err(error) = subscription.close().await {
+        if let Err(error) = within("ending a subscription", subscription.close()).await {
             let topic = self.consumer.topic();
             warn!(%error, topic, "a subscription could not be ended in order");
         }

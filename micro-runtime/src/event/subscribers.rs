@@ -9,10 +9,11 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::consumer::Consumer;
+use super::direct::Direct;
 use super::reader::Reader;
 use super::subscriber::Subscribed;
 use crate::broker::Broker;
-use crate::call::Wrapper;
+use crate::call::{Dispatch, Wrapper};
 use crate::codec::Codecs;
 use crate::error::Result;
 use crate::metadata::Text;
@@ -56,11 +57,21 @@ impl Subscribers {
         }
     }
 
+    /// What takes events that come as calls; `None` where nobody has subscribed to anything.
+    pub(crate) fn direct(&self) -> Option<Arc<dyn Dispatch>> {
+        let consumers = self.consumers.clone();
+        (!consumers.is_empty()).then(|| Arc::new(Direct(consumers)) as Arc<dyn Dispatch>)
+    }
+
     /// Subscribes. Where the broker fails that is tried again in the background, as long as it takes.
     ///
     /// # Errors
-    /// 400 where a topic cannot be carried: another try would not help.
+    /// 400 where a topic cannot be carried, or a subscriber is not to be had: another try would not
+    /// help.
     pub(crate) async fn open(&self) -> Result<()> {
+        for consumer in &self.consumers {
+            consumer.check()?;
+        }
         for consumer in &self.consumers {
             let first = match consumer.subscribe().await {
                 Ok(subscription) => Some(subscription),

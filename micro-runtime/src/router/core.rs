@@ -27,6 +27,8 @@ pub struct Core {
     services: BTreeMap<&'static str, Arc<Mounted>>,
     /// The same by full name.
     full_names: BTreeMap<&'static str, Arc<Mounted>>,
+    /// What takes events that come as calls.
+    events: Option<Arc<Mounted>>,
     counters: Arc<CallCounters>,
     drain: watch::Sender<bool>,
 }
@@ -45,6 +47,8 @@ pub struct CoreOptions {
     pub tasks: Tasks,
     /// Wrappers around every handler, the first outermost.
     pub wrappers: Vec<Arc<dyn Wrapper>>,
+    /// What takes events that come as calls: its one method gets them.
+    pub(crate) events: Option<Arc<dyn Dispatch>>,
     /// Where calls are counted.
     pub(crate) counters: Arc<CallCounters>,
     /// Takes one call in all, where it is given; those of the `Debug` service do not count.
@@ -118,8 +122,17 @@ impl Core {
             options,
             services: BTreeMap::new(),
             full_names: BTreeMap::new(),
+            events: None,
             drain: watch::Sender::new(false),
         };
+        // The wrappers of handlers are not those of subscribers, which it knows itself.
+        core.events = core.options.events.take().map(|service| {
+            Arc::new(Mounted {
+                service,
+                methods: Vec::new(),
+                wrappers: Arc::new([]),
+            })
+        });
         for service in services {
             let descriptor = service.descriptor();
             let mut methods: Vec<_> = descriptor
@@ -204,26 +217,39 @@ impl Core {
             .ok_or_else(|| Error::plain(format!("rpc: can't find method {method}")))
     }
 
+    /// The way of events that come as calls; `None` where the service has no subscribers.
+    pub(crate) fn events(&self) -> Option<Route> {
+        let mounted = self.events.as_ref()?;
+        // Of a function, subscribers see to it that there is one event.
+        self.route_to(mounted, 0, None)
+    }
+
     fn route(&self, mounted: &Arc<Mounted>, method: &str) -> Option<Route> {
         let at = mounted
             .methods
             .binary_search_by_key(&method, |(name, _)| name)
             .ok()?;
         let (_, index) = *mounted.methods.get(at)?;
-        let method = mounted
-            .service
-            .descriptor()
-            .methods
-            .get(usize::from(index))?;
+        let once = match mounted.service.descriptor().name {
+            "Debug" => None,
+            _ => self.options.once.clone(),
+        };
+        self.route_to(mounted, index, once)
+    }
+
+    fn route_to(
+        &self,
+        mounted: &Arc<Mounted>,
+        index: u16,
+        once: Option<Arc<Once>>,
+    ) -> Option<Route> {
+        let methods = mounted.service.descriptor().methods;
         Some(Route {
             mounted: mounted.clone(),
-            method,
+            method: methods.get(usize::from(index))?,
             counters: self.counters.clone(),
             calls: self.options.limits.calls,
-            once: match mounted.service.descriptor().name {
-                "Debug" => None,
-                _ => self.options.once.clone(),
-            },
+            once,
         })
     }
 

@@ -92,7 +92,6 @@ fn part(one: &str, other: &str) -> Ordering {
         (one_number, other_number) => other_number
             .is_some()
             .cmp(&one_number.is_some())
-            .reverse()
             .then_with(|| one.cmp(other)),
     }
 }

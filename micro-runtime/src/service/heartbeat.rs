@@ -60,14 +60,8 @@ impl Heartbeat {
         options: &Options,
     ) -> Self {
         let (ttl, interval) = (options.register_ttl, options.register_interval);
-        if !ttl.is_zero() && (interval >= ttl || interval.is_zero()) {
-            tell(&format!(
-                "a registration holds for {ttl:?} (register_ttl) and is renewed {}: others will lose sight of this service",
-                match interval {
-                    Duration::ZERO => "never (register_interval)".to_owned(),
-                    interval => format!("every {interval:?} (register_interval)"),
-                }
-            ));
+        if let Some(advice) = advice(ttl, interval) {
+            tell(&advice);
         }
         Self {
             beat: Arc::new(Beat {
@@ -315,4 +309,44 @@ fn silent() -> Error {
         ID,
         format!("the registry did not answer within {REGISTRY_TIMEOUT:?}"),
     )
+}
+
+/// What is wrong with how long a registration holds and how often it is renewed.
+fn advice(ttl: Duration, interval: Duration) -> Option<String> {
+    if ttl.is_zero() || (interval < ttl && !interval.is_zero()) {
+        return None;
+    }
+    let renewed = match interval {
+        Duration::ZERO => "never".to_owned(),
+        interval => format!("every {interval:?}"),
+    };
+    Some(format!(
+        "a registration holds for {ttl:?} (register_ttl) and is renewed {renewed} (register_interval): others lose sight of this service in between"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registration_that_ends_before_it_is_renewed_is_warned_of() {
+        let seconds = Duration::from_secs;
+        for (ttl, interval, words) in [
+            (60, 30, None),
+            (0, 30, None),
+            (0, 0, None),
+            (30, 30, Some("renewed every 30s")),
+            (30, 40, Some("renewed every 40s")),
+            (30, 0, Some("renewed never")),
+        ] {
+            let advice = advice(seconds(ttl), seconds(interval));
+            assert_eq!(advice.is_some(), words.is_some(), "{ttl} {interval}");
+            assert!(
+                advice
+                    .unwrap_or_default()
+                    .contains(words.unwrap_or_default())
+            );
+        }
+    }
 }

@@ -7,6 +7,7 @@ use super::{ID, Service};
 use crate::client::{Client, ClientOptions};
 use crate::codec::Codecs;
 use crate::error::{Error, Result};
+use crate::event::Subscribers;
 use crate::protocol::Protocol;
 use crate::protocol::braid::Braid;
 use crate::protocol::mucp::Mucp;
@@ -107,13 +108,19 @@ impl Service {
     }
 
     /// The server, with the handlers that were given, for a listener on `address`.
-    pub(super) fn server(&self, options: &Options, address: &str) -> Result<Server> {
+    pub(super) fn server(
+        &self,
+        options: &Options,
+        address: &str,
+        events: &Subscribers,
+    ) -> Result<Server> {
         let loopback_only = options.is_for_this_machine(address);
         let protocols = self.named(options, &options.server_protocols, loopback_only)?;
         let mut core = CoreOptions::default();
         core.name.clone_from(&options.name);
         core.limits = options.limits;
         core.once.clone_from(&options.once);
+        core.events = events.direct();
         core.codecs = options.codecs(Codecs::server());
         // A group of its own: a stop waits for it and ends it.
         core.tasks = options.tasks.group();

@@ -177,13 +177,14 @@ pub(super) fn brokers() -> Table<dyn Broker> {
             let words = "the broker http needs a registry, in which its subscribers are found";
             return Err(Error::bad_request(ID, words));
         };
-        let mut options = HttpOptions::default();
-        options.address = setup.address().map(str::to_owned);
-        #[cfg(feature = "tls")]
-        {
-            options.client_tls.clone_from(&setup.client_tls);
-            options.server_tls.clone_from(&setup.server_tls);
-        }
+        let options = HttpOptions {
+            address: setup.address().map(str::to_owned),
+            #[cfg(feature = "tls")]
+            client_tls: setup.client_tls.clone(),
+            #[cfg(feature = "tls")]
+            server_tls: setup.server_tls.clone(),
+            ..HttpOptions::default()
+        };
         Ok(Arc::new(broker::Http::with(
             registry,
             &setup.tasks,

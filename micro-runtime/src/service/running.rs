@@ -107,11 +107,11 @@ impl Service {
         let to_listen = options.listen_address(registry.reach());
         let listener = options.transport.listen(to_listen).await?;
         let address = listener.address().to_owned();
-        let server = self.server(&options, &address)?;
+        let events = Arc::new(self.subscribers(&options, broker.clone()));
+        let server = self.server(&options, &address, &events)?;
         server.start(listener);
 
         let entry = self.entry(&options, &server, &address, &*registry, &*broker);
-        let events = Arc::new(self.subscribers(&options, broker.clone()));
         let periodic = Periodic::new(self.periodic, options.tasks.group());
         let hooks = self.hooks;
         let heartbeat = Heartbeat::new(registry, entry, &options);

@@ -50,7 +50,7 @@ async fn publishing_to_nobody_is_no_error(broker: &dyn Broker) {
     let other = Reader::subscribe(broker, "contract.other", SubscribeOptions::default()).await;
     publish(broker, "contract.nobody", words("lost")).await;
     disconnect(broker).await;
-    let heard = other.to_the_end().await;
+    let heard = other.rest().await;
     assert_eq!(heard, [""; 0], "a topic of its own was heard");
 }
 
@@ -105,7 +105,7 @@ async fn each_subscription_without_a_queue_gets_each_message(broker: &dyn Broker
     }
     disconnect(broker).await;
     for reader in [one, two, three] {
-        let heard = reader.to_the_end().await;
+        let heard = reader.rest().await;
         assert_eq!(heard, sent, "each message once, in order");
     }
 }
@@ -127,7 +127,7 @@ async fn one_of_each_queue_gets_each_message(broker: &dyn Broker) {
     }
     disconnect(broker).await;
     assert_eq!(
-        all.to_the_end().await,
+        all.rest().await,
         sent,
         "who has no queue gets all beside queues"
     );
@@ -135,7 +135,7 @@ async fn one_of_each_queue_gets_each_message(broker: &dyn Broker) {
         let mut counted: BTreeMap<String, usize> = BTreeMap::new();
         let mut shares = Vec::new();
         for member in members {
-            let heard = member.to_the_end().await;
+            let heard = member.rest().await;
             shares.push(heard.len());
             for one in heard {
                 *counted.entry(one).or_default() += 1;
@@ -166,15 +166,17 @@ async fn topics_are_apart(broker: &dyn Broker) {
     }
     disconnect(broker).await;
     for (topic, reader) in topics.iter().zip(readers) {
-        let heard = reader.to_the_end().await;
+        let heard = reader.rest().await;
         assert_eq!(heard, [*topic], "one topic's messages, and no other's");
     }
 }
 
 async fn one_publisher_is_heard_in_order(broker: &dyn Broker) {
     let topic = "contract.order";
-    let mut options = SubscribeOptions::default();
-    options.capacity = 1;
+    let options = SubscribeOptions {
+        capacity: 1,
+        ..SubscribeOptions::default()
+    };
     let mut reader = Reader::subscribe(broker, topic, options).await;
     settle(broker, topic, [&mut reader]).await;
     let sent = numbered(300);
@@ -182,7 +184,7 @@ async fn one_publisher_is_heard_in_order(broker: &dyn Broker) {
         publish(broker, topic, words(one)).await;
     }
     disconnect(broker).await;
-    let heard = reader.to_the_end().await;
+    let heard = reader.rest().await;
     assert_eq!(heard, sent, "each message once, in order");
 }
 
@@ -233,7 +235,7 @@ async fn a_closed_subscription_ends_and_others_go_on(broker: &dyn Broker) {
     assert_eq!(heard, ["both"], "what was taken before is still given");
     publish(broker, topic, words("one")).await;
     disconnect(broker).await;
-    assert_eq!(stays.to_the_end().await, ["both", "one"]);
+    assert_eq!(stays.rest().await, ["both", "one"]);
 }
 
 async fn a_dropped_subscription_ends_and_others_go_on(broker: &dyn Broker) {
@@ -258,19 +260,19 @@ async fn a_dropped_subscription_ends_and_others_go_on(broker: &dyn Broker) {
         publish(broker, topic, words(one)).await;
     }
     disconnect(broker).await;
-    assert_eq!(stays.to_the_end().await, sent, "the queue's other member");
+    assert_eq!(stays.rest().await, sent, "the queue's other member");
 }
 
 async fn a_disconnected_broker_opens_again(broker: &dyn Broker) {
     let topic = "contract.again";
     let before = Reader::subscribe(broker, topic, SubscribeOptions::default()).await;
     disconnect(broker).await;
-    before.to_the_end().await;
+    before.rest().await;
     let mut after = Reader::subscribe(broker, topic, SubscribeOptions::default()).await;
     settle(broker, topic, [&mut after]).await;
     publish(broker, topic, words("again")).await;
     disconnect(broker).await;
-    assert_eq!(after.to_the_end().await, ["again"]);
+    assert_eq!(after.rest().await, ["again"]);
     // Twice is once.
     disconnect(broker).await;
 }
@@ -340,11 +342,11 @@ impl Reader {
         let (close, _) = oneshot::channel();
         let close = std::mem::replace(&mut self.close, close);
         assert!(close.send(()).is_ok(), "{} ended by itself", self.topic);
-        self.to_the_end().await
+        self.rest().await
     }
 
     /// The words of what comes until the subscription ends, without probes.
-    async fn to_the_end(mut self) -> Vec<String> {
+    async fn rest(mut self) -> Vec<String> {
         let mut heard = Vec::new();
         loop {
             match timeout(SOON, self.heard.recv()).await {

@@ -230,6 +230,55 @@ async fn an_agent_that_does_not_wait_is_not_asked_without_pause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_many_watches_some_wait_and_the_others_look_now_and_then() {
+    let (agent, registry, state) = agent().await;
+    let mut watchers = Vec::new();
+    for _ in 0..100 {
+        let mut watcher = watched(&registry).await;
+        watchers.push(tokio::spawn(async move {
+            let event = watcher.next().await.unwrap();
+            (told(&event).0, watcher)
+        }));
+    }
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let (waiting, looking): (Vec<_>, Vec<_>) = agent
+        .asked()
+        .into_iter()
+        .partition(|asked| known_index(asked).is_some());
+    assert_eq!(waiting.len(), 64);
+    let looks = looking.len() - 100;
+    assert!(
+        (36..=72).contains(&looks),
+        "{looks}, beside the first of each"
+    );
+    let begun = Instant::now();
+    state.send_replace((8, Vec::new()));
+    let mut ended = Vec::new();
+    for watcher in watchers {
+        let (action, watcher) = watcher.await.unwrap();
+        assert_eq!(action, Action::Delete);
+        ended.push(watcher);
+    }
+    assert!(
+        begun.elapsed() <= Duration::from_secs(16),
+        "{:?}",
+        begun.elapsed()
+    );
+    drop(ended);
+    agent.asked();
+    let mut one_more = watched(&registry).await;
+    assert!(
+        timeout(Duration::from_secs(1), one_more.next())
+            .await
+            .is_err()
+    );
+    assert!(
+        known_index(&agent.asked()[1]).is_some(),
+        "there is room again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lookup_that_is_older_than_what_a_watch_has_seen_is_repeated_at_the_leader() {
     let (agent, registry) = Agent::in_memory(|asked| match asked.query("stale") {
         Some(_) => answer(&(6, vec![])),

@@ -285,3 +285,25 @@ async fn the_registry_is_told_of_subscribers_as_go_micro_tells_it() {
     assert_eq!(entry.nodes[0].metadata["broker"], "memory");
     service.stop().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_makes_no_sense_fails_the_start() {
+    for (subscriber, words) in [
+        (Subscriber::new(" "), "a subscriber needs a topic"),
+        (
+            Subscriber::new("t").dead_letter("t"),
+            "the dead letters of t would go to t again: name another topic",
+        ),
+    ] {
+        let bench = Bench::new();
+        let service = bench
+            .service("s")
+            .subscribe_with(subscriber, |_cx, _event: Frame| async { Ok(()) });
+        assert_eq!(service.start().await.unwrap_err().detail(), words);
+        assert!(bench.registry.get("s").await.is_err());
+    }
+    let service = Bench::new().service("s");
+    let publisher = service.client().publisher("");
+    let error = publisher.publish(frame("x")).await.unwrap_err();
+    assert_eq!(error.detail(), "an event needs a topic");
+}

@@ -14,6 +14,7 @@ mod bench;
 mod brokers;
 mod contexts;
 mod delivery;
+mod direct;
 mod failures;
 mod lives;
 mod settings;

@@ -52,6 +52,7 @@ async fn requests_of_the_wrong_form_are_refused() {
         (with("/?id", "//?id"), "404"),
         (with("?id", "?ID"), "404"),
         (with("?id=", "?id=x"), "404"),
+        (post(&node.id, &hi("u")), "404"),
         (with("HTTP/1.1", "HTTP/2.0"), "400"),
         (
             with("Content-Length", "Transfer-Encoding: gzip\r\nX"),

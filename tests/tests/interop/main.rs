@@ -117,8 +117,12 @@ impl Report {
     }
 }
 
+/// The tests come one after the other: both start dozens of programs, and one of them loads the machine.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn go_micro_and_this_project_call_each_other_in_every_content_type() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // Directions at once; the load comes after, with the machine to itself.
     let mut reports: Vec<Report> = thread::scope(|scope| {
         let running = DIRECTIONS.map(|direction| {
@@ -151,6 +155,7 @@ fn go_micro_and_this_project_call_each_other_in_every_content_type() {
 
 #[test]
 fn go_micro_and_this_project_find_each_other_in_each_registry() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (rows, failures) = discovery::run();
     let table = discovery::markdown(&rows);
     println!("{table}");
@@ -159,9 +164,6 @@ fn go_micro_and_this_project_find_each_other_in_each_registry() {
 
 /// Leaves the tables for others to read, and holds them against the pages that show them.
 fn show<const N: usize>(name: &str, tables: [(&str, String); N], failures: &[String]) {
-    // Both tests write into the README.
-    static PAGES: Mutex<()> = Mutex::new(());
-    let _one = PAGES.lock().unwrap_or_else(PoisonError::into_inner);
     for (page, made) in &tables {
         table::write(&left(name, page), made).expect("target is ours to write");
     }

@@ -35,7 +35,7 @@ impl Subscription for HttpSubscription {
 
 impl Drop for HttpSubscription {
     fn drop(&mut self) {
-        self.registration.leave();
+        // The registration is taken back when nobody holds it any more.
         self.place.desk.close(&self.id);
     }
 }

@@ -14,7 +14,8 @@
 //! # }
 //! ```
 //!
-//! A watch holds one connection to the agent, which allows two hundred from one address.
+//! A watch is a question that waits at the agent, on a connection of its own. Of more than 64 watches
+//! the rest look every ten to fifteen seconds: an agent has room for so many connections only.
 
 mod agent;
 mod answer;
@@ -33,6 +34,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::agent::{Agents, Question, deadline};
@@ -58,6 +60,8 @@ struct Inner {
     told: Mutex<BTreeMap<String, Told>>,
     /// The newest state that watches of a name have seen: what is older must not follow it.
     seen: Mutex<BTreeMap<String, u64>>,
+    /// The rights to let a question wait at the agent.
+    waiting: Arc<Semaphore>,
 }
 
 /// What agents were told of a node.
@@ -91,6 +95,7 @@ impl Consul {
             tasks: tasks.clone(),
             told: Mutex::default(),
             seen: Mutex::default(),
+            waiting: Arc::new(Semaphore::new(watch::WAITING)),
         })))
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::Inner;
@@ -22,6 +23,11 @@ const WAIT: (Duration, Duration) = (Duration::from_secs(50), Duration::from_secs
 const PAUSE: Duration = Duration::from_millis(50);
 /// The same from question to question where an answer told nothing: such an agent does not wait.
 const PAUSE_AFTER_NOTHING: Duration = Duration::from_secs(1);
+/// The same, and a random part more, where too many questions wait at the agent already.
+const LOOK: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(5));
+/// How many questions of a registry wait at the agent. It allows two hundred connections from one
+/// address, over which all fail, also the renewals that keep nodes registered.
+pub(super) const WAITING: usize = 64;
 
 /// Tells the changes of one name.
 ///
@@ -37,6 +43,8 @@ pub(super) struct ConsulWatcher {
     ahead: VecDeque<Event>,
     /// The question that is under way: it goes on when a wait for it is given up.
     asking: Option<Borrowed<'static, Result<Replied>>>,
+    /// The right to let a question wait; without it the state is looked at now and then.
+    waits: Option<OwnedSemaphorePermit>,
     /// When the next may be asked.
     next: Instant,
 }
@@ -58,19 +66,27 @@ impl ConsulWatcher {
             known,
             ahead: VecDeque::new(),
             asking: None,
+            waits: None,
             next: Instant::now(),
         })
     }
 
     /// Asks for the state after the one that is known.
-    fn ask(&self) -> Borrowed<'static, Result<Replied>> {
+    fn ask(&mut self) -> Borrowed<'static, Result<Replied>> {
         let registry = self.registry.clone();
-        let wait = WAIT.0 + registry.tasks.up_to(WAIT.1);
-        let question = registry
-            .lookup(&self.name)
-            .with("index", &self.index.to_string())
-            .with("wait", &format!("{}ms", wait.as_millis()))
-            .waiting(wait + wait / 16);
+        if self.waits.is_none() {
+            self.waits = registry.waiting.clone().try_acquire_owned().ok();
+        }
+        let mut question = registry.lookup(&self.name);
+        if self.waits.is_some() {
+            let wait = WAIT.0 + registry.tasks.up_to(WAIT.1);
+            question = question
+                .with("index", &self.index.to_string())
+                .with("wait", &format!("{}ms", wait.as_millis()))
+                .waiting(wait + wait / 16);
+        } else {
+            self.next += LOOK.0 + registry.tasks.up_to(LOOK.1);
+        }
         let next = self.next;
         Box::pin(async move {
             sleep_until(next).await;

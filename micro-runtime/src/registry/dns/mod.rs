@@ -8,6 +8,10 @@
 //! holds 5 s at most. A watch asks again when that is over. A server that does not answer or fails is
 //! no answer: then the last snapshot serves on.
 //!
+//! Consul is such a server, too, for those who do not speak its own protocol: its DNS port as the
+//! server, `service.consul` as the domain, and `enable_truncate` in its `dns_config`, without which it
+//! leaves out nodes that do not fit into a datagram and does not say so.
+//!
 //! Questions go to the system's servers by our own small client, so that times are kept: the system's
 //! resolver does not tell them. They are asked in turn, by UDP and where need be by TCP; answers
 //! count only from whom was asked and to what was asked.

@@ -114,6 +114,22 @@ fn one(name: &str, address: &str) -> Result<Service, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_services_with_all_they_need_or_a_fault(
+            text in "[\\[{]?([a-z\": ,#=\\[\\]{}\n\t\u{0}é]|name|nodes|address){0,40}",
+        ) {
+            for service in services(&text).unwrap_or_default() {
+                prop_assert!(!service.name.is_empty());
+                for node in &service.nodes {
+                    prop_assert!(!node.id.is_empty() && !node.address.is_empty());
+                    prop_assert!(!node.metadata.is_empty());
+                }
+            }
+        }
+    }
 
     fn node(id: &str, address: &str, metadata: &[(&str, &str)]) -> Node {
         let mut node = Node::new(id, address);
