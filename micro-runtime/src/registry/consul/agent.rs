@@ -287,6 +287,8 @@ impl Replied {
             Shown(self.body()),
         );
         match self.status() {
+            // Trying again would not help.
+            400 => Error::bad_request(ID, text),
             401 | 407 => Error::unauthorized(ID, text),
             403 => Error::forbidden(ID, text),
             _ => Error::internal(ID, text),

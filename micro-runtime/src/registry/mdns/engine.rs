@@ -239,7 +239,10 @@ impl Engine {
 
     /// Looks at the interfaces, joins where that is needed, and has each open socket read.
     fn renew(self: &Arc<Self>, wire: &mut Wire) {
-        let read = Interfaces::read();
+        let mut read = Interfaces::read();
+        if let (true, Ok(interfaces)) = (self.options.loopback_alone, &mut read) {
+            interfaces.0.retain(|one| one.loopback);
+        }
         let changed = match read {
             Ok(interfaces) if interfaces != *wire.interfaces => {
                 wire.interfaces = Arc::new(interfaces);

@@ -19,6 +19,7 @@ pub struct MdnsOptions {
     /// registered is registered there too, and what it knows is found. None without.
     pub folder: Option<PathBuf>,
     pub(super) group: Group,
+    pub(super) loopback_alone: bool,
     pub(super) ttl: u32,
 }
 
@@ -29,6 +30,7 @@ impl Default for MdnsOptions {
             query_time: Duration::from_millis(100),
             folder: None,
             group: Group::default(),
+            loopback_alone: false,
             ttl: 120,
         }
     }
@@ -53,10 +55,11 @@ impl MdnsOptions {
         self
     }
 
-    /// A group and a port of a test's own, which meets nobody else then.
+    /// A group and a port of a test's own, on loopback alone: it meets nobody else then.
     #[doc(hidden)]
     pub fn group(mut self, v4: Ipv4Addr, v6: Ipv6Addr, port: u16) -> Self {
         self.group = Group { v4, v6, port };
+        self.loopback_alone = true;
         self
     }
 
