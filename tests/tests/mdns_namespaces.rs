@@ -112,7 +112,12 @@ fn a_service_on_loopback_is_told_to_nobody_else() {
     let mut apart = Apart::new();
     let _ours = apart.ours(&there).serve(&["name=ours"]);
     assert!(found(&apart.ours(&there), "ours"));
-    assert!(!found(&apart.ours(&here), "ours"));
+    let stranger = apart.ours(&here).run(&["name=ours", "call=hello"]);
+    // Else it would have tried its own loopback.
+    assert!(
+        stranger.to_string().contains("ours: not found"),
+        "{stranger}"
+    );
 }
 
 #[test]
