@@ -121,6 +121,24 @@ fn a_service_on_loopback_is_told_to_nobody_else() {
 }
 
 #[test]
+fn a_network_that_comes_later_is_used() {
+    let [here, there] = [Network::Loopback; 2].map(Namespace::new);
+    let mut apart = Apart::new();
+    let _ours = apart
+        .ours(&there)
+        .serve(&["name=ours", "address=[::]:0", "advertise=fd12::2"]);
+    let caller = apart.ours(&here);
+    assert!(!found(&caller, "ours"));
+    here.link(&there);
+    // Interfaces are looked at every ten seconds.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !found(&caller, "ours") {
+        assert!(Instant::now() < deadline, "the link is not used");
+    }
+    assert!(found(&go(&here), "ours"));
+}
+
+#[test]
 fn thirty_nodes_on_one_machine_are_all_found() {
     let network = Namespace::new(Network::Multicast);
     let mut apart = Apart::new();
