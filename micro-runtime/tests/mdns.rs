@@ -81,7 +81,10 @@ async fn one_registry_finds_what_another_has_registered() {
     register(&here, &greeter).await;
     let event = next(&mut watcher).await;
     assert_eq!(event, Event::new(Action::Create, greeter.clone()));
-    assert_eq!(there.get("greeter").await.unwrap(), [greeter.clone()]);
+    assert_eq!(
+        there.get("greeter").await.unwrap(),
+        std::slice::from_ref(&greeter)
+    );
     here.deregister(&greeter).await.unwrap();
     let event = next(&mut watcher).await;
     assert_eq!(event, Event::new(Action::Delete, greeter));

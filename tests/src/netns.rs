@@ -64,11 +64,20 @@ impl Namespace {
     /// As [`new`](Self::new).
     pub fn linked() -> [Self; 2] {
         let both = [Network::Loopback; 2].map(Self::new);
-        let other = both[1].holder.id();
-        both[0].set_up(&format!(
-            "ip link add link0 type veth peer name link0 netns {other}"
+        both[0].link(&both[1]);
+        both
+    }
+
+    /// Adds that link between two namespaces.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn link(&self, other: &Self) {
+        let holder = other.holder.id();
+        self.set_up(&format!(
+            "ip link add link0 type veth peer name link0 netns {holder}"
         ));
-        for (namespace, number) in both.iter().zip(1..) {
+        for (namespace, number) in [self, other].into_iter().zip(1..) {
             // Addresses of our own: those that the system makes may not be used for a second or two.
             namespace.set_up(&format!(
                 "ip link set link0 addrgenmode none && ip link set link0 up && \
@@ -76,7 +85,6 @@ impl Namespace {
                  ip addr add fd12::{number}/64 dev link0 nodad"
             ));
         }
-        both
     }
 
     fn set_up(&self, script: &str) {

@@ -112,7 +112,30 @@ fn a_service_on_loopback_is_told_to_nobody_else() {
     let mut apart = Apart::new();
     let _ours = apart.ours(&there).serve(&["name=ours"]);
     assert!(found(&apart.ours(&there), "ours"));
-    assert!(!found(&apart.ours(&here), "ours"));
+    let stranger = apart.ours(&here).run(&["name=ours", "call=hello"]);
+    // Else it would have tried its own loopback.
+    assert!(
+        stranger.to_string().contains("ours: not found"),
+        "{stranger}"
+    );
+}
+
+#[test]
+fn a_network_that_comes_later_is_used() {
+    let [here, there] = [Network::Loopback; 2].map(Namespace::new);
+    let mut apart = Apart::new();
+    let _ours = apart
+        .ours(&there)
+        .serve(&["name=ours", "address=[::]:0", "advertise=fd12::2"]);
+    let caller = apart.ours(&here);
+    assert!(!found(&caller, "ours"));
+    here.link(&there);
+    // Interfaces are looked at every ten seconds.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !found(&caller, "ours") {
+        assert!(Instant::now() < deadline, "the link is not used");
+    }
+    assert!(found(&go(&here), "ours"));
 }
 
 #[test]
