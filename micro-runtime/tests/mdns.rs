@@ -1,4 +1,5 @@
 //! Multicast DNS as the registry, on groups and ports of the tests' own.
+#![cfg(feature = "mdns")]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::net::{Ipv4Addr, Ipv6Addr};

@@ -247,13 +247,22 @@ async fn an_expiry_leaves_how_long_others_are_kept_as_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_nodes_stay_where_the_registry_expires_all_of_them() {
+async fn the_last_nodes_stay_where_a_registry_names_none_though_it_told_of_no_end() {
     let registry = Scripted::knowing(&["a", "b"]);
     let view = view_of(&registry, None).await;
     registry.know(&[]);
-    registry.tell(Action::Expire, &["a", "b"]);
-    let seen = states(&view, Duration::from_secs(60)).await;
+    let seen = states(&view, Duration::from_secs(120)).await;
     assert_eq!(seen, [["a", "b"]]);
     let seen = states(&view, Duration::from_secs(200)).await;
     assert_eq!(seen, [vec!["a", "b"], vec![]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_node_that_expires_is_gone_though_it_is_the_last() {
+    let registry = Scripted::knowing(&["a"]);
+    let view = view_of(&registry, None).await;
+    registry.know(&[]);
+    registry.tell(Action::Expire, &["a"]);
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(ids(&view), [""; 0]);
 }

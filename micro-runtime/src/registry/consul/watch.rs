@@ -111,6 +111,15 @@ impl ConsulWatcher {
                 ),
             ));
         }
+        // Its check fails for each of them at once: the agents, and not the nodes, may be cut off.
+        let well = |known: &Known| known.health == Health::Well;
+        let sick = |known: &Known| known.health == Health::Critical;
+        if self.known.values().any(well) && nodes.values().any(sick) && !nodes.values().any(well) {
+            return Err(Error::unavailable(
+                ID,
+                format!("Consul holds no node of {} for healthy any more", self.name),
+            ));
+        }
         let now = Instant::now();
         self.next = match index == self.index {
             true => (now + PAUSE).max(self.next + PAUSE_AFTER_NOTHING),

@@ -135,7 +135,7 @@ impl<'a> Keeper<'a> {
         let error = match loaded {
             Ok(mut services) => {
                 services.retain(|service| *service.name == *self.shared.name);
-                self.keep_missing(&mut services, now);
+                self.keep_missing(&mut services, true, now);
                 self.services = services;
                 for event in &during {
                     self.apply(event);
@@ -175,10 +175,11 @@ impl<'a> Keeper<'a> {
 
     /// Adds nodes that a load does not name and that should not go at the registry's word alone.
     ///
-    /// A node that answers is alive. While the registry may have lost its memory, and where nothing
-    /// at all would be left, a node stays that has not failed: the worst of it is one more refused
-    /// connection, and an emptied fleet is worse. Nothing stays longer than the directory's grace.
-    fn keep_missing(&mut self, services: &mut Vec<Service>, now: Instant) {
+    /// A node that answers is alive. While the registry may have lost its memory, and where a load
+    /// would leave nothing at all, a node stays that has not failed: the worst of it is one more
+    /// refused connection, and an emptied fleet is worse. Nothing stays longer than the directory's
+    /// grace.
+    fn keep_missing(&mut self, services: &mut Vec<Service>, load: bool, now: Instant) {
         let current = self.shared.nodes.load();
         let mut missing = BTreeMap::new();
         let mut silent = Vec::new();
@@ -198,7 +199,8 @@ impl<'a> Keeper<'a> {
                 silent.push((entry, first));
             }
         }
-        if now < self.doubted_until || services.iter().all(|service| service.nodes.is_empty()) {
+        let none = services.iter().all(|service| service.nodes.is_empty());
+        if now < self.doubted_until || (load && none) {
             for (entry, first) in silent {
                 missing.insert(entry.id().to_owned(), first);
                 add(services, &again(entry));
@@ -257,13 +259,13 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Takes nodes out that the registry no longer vouches for, but for those that a load which does
-    /// not name them would keep.
+    /// Takes nodes out that the registry no longer vouches for, but for those that answer, and all that
+    /// have not failed while it may have lost its memory.
     fn expire(&mut self, expired: &Service) {
         let mut left = std::mem::take(&mut self.services);
         remove_nodes(&mut left, expired);
         let before = self.missing.clone();
-        self.keep_missing(&mut left, Instant::now());
+        self.keep_missing(&mut left, false, Instant::now());
         // This was no load: it says nothing about the others that are kept.
         for (id, since) in before {
             if expired.nodes.iter().all(|node| node.id != id) {
