@@ -52,6 +52,7 @@
 //! | feature | default | what it brings |
 //! |---|---|---|
 //! | `cli` | yes | flags and variables read with clap: `Service::init_with` |
+//! | `grpc` | no | gRPC over HTTP/2, compressed with gzip where wanted |
 //! | `json` | yes | `application/json` and the json-rpc envelope |
 //! | `local` | yes | the file registry: services on one machine find each other with nothing installed |
 //! | `tls` | no | TLS with rustls and ring: `transport::tls` |

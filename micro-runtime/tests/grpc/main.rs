@@ -1,0 +1,20 @@
+//! gRPC from a client to a server and back, and against other peers' ways of speaking it.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
+
+mod calls;
+mod lives;
+mod net;
+#[allow(dead_code, reason = "it serves two protocols' tests")]
+#[path = "../braid/net.rs"]
+mod pipes;
+mod raw;
+#[allow(dead_code, reason = "it serves two protocols' tests")]
+#[path = "../braid/say.rs"]
+mod say;
+mod streams;
+mod traps;
