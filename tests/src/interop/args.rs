@@ -139,6 +139,8 @@ pub enum ServiceName {
 pub enum ProtocolName {
     /// Go Micro's.
     Mucp,
+    /// Everyone's.
+    Grpc,
     /// Ours.
     Braid,
 }
@@ -188,6 +190,7 @@ impl ProtocolName {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mucp => "mucp",
+            Self::Grpc => "grpc",
             Self::Braid => "braid",
         }
     }
