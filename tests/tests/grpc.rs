@@ -33,7 +33,10 @@ fn plain() -> Program {
 
 /// The servers that are not ours.
 fn others() -> [(&'static str, Running); 2] {
-    [("go-micro", go_micro().serve(&[])), ("grpc-go", plain().serve(&[]))]
+    [
+        ("go-micro", go_micro().serve(&[])),
+        ("grpc-go", plain().serve(&[])),
+    ]
 }
 
 fn service(settings: Grpc) -> Service {
@@ -76,7 +79,12 @@ fn go_micro_and_grpc_go_call_all_four_kinds() {
     }
     let sums = [r#"OK {"total":1}"#, r#"OK {"total":3}"#];
     says(&micro, &server, &["call=sum", "arg=2"], &sums);
-    says(&plain(), &server, &["call=sum", "arg=2"], &[sums[0], sums[1], "EOF"]);
+    says(
+        &plain(),
+        &server,
+        &["call=sum", "arg=2"],
+        &[sums[0], sums[1], "EOF"],
+    );
     let total = [r#"OK {"total":6}"#, "after: EOF"];
     says(&micro, &server, &["call=collect", "arg=3"], &total);
     says(&plain(), &server, &["call=collect", "arg=3"], &total[..1]);
@@ -88,19 +96,37 @@ fn go_micro_and_grpc_go_call_all_four_kinds() {
 fn go_micro_calls_in_json_and_grpc_go_with_gzip() {
     let server = ours();
     let json = go_micro().with(&["content_type=application/json"]);
-    says(&json, &server, &["call=hello"], &[r#"OK {"msg":"Hello world"}"#]);
+    says(
+        &json,
+        &server,
+        &["call=hello"],
+        &[r#"OK {"msg":"Hello world"}"#],
+    );
     let gzip = plain().with(&["gzip"]);
     let long = "x".repeat(20_000);
-    let (arg, reply) = (format!("arg={long}"), format!(r#"OK {{"msg":"Hello {long}"}}"#));
+    let (arg, reply) = (
+        format!("arg={long}"),
+        format!(r#"OK {{"msg":"Hello {long}"}}"#),
+    );
     says(&gzip, &server, &["call=hello", &arg], &[&reply]);
-    says(&gzip, &server, &["call=collect", "arg=3"], &[r#"OK {"total":6}"#]);
+    says(
+        &gzip,
+        &server,
+        &["call=collect", "arg=3"],
+        &[r#"OK {"total":6}"#],
+    );
 }
 
 #[test]
 fn many_calls_at_once_are_answered() {
     let server = ours();
     for client in [go_micro().with(&[PROTO]), plain()] {
-        says(&client, &server, &["call=hello", "n=100", "parallel=20"], &[]);
+        says(
+            &client,
+            &server,
+            &["call=hello", "n=100", "parallel=20"],
+            &[],
+        );
     }
 }
 
@@ -109,20 +135,56 @@ fn each_caller_reads_our_errors() {
     let server = ours();
     let micro = go_micro().with(&[PROTO]);
     let error = r#"ERR *errors.Error {"id":"greeter.fail","code":404,"detail":"gone é","status":"Not Found"}"#;
-    fails(&micro, &server, &["call=fail", "arg=notfound", "arg2=gone é"], error);
+    fails(
+        &micro,
+        &server,
+        &["call=fail", "arg=notfound", "arg2=gone é"],
+        error,
+    );
     let error = r#"ERR *errors.Error {"id":"greeter.fail","code":418,"detail":"x","status":"I'm a teapot"}"#;
-    fails(&micro, &server, &["call=fail", "arg=custom", "arg2=x"], error);
+    fails(
+        &micro,
+        &server,
+        &["call=fail", "arg=custom", "arg2=x"],
+        error,
+    );
     let error = r#"ERR *errors.Error {"id":"go.micro.client","code":500,"detail":"words""#;
-    fails(&micro, &server, &["call=fail", "arg=plain", "arg2=words"], error);
-    let error = r#"ERR *errors.Error {"id":"go.micro.server","code":500,"detail":"panic recovered: boom""#;
-    fails(&micro, &server, &["call=fail", "arg=panic", "arg2=boom"], error);
+    fails(
+        &micro,
+        &server,
+        &["call=fail", "arg=plain", "arg2=words"],
+        error,
+    );
+    let error =
+        r#"ERR *errors.Error {"id":"go.micro.server","code":500,"detail":"panic recovered: boom""#;
+    fails(
+        &micro,
+        &server,
+        &["call=fail", "arg=panic", "arg2=boom"],
+        error,
+    );
     let error = "ERR *status.Error rpc error: code = AlreadyExists desc = ";
-    fails(&micro, &server, &["call=count", "arg=1", "arg2=fail"], error);
-    let error = r#"ERR *errors.Error {"id":"go.micro.client","code":501,"#;
+    fails(
+        &micro,
+        &server,
+        &["call=count", "arg=1", "arg2=fail"],
+        error,
+    );
+    let error = r#"ERR *errors.Error {"id":"go.micro.server","code":501,"#;
     fails(&micro, &server, &["call=raw", "arg=Greeter.Nope"], error);
 
-    fails(&plain(), &server, &["call=fail", "arg=notfound", "arg2=gone é"], "ERR 5 gone é");
-    fails(&plain(), &server, &["call=sum", "arg=1", "arg2=fail"], "ERR 6 stream failed");
+    fails(
+        &plain(),
+        &server,
+        &["call=fail", "arg=notfound", "arg2=gone é"],
+        "ERR 5 gone é",
+    );
+    fails(
+        &plain(),
+        &server,
+        &["call=sum", "arg=1", "arg2=fail"],
+        "ERR 6 stream failed",
+    );
     let unknown = ["call=hello", "service=greeter.Nobody"];
     fails(&plain(), &server, &unknown, "ERR 12 unknown service Nobody");
     // The package may be any, as with Go Micro.
@@ -150,7 +212,10 @@ fn deadlines_and_metadata_reach_our_handlers() {
     let binary = ["call=echo", "metadata=x-bin=00ff"];
     let address = server.as_flag();
     let ended = plain().run(&[&binary[..], &[&*address]].concat());
-    assert!(ended.line("OK ").unwrap().contains(r#""x-bin":"AP8""#), "{ended}");
+    assert!(
+        ended.line("OK ").unwrap().contains(r#""x-bin":"AP8""#),
+        "{ended}"
+    );
 }
 
 #[tokio::test]
@@ -159,9 +224,16 @@ async fn we_call_all_four_kinds_of_others() {
         let greeter = greeter();
         let address = server.address().to_owned();
         let hello = greeter.hello(HelloRequest { name: "x".into() });
-        assert_eq!(hello.address(address.clone()).await.unwrap().msg, "Hello x", "{name}");
+        assert_eq!(
+            hello.address(address.clone()).await.unwrap().msg,
+            "Hello x",
+            "{name}"
+        );
 
-        let count = CountRequest { to: 500, fail: false };
+        let count = CountRequest {
+            to: 500,
+            fail: false,
+        };
         let mut numbers = greeter.count(count).address(address.clone()).await.unwrap();
         let mut next = 0;
         while let Some(number) = numbers.message().await.unwrap() {
@@ -175,7 +247,11 @@ async fn we_call_all_four_kinds_of_others() {
         for n in 1..=100 {
             total += n;
             send.send(SumRequest { n, fail: false }).await.unwrap();
-            assert_eq!(receive.message().await.unwrap().unwrap().total, total, "{name}");
+            assert_eq!(
+                receive.message().await.unwrap().unwrap().total,
+                total,
+                "{name}"
+            );
         }
         send.finish().await.unwrap();
         assert_eq!(receive.message().await.unwrap(), None);
@@ -216,7 +292,11 @@ async fn we_read_the_errors_of_others() {
         ("go.micro.client", 412, "gone é", Some(9))
     );
     assert_eq!(error.metadata().get("retry-after"), Some("3"));
-    let types: Vec<_> = error.details().iter().map(|detail| &*detail.type_url).collect();
+    let types: Vec<_> = error
+        .details()
+        .iter()
+        .map(|detail| &*detail.type_url)
+        .collect();
     assert_eq!(types, ["type.googleapis.com/google.protobuf.StringValue"]);
     for (server, id) in [(&micro, "greeter.count"), (&plain, "go.micro.client")] {
         let count = CountRequest { to: 1, fail: true };
@@ -231,7 +311,8 @@ async fn we_read_the_errors_of_others() {
     }
 }
 
-#[tokio::test]
+// What a server says is waited for on a thread, and the connection lives on another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn metadata_deadlines_and_the_end_of_a_call_reach_others() {
     let [(_, mut micro), (_, mut plain)] = others();
     let greeter = greeter();
@@ -269,9 +350,15 @@ async fn a_server_that_stops_lets_our_calls_end() {
     let server = plain().serve(&[]);
     let greeter = greeter();
     let address = server.address().to_owned();
-    let hello = || greeter.hello(HelloRequest::default()).address(address.clone());
+    let hello = || {
+        greeter
+            .hello(HelloRequest::default())
+            .address(address.clone())
+    };
     hello().await.unwrap();
-    let call = greeter.sleep(SleepRequest { ms: 1000 }).address(address.clone());
+    let call = greeter
+        .sleep(SleepRequest { ms: 1000 })
+        .address(address.clone());
     let sleeping = tokio::spawn(async move { call.await });
     tokio::time::sleep(Duration::from_millis(200)).await;
     let stopped = tokio::task::spawn_blocking(move || server.stop());
