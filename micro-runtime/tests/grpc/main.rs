@@ -7,6 +7,11 @@
 )]
 
 mod calls;
+#[path = "../mucp/generated/mod.rs"]
+mod generated;
+#[allow(dead_code, reason = "it serves two protocols' tests")]
+#[path = "../mucp/greeter.rs"]
+mod greeter;
 mod lives;
 mod net;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
@@ -18,3 +23,4 @@ mod raw;
 mod say;
 mod streams;
 mod traps;
+mod vectors;

@@ -50,7 +50,6 @@ pub struct Net {
     pub channel: Arc<dyn Channel>,
     pub say: SayClient,
     pub probe: Arc<Probe>,
-    pub tasks: Tasks,
 }
 
 impl Net {
@@ -78,7 +77,6 @@ impl Net {
             channel,
             say,
             probe,
-            tasks,
         }
     }
 

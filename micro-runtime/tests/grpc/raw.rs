@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 
 use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, RecvStream, SendStream};
+use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use micro_runtime::codegen::bytes::Bytes;
 use micro_runtime::codegen::prost::Message;
@@ -117,9 +117,4 @@ fn words(mut bytes: &[u8]) -> Vec<Word> {
         bytes = rest;
     }
     words
-}
-
-/// The reason with which the server has reset a stream.
-pub async fn reset_of(out: &mut SendStream<Bytes>) -> Reason {
-    poll_fn(|task| out.poll_reset(task)).await.unwrap()
 }

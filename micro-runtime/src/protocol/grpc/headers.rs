@@ -54,7 +54,7 @@ pub(super) fn read(headers: &HeaderMap) -> Metadata {
     let mut metadata = Metadata::with_capacity(headers.keys().filter(is_own).count());
     for name in headers.keys().filter(is_own) {
         let mut values = headers.get_all(name).iter();
-        let Some(first) = values.next().and_then(|value| text(value)) else {
+        let Some(first) = values.next().and_then(text) else {
             continue;
         };
         let value = values.fold(first, |joined, value| match text(value) {

@@ -5,7 +5,6 @@ mod link;
 mod stream;
 
 use std::fmt;
-use std::sync::Arc;
 
 use super::Grpc;
 use crate::call::{Reply, Request};
