@@ -21,6 +21,8 @@
 //! A file's imports are found below the nearest folder above it that is called `proto`, else in its
 //! own folder; [`Builder::include`] names others.
 //!
+//! `micro/event.proto`, whose option makes a message an event, is found without being there.
+//!
 //! # protoc
 //! Files are compiled in this process. Where the variable `PROTOC` names a protoc, that one reads
 //! them; [`Builder::descriptor_set`] takes what another compiler (`buf build -o`) has made.

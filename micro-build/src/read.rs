@@ -28,6 +28,7 @@ pub(crate) fn protox(files: &Files) -> Result<Descriptors> {
     for include in &files.includes {
         resolver.add(Folder(include.clone()));
     }
+    resolver.add(Own);
     let mut compiler = protox::Compiler::with_file_resolver(resolver);
     compiler.include_imports(true).include_source_info(true);
     let mut names = Vec::new();
@@ -78,6 +79,23 @@ impl FileResolver for Folder {
     }
 }
 
+/// What the generator brings along.
+#[derive(Debug)]
+struct Own;
+
+impl FileResolver for Own {
+    fn open_file(&self, name: &str) -> std::result::Result<File, protox::Error> {
+        if name == EVENT {
+            File::from_source(name, protoc_gen_micro::EVENT_PROTO)
+        } else {
+            Err(protox::Error::file_not_found(name))
+        }
+    }
+}
+
+/// The file whose option makes a message an event.
+const EVENT: &str = "micro/event.proto";
+
 fn explain(error: &protox::Error, path: &Path, files: &Files) -> Error {
     let culprit = error
         .file()
@@ -113,7 +131,38 @@ fn editions(path: &Path) -> Option<Error> {
 /// Has a protoc compile.
 pub(crate) fn protoc(program: &Path, files: &Files) -> Result<Descriptors> {
     let folder = std::env::var_os("OUT_DIR").map_or_else(std::env::temp_dir, PathBuf::from);
-    let set_path = folder.join(format!("micro-build-{}.bin", std::process::id()));
+    let own = folder.join(format!("micro-build-{}", std::process::id()));
+    let written = write_own(&own);
+    let compiled = written.and_then(|()| run_protoc(program, files, &own));
+    // The folder was ours alone; that it stays does no harm.
+    let _ = std::fs::remove_dir_all(&own);
+    let set = compiled?;
+    let names = files.paths.iter().map(|path| files.name(path)).collect();
+    let watched = names_in(&set)?
+        .iter()
+        .filter_map(|name| files.find(name))
+        .collect();
+    Ok(Descriptors {
+        set,
+        names,
+        watched,
+    })
+}
+
+/// Writes what the generator brings along, for protoc to find it.
+fn write_own(folder: &Path) -> Result<()> {
+    let path = folder.join(EVENT);
+    let parent = path.parent().unwrap_or(folder);
+    std::fs::create_dir_all(parent)
+        .and_then(|()| std::fs::write(&path, protoc_gen_micro::EVENT_PROTO))
+        .map_err(|error| {
+            let path = path.display();
+            Error::new(format!("{path}: cannot be written: {error}")).with_source(error)
+        })
+}
+
+fn run_protoc(program: &Path, files: &Files, own: &Path) -> Result<Vec<u8>> {
+    let set_path = own.join("set.bin");
     let mut command = Command::new(program);
     command.args(["--include_imports", "--include_source_info"]);
     command.arg(format!("--descriptor_set_out={}", set_path.display()));
@@ -126,6 +175,7 @@ pub(crate) fn protoc(program: &Path, files: &Files) -> Result<Descriptors> {
         };
         command.arg(format!("--proto_path={}", include.display()));
     }
+    command.arg(format!("--proto_path={}", own.display()));
     command.args(&files.paths);
     let output = command.output().map_err(|error| {
         Error::new(format!("PROTOC: cannot run {}: {error}", program.display())).with_source(error)
@@ -135,20 +185,7 @@ pub(crate) fn protoc(program: &Path, files: &Files) -> Result<Descriptors> {
         let said: Vec<String> = said.trim().lines().map(|line| files.locate(line)).collect();
         return Err(Error::new(said.join("\n")));
     }
-    let set = read(&set_path);
-    // The file was ours alone; that it stays does no harm.
-    let _ = std::fs::remove_file(&set_path);
-    let set = set?;
-    let names = files.paths.iter().map(|path| files.name(path)).collect();
-    let watched = names_in(&set)?
-        .iter()
-        .filter_map(|name| files.find(name))
-        .collect();
-    Ok(Descriptors {
-        set,
-        names,
-        watched,
-    })
+    read(&set_path)
 }
 
 /// Reads what another compiler has made.

@@ -75,6 +75,17 @@ fn the_generators_errors_have_the_path_too() {
 }
 
 #[test]
+fn an_event_without_a_topic_is_refused_at_its_place() {
+    let (error, path) = error(
+        "syntax = \"proto3\";\npackage a;\nimport \"micro/event.proto\";\nmessage M { option (micro.event) = {}; }\n",
+    );
+    assert!(
+        error.starts_with(&format!("{path}:4:1: M is an event without a topic")),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_missing_file_is_named() {
     let error = micro_build::compile(&["proto/nothing.proto"]).unwrap_err();
     assert_eq!(

@@ -17,6 +17,7 @@ pub use crate::codec::form::{
 pub use crate::codec::merge_proto;
 pub use crate::context::Context;
 pub use crate::error::{Error, Result};
+pub use crate::event::Event;
 pub use crate::metadata::Text;
 pub use crate::method::{
     EndpointDescriptor, Idempotency, Kind, Method, ServiceDescriptor, ValueDescriptor,
@@ -29,8 +30,8 @@ use crate::error::id;
 
 #[doc(inline)]
 pub use crate::{
-    __client as client, __endpoint as endpoint, __method as method, __payload as payload,
-    __server as server,
+    __client as client, __endpoint as endpoint, __event as event, __method as method,
+    __payload as payload, __server as server,
 };
 
 /// What a [`Dispatch`] answers with.
@@ -81,6 +82,24 @@ macro_rules! __payload {
                 let $this = self;
                 $form
             }
+        }
+    };
+}
+
+/// Makes a generated message an event, which goes by one topic: `event!(Greeted, "greeter.greeted")`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __event {
+    ($message:ty, $topic:literal) => {
+        #[allow(dead_code, deprecated)]
+        impl $message {
+            /// The topic that it is published and subscribed to by.
+            pub const TOPIC: &'static str = $topic;
+        }
+
+        #[allow(deprecated)]
+        impl $crate::codegen::Event for $message {
+            const TOPIC: &'static str = $topic;
         }
     };
 }

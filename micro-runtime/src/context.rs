@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::metadata::{Metadata, Text};
+use crate::metadata::{Metadata, Text, is_hop};
 
 /// The context of one call; a handle that is cheap to clone.
 #[derive(Clone)]
@@ -103,6 +103,30 @@ impl Context {
             }),
             changed: None,
         }
+    }
+
+    /// The context of what `parent` sends: its user metadata and what `forward` names, under the
+    /// sender's `own`, and its deadline.
+    pub(crate) fn outgoing(parent: Option<&Self>, own: Metadata, forward: &[String]) -> Self {
+        let Some(parent) = parent else {
+            return Self::new(own);
+        };
+        let named = |key: &str| forward.iter().any(|name| name.eq_ignore_ascii_case(key));
+        let passes = |key: &str| !is_hop(key) || named(key);
+        let inherited = parent.metadata();
+        let metadata = if inherited.iter().any(|(key, _)| passes(key)) {
+            let mut metadata = Metadata::with_capacity(inherited.len() + own.len());
+            for (key, value) in inherited.iter_text() {
+                if passes(key) {
+                    metadata.set(key.clone(), value.clone());
+                }
+            }
+            metadata.merge(&own);
+            metadata
+        } else {
+            own
+        };
+        Self::build(metadata, parent.deadline(), None)
     }
 
     /// The context of the handler that is being polled, if any.

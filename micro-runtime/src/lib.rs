@@ -41,7 +41,7 @@
 //! | [`server`] | limits; a service called in its own process |
 //! | [`context`], [`metadata`], [`error`] | what travels with a call and comes back from it |
 //! | [`wrapper`] | code around calls, on clients and servers |
-//! | [`broker`] | events: published by topic, delivered to who subscribed |
+//! | [`event`], [`broker`] | events: published by topic, handled by who has subscribed; what carries them |
 //! | [`registry`], [`selector`] | where nodes are found; which one is called |
 //! | [`codec`] | content types: protobuf, JSON, one's own |
 //! | [`transport`], [`protocol`] | what bytes travel on; what frames calls on it |
@@ -51,10 +51,12 @@
 //! # Features
 //! | feature | default | what it brings |
 //! |---|---|---|
-//! | `cli` | yes | flags and variables read with clap: `Service::init_with` |
+//! | `cli` | yes | flags, read with clap, and settings files in TOML: `Service::init_with` |
+//! | `consul` | yes | Consul as the registry: one fleet with Go Micro's services |
 //! | `grpc` | no | gRPC over HTTP/2, compressed with gzip where wanted |
 //! | `json` | yes | `application/json` and the json-rpc envelope |
 //! | `local` | yes | the file registry: services on one machine find each other with nothing installed |
+//! | `mdns` | yes | multicast DNS: services in one network find each other with nothing installed |
 //! | `tls` | no | TLS with rustls and ring: `transport::tls` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -69,6 +71,7 @@ pub mod codec;
 pub mod codegen;
 pub mod context;
 pub mod error;
+pub mod event;
 mod http1;
 mod macros;
 pub mod metadata;

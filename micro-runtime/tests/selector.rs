@@ -24,6 +24,13 @@ fn filtered(filters: impl IntoIterator<Item = Filter>) -> SelectOptions {
     options
 }
 
+/// A client's options that say nothing but this.
+fn by(strategy: &Strategy) -> SelectOptions {
+    let mut options = SelectOptions::default();
+    options.strategy = Some(strategy.clone());
+    options
+}
+
 /// Chooses `times` times and counts by address.
 fn counts(
     nodes: &Nodes,
@@ -32,8 +39,9 @@ fn counts(
     times: usize,
 ) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
+    let client = by(strategy);
     for _ in 0..times {
-        let entry = select(nodes, options, strategy, &[], 0).unwrap();
+        let entry = select(nodes, options, &client, &[], 0).unwrap();
         *counts.entry(entry.address().to_owned()).or_default() += 1;
     }
     counts
@@ -93,7 +101,7 @@ fn the_same_seed_makes_the_same_choices() {
     let choices = |seed| -> Vec<String> {
         let nodes = Nodes::from_addresses(&["a:1".into(), "b:1".into(), "c:1".into()], seed);
         let options = SelectOptions::default();
-        let one = || select(&nodes, &options, &Strategy::Random, &[], 0).unwrap();
+        let one = || select(&nodes, &options, &by(&Strategy::Random), &[], 0).unwrap();
         (0..64).map(|_| one().address().to_owned()).collect()
     };
     assert_eq!(choices(7), choices(7));
@@ -105,7 +113,7 @@ fn round_robin_takes_turns() {
     let nodes = nodes(3);
     let options = SelectOptions::default();
     let chosen: Vec<_> = (0..9)
-        .map(|_| select(&nodes, &options, &Strategy::RoundRobin, &[], 0).unwrap())
+        .map(|_| select(&nodes, &options, &by(&Strategy::RoundRobin), &[], 0).unwrap())
         .collect();
     for (at, entry) in chosen.iter().enumerate() {
         assert!(Arc::ptr_eq(entry, &nodes.list[at % 3]), "choice {at}");
@@ -175,11 +183,12 @@ fn another_node_is_tried_each_time_as_long_as_there_is_one() {
         let nodes = nodes(4);
         let mut tried = Vec::new();
         for _ in 0..4 {
-            let next = select(&nodes, &SelectOptions::default(), &strategy, &tried, 0).unwrap();
+            let next =
+                select(&nodes, &SelectOptions::default(), &by(&strategy), &tried, 0).unwrap();
             assert!(tried.iter().all(|tried| !Arc::ptr_eq(tried, &next)));
             tried.push(next);
         }
-        assert!(select(&nodes, &SelectOptions::default(), &strategy, &tried, 0).is_ok());
+        assert!(select(&nodes, &SelectOptions::default(), &by(&strategy), &tried, 0).is_ok());
     }
 }
 
@@ -189,7 +198,7 @@ fn an_ejected_node_is_the_last_resort_and_comes_back_in_time() {
         let nodes = nodes(2);
         let options = SelectOptions::default();
         let choose = |tried: &[Arc<NodeEntry>], now| -> Result<String> {
-            Ok(select(&nodes, &options, &strategy, tried, now)?
+            Ok(select(&nodes, &options, &by(&strategy), tried, now)?
                 .address()
                 .to_owned())
         };
@@ -215,7 +224,8 @@ fn one_call_tries_a_node_that_comes_back_and_the_others_wait_for_its_word() {
         let back = &nodes.list[0];
         let options = SelectOptions::default();
         let chosen = |now| {
-            let choices = (0..200).map(|_| select(&nodes, &options, &strategy, &[], now).unwrap());
+            let choices =
+                (0..200).map(|_| select(&nodes, &options, &by(&strategy), &[], now).unwrap());
             choices.filter(|entry| entry.is_same(back)).count()
         };
         back.eject(0);
@@ -229,6 +239,24 @@ fn one_call_tries_a_node_that_comes_back_and_the_others_wait_for_its_word() {
         back.restore(9500);
         assert!(chosen(9500) > 50);
     }
+}
+
+#[test]
+fn a_node_that_cannot_be_reached_is_left_alone_twice_as_long_each_time_up_to_half_a_minute() {
+    let nodes = nodes(1);
+    let node = &nodes.list[0];
+    let mut now = 0;
+    for seconds in [1, 2, 4, 8, 16, 30, 30] {
+        node.eject(now);
+        // Calls that were under way fail with it, and count once.
+        node.eject(now + 10);
+        assert!(node.is_ejected(now + seconds * 1000 - 1), "{seconds} s");
+        now += seconds * 1000;
+        assert!(!node.is_ejected(now), "{seconds} s");
+    }
+    node.restore(now);
+    node.eject(now);
+    assert!(!node.is_ejected(now + 1000), "an answer is a new beginning");
 }
 
 #[tokio::test]
@@ -260,7 +288,7 @@ async fn a_strategy_of_ones_own_is_given_the_candidates() {
     let last = Strategy::from(|nodes: &[Arc<NodeEntry>]| nodes.len().checked_sub(1));
     let eu = filtered([Filter::label("region", "eu")]);
     let choose = |options: &SelectOptions, strategy: &Strategy| {
-        select(&nodes, options, strategy, &[], 0).map(|entry| entry.address().to_owned())
+        select(&nodes, options, &by(strategy), &[], 0).map(|entry| entry.address().to_owned())
     };
     assert_eq!(choose(&SelectOptions::default(), &last).unwrap(), "b:1");
     assert_eq!(choose(&eu, &last).unwrap(), "a:1");
@@ -281,7 +309,7 @@ async fn a_strategy_of_ones_own_is_given_the_candidates() {
 async fn errors_have_gos_words_and_say_what_a_person_can_do() {
     let unknown = view_of(&[]).await;
     let none = SelectOptions::default();
-    let error = select(&unknown.nodes(), &none, &Strategy::Random, &[], 0).unwrap_err();
+    let error = select(&unknown.nodes(), &none, &by(&Strategy::Random), &[], 0).unwrap_err();
     assert_eq!((error.id(), error.code()), ("go.micro.client", 500));
     let detail = error.detail();
     assert!(
@@ -294,11 +322,11 @@ async fn errors_have_gos_words_and_say_what_a_person_can_do() {
     let known = view_of(&[greeter("1", "a", "eu", "x")]).await;
     let other = filtered([Filter::version("9")]);
     for strategy in [Strategy::Random, Strategy::RoundRobin] {
-        let error = select(&known.nodes(), &other, &strategy, &[], 0).unwrap_err();
+        let error = select(&known.nodes(), &other, &by(&strategy), &[], 0).unwrap_err();
         let expected = "error selecting greeter node: none available";
         assert_eq!((error.code(), error.detail()), (500, expected));
     }
-    let error = select(&nodes(0), &none, &Strategy::Random, &[], 0).unwrap_err();
+    let error = select(&nodes(0), &none, &by(&Strategy::Random), &[], 0).unwrap_err();
     assert!(error.detail().ends_with("none available"), "{error}");
 }
 

@@ -59,6 +59,16 @@ fn service(name: &str) -> Service {
 
 const NO_ENV: [(&str, &str); 0] = [];
 
+/// A service may be run by a task.
+#[test]
+fn what_a_service_does_can_be_spawned() {
+    fn spawnable<T: Send>(_: T) {}
+    let at_once = || std::future::ready(());
+    spawnable(service("a").run());
+    spawnable(service("a").run_until(at_once()));
+    spawnable(async { service("a").start().await?.stop().await });
+}
+
 #[tokio::test]
 async fn a_service_answers_for_its_health() {
     let running = service("healthy").start().await.unwrap();
@@ -170,7 +180,7 @@ async fn later_options_win_and_flags_and_variables_win_over_code() {
 #[tokio::test]
 async fn unknown_names_are_told_with_the_known_ones() {
     for (flag, known) in [
-        ("--registry", "local, memory"),
+        ("--registry", "memory"),
         ("--transport", "http"),
         ("--client", "braid"),
         ("--server", "mucp"),

@@ -24,14 +24,15 @@ use tokio::time::{Instant, timeout};
 const CHILD: &str = "MICRO_TEST_SIGNALS";
 
 /// Runs only as a child of the tests below: a service with a call that never ends, or one that is
-/// idle, or one whose start never ends.
+/// idle, or one whose start never ends,
+/// or a function.
 #[tokio::test]
 async fn child_that_serves() {
     let Ok(what) = std::env::var(CHILD) else {
         return;
     };
     let world = World::default();
-    let busy = what == "busy";
+    let (busy, function) = (what.starts_with("busy"), what.ends_with("function"));
     let say = Say::hello(|_, frame| async move {
         println!("entered");
         std::future::pending::<()>().await;
@@ -64,7 +65,11 @@ async fn child_that_serves() {
         println!("stopping");
         Ok::<(), Error>(())
     });
-    match service.run().await {
+    let ran = match function {
+        true => service.serve_once().await,
+        false => service.run().await,
+    };
+    match ran {
         Ok(()) => println!("stopped"),
         Err(error) => println!("failed: {}", error.detail()),
     }
@@ -119,8 +124,23 @@ async fn a_signal_stops_an_idle_service_well() {
 }
 
 #[tokio::test]
+async fn a_signal_stops_a_function_that_nobody_has_called() {
+    let mut process = Process::new("idle function").await;
+    process.says("entered").await;
+    process.terminate().await;
+    process.says("stopping").await;
+    process.says("stopped").await;
+}
+
+#[tokio::test]
 async fn a_second_signal_stops_at_once_what_still_runs() {
-    let mut process = Process::new("busy").await;
+    for what in ["busy", "busy function"] {
+        second_signal(what).await;
+    }
+}
+
+async fn second_signal(what: &str) {
+    let mut process = Process::new(what).await;
     process.says("entered").await;
     let since = Instant::now();
     process.terminate().await;

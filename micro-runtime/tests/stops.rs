@@ -10,15 +10,14 @@ mod support;
 
 use std::future::IntoFuture;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use micro_runtime::call::Frame;
-use micro_runtime::registry::{self, Memory, RegisterOptions, Registry, Watcher};
+use micro_runtime::registry::Registry;
 use micro_runtime::tasks::Tasks;
 use micro_runtime::transport::Transport;
-use micro_runtime::{Error, Receiver, Result, Sender};
+use micro_runtime::{Receiver, Sender};
+use support::moody::{GOOD, MUTE, Moody, SILENT};
 use support::{PROTOCOLS, Say, World, frame};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
@@ -178,99 +177,6 @@ async fn nothing_runs_when_service_and_client_are_gone() {
     }
 }
 
-/// A registry that fails, or never answers, as it is told; and counts.
-#[derive(Clone, Debug, Default)]
-struct Moody {
-    inner: Memory,
-    mood: Arc<AtomicUsize>,
-    asked: Arc<AtomicUsize>,
-    removed: Arc<AtomicUsize>,
-}
-
-const GOOD: usize = 0;
-const REFUSES: usize = 1;
-const SILENT: usize = 2;
-/// Does what it is asked, and never says so.
-const MUTE: usize = 3;
-
-impl Moody {
-    fn set(&self, mood: usize) {
-        self.mood.store(mood, Ordering::SeqCst);
-    }
-
-    async fn answer(&self) -> Result<()> {
-        match self.mood.load(Ordering::SeqCst) {
-            REFUSES => Err(Error::unavailable("moody", "not now")),
-            SILENT | MUTE => std::future::pending().await,
-            _ => Ok(()),
-        }
-    }
-}
-
-#[async_trait]
-impl Registry for Moody {
-    fn name(&self) -> &str {
-        "moody"
-    }
-    async fn register(&self, service: &registry::Service, options: RegisterOptions) -> Result<()> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        if matches!(self.mood.load(Ordering::SeqCst), GOOD | MUTE) {
-            self.inner.register(service, options).await?;
-        }
-        self.answer().await
-    }
-    async fn deregister(&self, service: &registry::Service) -> Result<()> {
-        self.removed.fetch_add(1, Ordering::SeqCst);
-        if matches!(self.mood.load(Ordering::SeqCst), GOOD | MUTE) {
-            self.inner.deregister(service).await?;
-        }
-        self.answer().await
-    }
-    async fn get(&self, name: &str) -> Result<Vec<registry::Service>> {
-        self.inner.get(name).await
-    }
-    async fn list(&self) -> Result<Vec<registry::Service>> {
-        self.inner.list().await
-    }
-    async fn watch(&self, name: Option<&str>) -> Result<Box<dyn Watcher>> {
-        self.inner.watch(name).await
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_start_that_cannot_register_fails_in_time_and_leaves_nothing() {
-    for (mood, seconds) in [(REFUSES, 1), (SILENT, 41), (MUTE, 41)] {
-        let (world, registry) = (World::default(), Moody::default());
-        registry.set(mood);
-        let tasks = Tasks::new();
-        let service = world
-            .service("a", "braid")
-            .registry(registry.clone())
-            .address("here:1");
-        let since = Instant::now();
-        let error = service
-            .tasks(tasks.clone())
-            .handle(echo())
-            .start()
-            .await
-            .unwrap_err();
-        assert!(
-            since.elapsed() < Duration::from_secs(seconds),
-            "{:?}",
-            since.elapsed()
-        );
-        assert!(error.code() == 408 || error.id() == "moody", "{error}");
-        assert_eq!(registry.asked.load(Ordering::SeqCst), 3);
-        assert!(
-            registry.list().await.unwrap().is_empty(),
-            "what was done is undone"
-        );
-        sleep(Duration::from_millis(1)).await;
-        world.network.listen("here:1").await.unwrap();
-        assert_eq!(tasks.running(), 0);
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_registry_that_never_answers_does_not_hold_up_a_stop() {
     let registry = Moody::default();
@@ -306,42 +212,4 @@ async fn a_start_is_given_up_when_the_service_is_to_stop() {
     assert_eq!(since.elapsed().as_secs(), 2);
     assert!(registry.list().await.unwrap().is_empty());
     assert!(world.network.dial("here:1").await.is_err());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_registry_that_has_forgotten_a_service_is_told_again_within_the_interval() {
-    let world = World::default();
-    let service = world
-        .service("a", "braid")
-        .register_interval(Duration::from_secs(20));
-    let running = service.handle(echo()).start().await.unwrap();
-    world.registry.deregister(running.entry()).await.unwrap();
-    assert!(world.registry.get("a").await.is_err());
-    sleep(Duration::from_secs(21)).await;
-    assert_eq!(world.registry.get("a").await.unwrap().len(), 1);
-    running.stop().await.unwrap();
-    assert!(world.registry.get("a").await.is_err());
-    sleep(Duration::from_secs(60)).await;
-    assert!(
-        world.registry.get("a").await.is_err(),
-        "nothing renews it after the stop"
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_failed_renewal_does_not_end_a_registration() {
-    let registry = Moody::default();
-    let service = World::default()
-        .service("a", "braid")
-        .registry(registry.clone());
-    let running = service.handle(echo()).start().await.unwrap();
-    sleep(Duration::from_secs(29)).await;
-    registry.set(REFUSES);
-    sleep(Duration::from_secs(2)).await;
-    registry.set(GOOD);
-    for _ in 0..60 {
-        sleep(Duration::from_secs(1)).await;
-        assert_eq!(registry.get("a").await.unwrap().len(), 1);
-    }
-    running.stop().await.unwrap();
 }

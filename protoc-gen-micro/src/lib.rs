@@ -49,6 +49,12 @@
 //! the client and its methods, since whoever serves them knows. Messages and enums of a file without
 //! a package are not marked: rustc would warn of the code that belongs to them.
 //!
+//! # Events
+//! A message with the option `(micro.event).topic` of `micro/event.proto` has its topic as a constant,
+//! `Greeted::TOPIC`, and is published and subscribed to without naming it:
+//! `client.publish(Greeted { .. })`, `service.on("queue", |cx, event: Greeted| ..)`. `micro-build` knows
+//! that file; protoc finds it with `--proto_path` in this repository's `proto`.
+//!
 //! # For the registry
 //! Each service carries its endpoints as Go Micro's server registers them: the trees of request and
 //! reply with Go's names and types, and for `google.api.http` the keys `endpoint`, `path`, `method`,
@@ -74,3 +80,6 @@ mod source;
 pub use error::{Error, Place, Result};
 pub use generate::{File, Output, Request, generate};
 pub use options::Options;
+
+/// The text of `micro/event.proto`, whose option makes a message an event.
+pub const EVENT_PROTO: &str = include_str!("../proto/micro/event.proto");

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use common::{here, protoc, protoc_ok, read_all, shared};
 
-const FILES: [&str; 14] = [
+const FILES: [&str; 15] = [
     "kinds.proto",
     "shapes.proto",
     "old.proto",
@@ -16,6 +16,7 @@ const FILES: [&str; 14] = [
     "deprecated.proto",
     "docs.proto",
     "routes.proto",
+    "events.proto",
     "ring/left.proto",
     "ring/right.proto",
     "ring/right_base.proto",
@@ -85,4 +86,34 @@ fn a_descriptor_set_gives_the_same() {
         .unwrap();
     assert!(status.success());
     same_as_the_plugin(|builder| builder.descriptor_set(&set).compile(&FILES));
+}
+
+#[test]
+fn the_option_of_events_is_known_without_its_file_being_there() {
+    let source = tempfile::tempdir().unwrap();
+    std::fs::copy(
+        here("proto/events.proto"),
+        source.path().join("events.proto"),
+    )
+    .unwrap();
+    let read = |with: fn(micro_build::Builder) -> micro_build::Builder| {
+        let out = tempfile::tempdir().unwrap();
+        let builder = micro_build::Builder::new().out_dir(out.path());
+        let file = source.path().join("events.proto");
+        with(builder).compile(&[file]).unwrap();
+        read_all(out.path())
+    };
+    let ours = read(|builder| builder);
+    assert_eq!(ours, read(|builder| builder.protoc(protoc())));
+    let text = String::from_utf8_lossy(&ours["events.rs"]);
+    assert!(
+        text.contains("event!(Greeted, \"greeter.greeted\")"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_file_of_events_is_the_one_that_is_brought_along() {
+    let file = std::fs::read_to_string(shared().join("micro/event.proto")).unwrap();
+    assert_eq!(file, protoc_gen_micro::EVENT_PROTO);
 }

@@ -15,7 +15,15 @@ fn golden_files_are_what_is_generated() {
         .out_dir(here("golden"));
     let golden = here("golden");
     let update = std::env::var_os("UPDATE_GOLDEN").is_some();
-    let files = ["greeter", "kinds", "docs", "routes", "plain/plain"].map(|name| {
+    let files = [
+        "greeter",
+        "kinds",
+        "docs",
+        "routes",
+        "events",
+        "plain/plain",
+    ]
+    .map(|name| {
         let own = here("proto").join(format!("{name}.proto"));
         if own.is_file() {
             own

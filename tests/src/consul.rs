@@ -39,6 +39,7 @@ pub struct Consul {
     wanted: Wanted,
     address: String,
     tls_address: String,
+    dns_address: String,
     child: Option<Child>,
 }
 
@@ -66,6 +67,7 @@ impl Consul {
             wanted,
             address: String::new(),
             tls_address: String::new(),
+            dns_address: String::new(),
             child: None,
         };
         for _ in 1..TRIES {
@@ -87,6 +89,11 @@ impl Consul {
     /// Where it answers TLS, if that was wanted: `127.0.0.1:port`.
     pub fn tls_address(&self) -> &str {
         &self.tls_address
+    }
+
+    /// Where it answers as a name server, for names below `service.consul`: `127.0.0.1:port`.
+    pub fn dns_address(&self) -> &str {
+        &self.dns_address
     }
 
     /// The token that may do all, if tokens are asked for.
@@ -205,7 +212,7 @@ impl Consul {
 
     fn choose_ports(&mut self) {
         // All are held until the last is found, so that they differ.
-        let listeners: Vec<_> = (0..4)
+        let listeners: Vec<_> = (0..5)
             .map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port"))
             .collect();
         let ports: Vec<u16> = listeners
@@ -214,6 +221,7 @@ impl Consul {
             .collect();
         self.address = format!("127.0.0.1:{}", ports[0]);
         self.tls_address = format!("127.0.0.1:{}", ports[1]);
+        self.dns_address = format!("127.0.0.1:{}", ports[4]);
         let off = -1;
         let https = if self.wanted.tls {
             json!(ports[1])
@@ -226,9 +234,11 @@ impl Consul {
             "node_name": "test",
             "log_level": "warn",
             "disable_update_check": true,
+            // Without it answers that do not fit are cut and do not say so.
+            "dns_config": { "enable_truncate": true },
             "ports": {
                 "http": ports[0], "https": https, "server": ports[2], "serf_lan": ports[3],
-                "serf_wan": off, "dns": off, "grpc": off, "grpc_tls": off,
+                "serf_wan": off, "dns": ports[4], "grpc": off, "grpc_tls": off,
             },
         });
         if self.wanted.acl {

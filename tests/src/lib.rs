@@ -5,10 +5,14 @@
 
 pub mod consul;
 pub mod cut;
+pub mod fleet;
 pub mod go;
 pub mod interop;
+pub mod load;
+pub mod netns;
 pub mod peers;
 pub mod recipes;
+pub mod slow;
 pub mod table;
 
 pub mod proto {

@@ -2,6 +2,7 @@
 //!
 //! Flags are given without dashes (`call=hello`, `insecure`), so that a test says the same to both.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::netns::Namespace;
 
 /// How long a program may take to be ready, or to say what is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,6 +24,9 @@ pub struct Program {
     path: PathBuf,
     dashes: &'static str,
     flags: Vec<String>,
+    /// The beginning of the command line: how to get into a namespace.
+    prefix: Vec<OsString>,
+    variables: Vec<(String, OsString)>,
 }
 
 impl Program {
@@ -43,6 +49,8 @@ impl Program {
             path,
             dashes: "-",
             flags: Vec::new(),
+            prefix: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -57,6 +65,8 @@ impl Program {
             path: path.into(),
             dashes: "--",
             flags: vec![format!("service={name}")],
+            prefix: Vec::new(),
+            variables: Vec::new(),
         }
     }
 
@@ -65,6 +75,20 @@ impl Program {
     pub fn with(mut self, flags: &[&str]) -> Self {
         self.flags
             .extend(flags.iter().map(|flag| (*flag).to_owned()));
+        self
+    }
+
+    /// The program with a variable in its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.variables.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The program in a network of its own.
+    #[must_use]
+    pub fn within(mut self, namespace: &Namespace) -> Self {
+        self.prefix = namespace.prefix();
         self
     }
 
@@ -104,11 +128,15 @@ impl Program {
             .map(|flag| format!("{}{flag}", self.dashes))
             .collect();
         let what = format!("{} {}", self.path.display(), flags.join(" "));
-        let mut child = Command::new(&self.path)
+        let mut words = self.prefix.iter().map(OsString::as_os_str);
+        let path = self.path.as_os_str();
+        let mut child = Command::new(words.next().unwrap_or(path))
+            .args(words.chain((!self.prefix.is_empty()).then_some(path)))
             .args(&flags)
             // Proxies of the machine are no part of a test.
             .env_remove("HTTPS_PROXY")
             .env_remove("https_proxy")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -229,16 +257,44 @@ impl Running {
     ///
     /// # Panics
     /// Where it cannot be asked.
-    pub fn stop(mut self) -> Ended {
+    pub fn stop(self) -> Ended {
+        self.signal("INT");
+        self.ended()
+    }
+
+    /// Asks the server to stop, as those do that run services, and waits for its end.
+    ///
+    /// # Panics
+    /// Where it cannot be asked.
+    pub fn terminate(self) -> Ended {
+        self.signal("TERM");
+        self.ended()
+    }
+
+    /// Ends it as a crash does, and gives what it had said.
+    pub fn crash(mut self) -> Ended {
+        self.kill();
+        self.ended()
+    }
+
+    fn signal(&self, name: &str) {
         // Every shell can; a program called kill is not on every machine.
         let asked = Command::new("sh")
-            .args(["-c", "kill -INT \"$0\"", &self.child.id().to_string()])
+            .args([
+                "-c",
+                "kill -\"$0\" \"$1\"",
+                name,
+                &self.child.id().to_string(),
+            ])
             .status();
         assert!(
             asked.is_ok_and(|status| status.success()),
-            "{} could not be asked to stop",
+            "{} could not be sent {name}",
             self.what
         );
+    }
+
+    fn ended(mut self) -> Ended {
         let deadline = Instant::now() + PATIENCE;
         while let Ok(line) = self.next_line(deadline) {
             self.seen.push(line);

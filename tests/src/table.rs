@@ -15,8 +15,13 @@ pub const CONTENT_TYPES: [&str; 4] = [
     "application/json-rpc",
 ];
 
-const BEGIN: &str = "<!-- interop table: written by tests/run -->";
-const END: &str = "<!-- end of the interop table -->";
+/// The lines in a text that the table `name` stands between.
+fn marks(name: &str) -> (String, String) {
+    (
+        format!("<!-- {name} table: written by tests/run -->"),
+        format!("<!-- end of the {name} table -->"),
+    )
+}
 
 /// One line: who calls whom, what, and what came of it in each content type.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,32 +108,37 @@ pub fn write(name: &str, table: &str) -> std::io::Result<()> {
     fs::write(path(name), table)
 }
 
-/// The table that a text such as the README shows between its two marks, if it has them.
-pub fn shown_in(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once(BEGIN)?;
-    let (table, _) = rest.split_once(END)?;
+/// The table `name` that a text such as the README shows between its two marks, if it has them.
+pub fn shown_in<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (begin, end) = marks(name);
+    let (_, rest) = text.split_once(&begin)?;
+    let (table, _) = rest.split_once(&end)?;
     Some(table.trim())
 }
 
-/// `text` with `made` between its marks.
-pub fn put(text: &str, made: &str) -> String {
-    match shown_in(text) {
+/// `text` with `made` between the marks of the table `name`.
+pub fn put(text: &str, name: &str, made: &str) -> String {
+    match shown_in(text, name) {
         Some(shown) if !shown.is_empty() => text.replacen(shown, made.trim(), 1),
-        _ => text.replacen(BEGIN, &format!("{BEGIN}\n{}", made.trim()), 1),
+        _ => {
+            let (begin, _) = marks(name);
+            text.replacen(&begin, &format!("{begin}\n{}", made.trim()), 1)
+        }
     }
 }
 
-/// Compares the table that `text` shows with the one that was made and left as `name`.
+/// Compares the table `name` that `text` shows with the one that was made and left in the file `left`.
 ///
 /// # Errors
 /// Where they differ, or the text shows none, with what to do about it.
-pub fn check(text: &str, made: &str, name: &str) -> Result<(), String> {
-    if shown_in(text) == Some(made.trim()) {
+pub fn check(text: &str, name: &str, made: &str, left: &str) -> Result<(), String> {
+    if shown_in(text, name) == Some(made.trim()) {
         return Ok(());
     }
+    let (begin, end) = marks(name);
     Err(format!(
-        "the interop table in the text is not the one that was just made, {}: UPDATE_GOLDEN=1 puts it between the lines\n{BEGIN}\n{END}",
-        path(name).display()
+        "the {name} table in the text is not the one that was just made, {}: UPDATE_GOLDEN=1 puts it between the lines\n{begin}\n{end}",
+        path(left).display()
     ))
 }
 
@@ -150,13 +160,17 @@ mod tests {
         ]);
         assert_eq!(table.lines().count(), 5);
         assert!(table.contains("|  | echo | ok | ok | ok | no |"));
-        let text = format!("# Title\n{BEGIN}\n{table}{END}\nmore");
-        assert_eq!(check(&text, &table, "x"), Ok(()));
-        assert!(check(&text.replace("no |", "ok |"), &table, "x").is_err());
-        assert!(check("# Title", &table, "x").is_err());
-        let empty = format!("# Title\n{BEGIN}\n{END}\nmore");
+        let (begin, end) = marks("x");
+        let text = format!("# Title\n{begin}\n{table}{end}\nmore");
+        assert_eq!(check(&text, "x", &table, "x.md"), Ok(()));
+        assert!(check(&text.replace("no |", "ok |"), "x", &table, "x.md").is_err());
+        assert!(check("# Title", "x", &table, "x.md").is_err());
+        let empty = format!("# Title\n{begin}\n{end}\nmore");
         for before in [&text.replace("no |", "ok |"), &empty] {
-            assert_eq!(check(&put(before, &table), &table, "x"), Ok(()));
+            assert_eq!(
+                check(&put(before, "x", &table), "x", &table, "x.md"),
+                Ok(())
+            );
         }
     }
 

@@ -15,11 +15,12 @@ fn ours() -> Program {
 fn flags_that_make_no_sense_are_named() {
     for (flags, words) in [
         (&["adress=127.0.0.1:1"][..], "'--adress'"),
-        (&["call=publish"], "'publish'"),
+        (&["call=publish"], "--topic"),
+        (&["call=answer"], "'answer'"),
         (&["timeout=5"], "5"),
         (&["secure"], "--ca or --insecure"),
         (&["cert=a", "key=b"], "for the server"),
-        (&["registry_address=a"], "--registry local"),
+        (&["registry_address=a"], "--registry memory"),
         (&["metadata=a"], "not k=v"),
         (&["call=make"], "--service kitchen"),
     ] {

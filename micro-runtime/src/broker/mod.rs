@@ -8,6 +8,12 @@
 //! name, one does. A broker of a machine or of HTTP delivers at most once: who is not there when an
 //! event is published never sees it.
 
+mod http;
+mod memory;
+
+pub use http::{Http, HttpOptions};
+pub use memory::Memory;
+
 use std::fmt::{self, Debug};
 
 use async_trait::async_trait;

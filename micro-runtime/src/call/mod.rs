@@ -4,17 +4,20 @@
 //! hands a `Request` to a [`Dispatch`], which generated code implements. Wrappers see the same
 //! `Request` and [`Reply`] on both sides.
 
+mod backoff;
 mod options;
 mod queue;
 mod stream;
 mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
-pub use options::{Backoff, CallOptions, Retry, RetryDecision, RetryPolicy};
+pub use backoff::Backoff;
+pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
 pub(crate) use queue::Queue;
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
 pub use wrapper::{Next, Wrapper};
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -164,4 +167,12 @@ pub trait Dispatch: Send + Sync + 'static {
     /// [`Body::One`] or, when a stream has ended well, [`Body::Empty`]. An `index` out of range is
     /// answered with an error.
     fn call(&self, index: u16, request: Request) -> BoxFuture<Result<Reply>>;
+}
+
+impl fmt::Debug for dyn Dispatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Dispatch")
+            .field(&self.descriptor().full_name)
+            .finish()
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Request, Wrapper};
+use super::{Backoff, Request, Wrapper};
 use crate::error::Error;
 use crate::metadata::Text;
 use crate::selector::SelectOptions;
@@ -77,29 +77,6 @@ impl fmt::Debug for Retry {
             Self::Safe => "Safe",
             Self::GoMicro => "GoMicro",
             Self::Never => "Never",
-            Self::Custom(_) => "Custom",
-        })
-    }
-}
-
-/// How long to wait before a try.
-#[derive(Clone, Default)]
-#[non_exhaustive]
-pub enum Backoff {
-    /// None before the first retry, then a random time up to 100 ms · 2ⁿ, at most 2 s.
-    #[default]
-    Jitter,
-    /// As go-micro v4: 0, 100 ms, 600 ms, 1.9 s, 4.3 s, … to 2 min, without jitter.
-    GoMicro,
-    /// By a function of the number of the try, from 1.
-    Custom(Arc<dyn Fn(u32) -> Duration + Send + Sync>),
-}
-
-impl fmt::Debug for Backoff {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Jitter => "Jitter",
-            Self::GoMicro => "GoMicro",
             Self::Custom(_) => "Custom",
         })
     }

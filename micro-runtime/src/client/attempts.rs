@@ -9,12 +9,13 @@ use tracing::debug;
 use super::call_timeout;
 use super::channels::Channels;
 use super::options::CallDefaults;
+use super::probe;
 use super::stream::bounded;
-use crate::call::{Backoff, CallOptions, Reply, Request, Retry, RetryDecision};
+use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
 use crate::error::{Attempt, Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry, Nodes, View};
-use crate::selector::{Strategy, select};
+use crate::selector::{SelectOptions, select};
 use crate::tasks::{Tasks, after, later};
 
 /// What all calls of a client share.
@@ -24,7 +25,7 @@ pub(super) struct Attempts {
     pub(super) channels: Channels,
     pub(super) settings: CallDefaults,
     pub(super) tasks: Tasks,
-    pub(super) selector: Strategy,
+    pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
 }
 
@@ -194,18 +195,22 @@ impl Attempts {
         now: Instant,
     ) -> Result<Arc<NodeEntry>> {
         let now = self.directory.millis(now);
-        select(nodes, &options.select, &self.selector, tried, now)
+        select(nodes, &options.select, &self.select, tried, now)
     }
 
     /// Tells the node's entry what a failure says about it.
-    fn learn(&self, entry: &NodeEntry, error: &Error) {
+    fn learn(&self, entry: &Arc<NodeEntry>, error: &Error) {
         // Only what reached nobody speaks against the node; an answer, whatever it says, proves it
         // alive. The watch tells the rest.
         let ours = [id::CLIENT, id::CLIENT_TRANSPORT, id::CLIENT_CODEC].contains(&error.id());
         if !ours {
             entry.restore(self.now());
-        } else if error.is_unprocessed() && error.id() == id::CLIENT {
-            entry.eject(self.now());
+        } else if error.is_unprocessed()
+            && error.id() == id::CLIENT
+            && entry.eject(self.now())
+            && let Ok(transport) = self.channels.transport(entry)
+        {
+            probe::begin(entry, self.now(), transport.clone(), &self.tasks);
         }
     }
 
@@ -238,17 +243,8 @@ impl Attempts {
     }
 
     fn pause(&self, options: &CallOptions, number: u32) -> Duration {
-        match options.backoff.as_ref().unwrap_or(&self.settings.backoff) {
-            Backoff::Jitter if number <= 1 => Duration::ZERO,
-            Backoff::Jitter => self.tasks.up_to(
-                JITTER
-                    .0
-                    .saturating_mul(1 << (number - 2).min(8))
-                    .min(JITTER.1),
-            ),
-            Backoff::GoMicro => go_micro_backoff(number),
-            Backoff::Custom(pause) => pause(number),
-        }
+        let backoff = options.backoff.as_ref().unwrap_or(&self.settings.backoff);
+        backoff.pause(number, &self.tasks)
     }
 
     /// A stream that keeps to the call's idle timeout and to its deadline.
@@ -261,19 +257,6 @@ impl Attempts {
 /// A caller's "no limit" is one that protocols can reckon with.
 const LONGEST_DIAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The first and the longest upper bound of a random pause.
-const JITTER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-
-/// Go Micro's `backoff.Do`: the number of the try to the power of e, cut to a whole number, times
-/// 100 ms; 2 minutes from the fourteenth on.
-fn go_micro_backoff(number: u32) -> Duration {
-    if number > 13 {
-        return Duration::from_secs(120);
-    }
-    let units = f64::from(number).powf(std::f64::consts::E).trunc();
-    Duration::from_millis(100).mul_f64(units)
-}
-
 fn note(mut history: Vec<Attempt>, entry: &NodeEntry, tried_at: Instant, error: Error) -> Error {
     history.push(Attempt::new(
         entry.id(),
@@ -282,19 +265,4 @@ fn note(mut history: Vec<Attempt>, entry: &NodeEntry, tried_at: Instant, error: 
         &error,
     ));
     error.with_attempts(history)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_backoff_of_go_micro_is_go_micros() {
-        let millis = |number| go_micro_backoff(number).as_millis();
-        assert_eq!(
-            [0, 1, 2, 3, 4, 5, 6, 7].map(millis),
-            [0, 100, 600, 1900, 4300, 7900, 13_000, 19_800]
-        );
-        assert_eq!(millis(14), 120_000);
-    }
 }

@@ -17,7 +17,7 @@ use crate::call::{
 use crate::codec::{self, Codec};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
-use crate::metadata::{Metadata, Text, is_hop};
+use crate::metadata::{Metadata, Text};
 use crate::method::{Kind, MethodRef};
 use crate::selector::{Filter, Strategy};
 use crate::wrapper::Wrapper;
@@ -305,34 +305,6 @@ impl<K> Call<K> {
     }
 }
 
-/// The context of a call with `parent`: its user metadata, under the call's own, and its deadline.
-fn outgoing(parent: Option<&Context>, own: Metadata, defaults: &Defaults) -> Context {
-    let Some(parent) = parent else {
-        return Context::new(own);
-    };
-    let passes = |key: &str| {
-        !is_hop(key)
-            || defaults
-                .forward
-                .iter()
-                .any(|name| name.eq_ignore_ascii_case(key))
-    };
-    let inherited = parent.metadata();
-    let metadata = if inherited.iter().any(|(key, _)| passes(key)) {
-        let mut metadata = Metadata::with_capacity(inherited.len() + own.len());
-        for (key, value) in inherited.iter_text() {
-            if passes(key) {
-                metadata.set(key.clone(), value.clone());
-            }
-        }
-        metadata.merge(&own);
-        metadata
-    } else {
-        own
-    };
-    Context::build(metadata, parent.deadline(), None)
-}
-
 impl<K> fmt::Debug for Call<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call")
@@ -448,7 +420,7 @@ fn send<K, Q: Payload, M>(
         defaults,
     } = target;
     let request = Request {
-        cx: outgoing(parent.as_ref(), metadata, &defaults),
+        cx: Context::outgoing(parent.as_ref(), metadata, &defaults.forward),
         service,
         method,
         codec: codec.clone(),

@@ -7,6 +7,7 @@ use crate::error::{Error, Result, id};
 use crate::metadata::Text;
 use crate::protocol::{Channel, Destination, Environment, Protocol};
 use crate::registry::NodeEntry;
+use crate::transport::Transport;
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsDial;
 
@@ -58,6 +59,12 @@ impl Channels {
         }
     }
 
+    /// How connections to a node are made.
+    pub(super) fn transport(&self, entry: &NodeEntry) -> Result<&Arc<dyn Transport>> {
+        let (_, environment) = self.choose(entry)?;
+        Ok(&environment.transport)
+    }
+
     fn open(&self, entry: &NodeEntry) -> Result<Arc<dyn Channel>> {
         let (protocol, environment) = self.choose(entry)?;
         let destination = Destination {
@@ -100,10 +107,7 @@ impl Channels {
 }
 
 #[cfg(feature = "tls")]
-fn transport(
-    options: &ClientOptions,
-    protocol: &dyn Protocol,
-) -> Result<Arc<dyn crate::transport::Transport>> {
+fn transport(options: &ClientOptions, protocol: &dyn Protocol) -> Result<Arc<dyn Transport>> {
     Ok(match &options.tls {
         None => options.transport.clone(),
         Some(tls) => Arc::new(TlsDial::new(
@@ -115,9 +119,6 @@ fn transport(
 }
 
 #[cfg(not(feature = "tls"))]
-fn transport(
-    options: &ClientOptions,
-    _protocol: &dyn Protocol,
-) -> Result<Arc<dyn crate::transport::Transport>> {
+fn transport(options: &ClientOptions, _protocol: &dyn Protocol) -> Result<Arc<dyn Transport>> {
     Ok(options.transport.clone())
 }

@@ -7,6 +7,7 @@ mod attempts;
 mod call;
 mod channels;
 mod options;
+mod probe;
 mod stream;
 
 pub use call::{
@@ -18,12 +19,16 @@ pub(crate) use stream::bounded;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::broker::Broker;
 use crate::call::{BoxFuture, Frame, Invoke, Payload, Reply, Request};
 use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result, id};
+use crate::event::{Event, Outlet, Publish, Publisher};
 use crate::metadata::Text;
 use crate::registry::Directory;
 use crate::registry::View;
+use crate::selector::SelectOptions;
+use crate::tasks::Tasks;
 use crate::wrapper::{Next, Wrapper};
 
 use attempts::Attempts;
@@ -82,6 +87,7 @@ struct Shared {
     attempts: Result<Arc<Attempts>>,
     wrappers: Vec<Arc<dyn Wrapper>>,
     defaults: Arc<Defaults>,
+    events: Arc<Outlet>,
 }
 
 impl Client {
@@ -91,9 +97,26 @@ impl Client {
     /// 400 where TLS is on and trusts nobody, or the default content type has no codec.
     pub fn new(options: ClientOptions) -> Result<Self> {
         let codec = options.codecs.require(&options.content_type)?.clone();
-        let directory = Directory::new(options.registry.clone(), &options.tasks);
+        let directory = Directory::with_grace(
+            options.registry.clone(),
+            &options.tasks,
+            options.registry_grace,
+        );
         let channels = Channels::new(&options)?;
+        let events = Outlet {
+            broker: options.broker.ok_or_else(no_broker),
+            codecs: options.codecs.clone(),
+            codec: codec.clone(),
+            forward: options.forward.clone(),
+            tasks: options.tasks.clone(),
+            timeout: options.call.timeout,
+        };
+        let select = SelectOptions {
+            filters: options.filters,
+            strategy: Some(options.selector),
+        };
         Ok(Self(Arc::new(Shared {
+            events: Arc::new(events),
             defaults: Arc::new(Defaults {
                 codecs: options.codecs,
                 codec,
@@ -105,7 +128,7 @@ impl Client {
                 channels,
                 settings: options.call,
                 tasks: options.tasks,
-                selector: options.selector,
+                select,
                 proxy: options.proxy,
             })),
         })))
@@ -113,10 +136,20 @@ impl Client {
 
     /// A client each of whose calls fails with `error`.
     pub(crate) fn broken(error: Error) -> Self {
+        let defaults = Defaults::default();
+        let events = Outlet {
+            broker: Err(error.clone()),
+            codecs: defaults.codecs.clone(),
+            codec: defaults.codec.clone(),
+            forward: Vec::new(),
+            tasks: Tasks::new(),
+            timeout: CallDefaults::default().timeout,
+        };
         Self(Arc::new(Shared {
             attempts: Err(error.unprocessed()),
             wrappers: Vec::new(),
-            defaults: Arc::default(),
+            defaults: Arc::new(defaults),
+            events: Arc::new(events),
         }))
     }
 
@@ -146,6 +179,24 @@ impl Client {
         message: Q,
     ) -> Call<Unary<Q, Frame>> {
         self.target(service).unary(endpoint, message)
+    }
+
+    /// Publishes events of type `T` under `topic`.
+    pub fn publisher<T: Payload>(&self, topic: impl Into<Text>) -> Publisher<T> {
+        Publisher::new(self.0.events.clone(), topic.into())
+    }
+
+    /// Publishes an event under the topic that its `.proto` names.
+    pub fn publish<T: Event>(&self, event: T) -> Publish<T> {
+        self.publisher(T::TOPIC).publish(event)
+    }
+
+    /// What carries its events, for messages with a header and body of one's own.
+    ///
+    /// # Errors
+    /// 500 where the client was made without a broker, or why it could not be made.
+    pub fn broker(&self) -> Result<&Arc<dyn Broker>> {
+        self.0.events.broker.as_ref().map_err(Error::clone)
     }
 }
 
@@ -203,6 +254,10 @@ impl Invoke for Innermost {
         // The request is lent, not given: it then has one place in this future and not three.
         Box::pin(async move { way.attempts.run(&way.view, &mut request).await })
     }
+}
+
+fn no_broker() -> Error {
+    Error::internal(id::CLIENT, "this client has no broker")
 }
 
 /// What a caller gets whose time is up before any node has answered.

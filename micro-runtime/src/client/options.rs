@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::broker::Broker;
 use crate::call::{Backoff, CallOptions, Retry};
 use crate::codec::Codecs;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
-use crate::registry::Registry;
-use crate::selector::Strategy;
+use crate::registry::{GRACE, Registry};
+use crate::selector::{Filter, Strategy};
 use crate::tasks::Tasks;
 use crate::transport::Transport;
 #[cfg(feature = "tls")]
@@ -38,8 +39,12 @@ pub struct ClientOptions {
     pub wrappers: Vec<Arc<dyn Wrapper>>,
     /// How a node is chosen.
     pub selector: Strategy,
+    /// Which nodes calls may go to at all, before the calls' own filters.
+    pub filters: Vec<Filter>,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
+    /// How long a node that the registry no longer names is kept while it answers. 150 s.
+    pub registry_grace: Duration,
     /// Idle connections kept to each node. Go Micro's pool size, 100.
     pub pool_size: usize,
     /// How long a connection is used. Go Micro's pool TTL, 60 s.
@@ -49,6 +54,8 @@ pub struct ClientOptions {
     /// Metadata keys that a handler's own calls pass on though they would not by themselves:
     /// `Authorization`, `Cookie`.
     pub forward: Vec<String>,
+    /// What carries events; `None` where none are published.
+    pub broker: Option<Arc<dyn Broker>>,
     /// A service that all calls go through, whatever name they are for; Go Micro's `MICRO_PROXY`.
     pub proxy: Option<String>,
     /// Protects connections; plaintext where `None`.
@@ -73,11 +80,14 @@ impl ClientOptions {
             content_type: Text::from_static("application/protobuf"),
             wrappers: Vec::new(),
             selector: Strategy::default(),
+            filters: Vec::new(),
             call: CallDefaults::default(),
+            registry_grace: GRACE,
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),
             max_message: 64 << 20,
             forward: Vec::new(),
+            broker: None,
             proxy: None,
             #[cfg(feature = "tls")]
             tls: None,

@@ -1,19 +1,24 @@
 //! Asks servers: one request, one answer. For registries and brokers; calls have their protocols.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Bounds, Decoder, Message, Outbox, Role, Start, is_token, poll_fill, put_decimal};
+use super::{
+    Bounds, Decoder, Malformed, Message, Outbox, Role, Start, is_token, poll_fill, put_decimal,
+};
 use crate::error::{Error, Result};
 use crate::transport::{Io, Transport};
 
-/// Connections kept for the next question, over all servers.
+/// Connections kept for the next question, over all servers, where nothing else is said.
 const MAX_IDLE: usize = 16;
 /// How long one is kept. Go's servers and Consul close theirs later.
 const IDLE: Duration = Duration::from_secs(30);
@@ -26,6 +31,7 @@ pub(crate) struct Http {
     id: &'static str,
     transport: Arc<dyn Transport>,
     bounds: Bounds,
+    max_idle: usize,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -98,7 +104,16 @@ impl Http {
                 headers: MAX_HEADERS,
                 body: max_body,
             },
+            max_idle: MAX_IDLE,
             idle: Mutex::default(),
+        }
+    }
+
+    /// Keeps up to `most` connections, for who asks many servers again and again.
+    pub(crate) fn keeping(self, most: usize) -> Self {
+        Self {
+            max_idle: most,
+            ..self
         }
     }
 
@@ -110,10 +125,15 @@ impl Http {
     pub(crate) async fn ask(&self, ask: &Ask<'_>, deadline: Instant) -> Result<Answer> {
         match timeout_at(deadline, self.attempts(ask)).await {
             Ok(answer) => answer,
-            Err(_) => Err(Error::timeout(
-                self.id,
-                format!("{} did not answer in time", ask.address),
-            )),
+            Err(_) => {
+                // Others that are kept with a server that hangs would cost the next ones as much.
+                let hung = |kept: &Idle| kept.address == ask.address;
+                let _closed = take_all(&mut self.idle(), hung);
+                Err(Error::timeout(
+                    self.id,
+                    format!("{} {}: no answer in time", ask.method, ask.address),
+                ))
+            }
         }
     }
 
@@ -149,10 +169,7 @@ impl Http {
         let mut outbox = Outbox::default();
         outbox.buffer().extend_from_slice(head);
         outbox.push(&ask.body);
-        let mut written = 0;
-        poll_fn(|task| outbox.poll_write(&mut *link.io, &mut written, task))
-            .await
-            .map_err(|error| Failure::Dead(failed(&error)))?;
+        let (mut written, mut sent, mut unsent) = (0, false, None);
         let message = loop {
             match link.decoder.decode(&mut link.inbox) {
                 Ok(Some(message)) => break message,
@@ -160,17 +177,29 @@ impl Http {
                 Err(malformed) => return Err(Failure::Other(failed(&malformed))),
             }
             let room = link.decoder.room(&link.inbox);
-            let read = poll_fn(|task| poll_fill(&mut *link.io, &mut link.inbox, room, task)).await;
+            let read = poll_fn(|task| {
+                // A server may answer before it has read all, and may read no more after that.
+                if !sent && unsent.is_none() {
+                    match outbox.poll_write(&mut *link.io, &mut written, task) {
+                        Poll::Ready(Ok(())) => sent = true,
+                        Poll::Ready(Err(error)) => unsent = Some(error),
+                        Poll::Pending => {}
+                    }
+                }
+                poll_fill(&mut *link.io, &mut link.inbox, room, task)
+            });
+            let read = read.await;
             let nothing_yet = link.decoder.is_between(&link.inbox);
             match read {
                 Ok(0) if nothing_yet => {
-                    return Err(Failure::Dead(failed(&"the connection was closed")));
+                    return Err(Failure::Dead(match unsent {
+                        Some(error) => failed(&error),
+                        None => failed(&"the connection was closed without an answer"),
+                    }));
                 }
                 Ok(0) => match link.decoder.end(&mut link.inbox) {
                     Ok(Some(message)) => break message,
-                    Ok(None) => {
-                        return Err(Failure::Dead(failed(&"the connection was closed")));
-                    }
+                    Ok(None) => return Err(Failure::Other(failed(&Malformed::Truncated))),
                     Err(malformed) => return Err(Failure::Other(failed(&malformed))),
                 },
                 Ok(_) => {}
@@ -181,7 +210,7 @@ impl Http {
         let Start::Status { code, .. } = message.head.start() else {
             return Err(Failure::Other(failed(&"a request came as the answer")));
         };
-        if message.keep_alive && link.inbox.is_empty() {
+        if message.keep_alive && link.inbox.is_empty() && sent {
             self.keep(ask.address, link);
         }
         Ok(Answer {
@@ -234,29 +263,41 @@ impl Http {
 
     /// A kept connection to `address` that has not ended and has nothing unasked to say.
     fn kept(&self, address: &str) -> Option<Link> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|kept| kept.since.elapsed() < IDLE);
-        while let Some(at) = idle.iter().rposition(|kept| kept.address == address) {
-            let mut link = idle.swap_remove(at).link;
+        let _closed = take_all(&mut self.idle(), |kept| kept.since.elapsed() >= IDLE);
+        loop {
+            let mut link = {
+                let mut idle = self.idle();
+                let at = idle.iter().rposition(|kept| kept.address == address)?;
+                idle.remove(at).link
+            };
             let mut task = Context::from_waker(Waker::noop());
-            if let Poll::Pending = poll_fill(&mut *link.io, &mut link.inbox, 1, &mut task) {
+            if poll_fill(&mut *link.io, &mut link.inbox, 1, &mut task).is_pending() {
                 return Some(link);
             }
         }
-        None
     }
 
     fn keep(&self, address: &str, link: Link) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() >= MAX_IDLE {
-            idle.remove(0);
-        }
-        idle.push(Idle {
+        let kept = Idle {
             address: address.to_owned(),
             since: Instant::now(),
             link,
-        });
+        };
+        let mut idle = self.idle();
+        let _closed = (idle.len() >= self.max_idle).then(|| idle.remove(0));
+        idle.push(kept);
+        // The lock goes first: to close a connection may wake its other end.
+        drop(idle);
     }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes out what `is_meant`, to be dropped without the lock.
+fn take_all(idle: &mut Vec<Idle>, is_meant: impl Fn(&Idle) -> bool) -> Vec<Idle> {
+    idle.extract_if(.., |kept| is_meant(kept)).collect()
 }
 
 impl fmt::Debug for Http {

@@ -11,6 +11,7 @@ mod head;
 #[cfg(test)]
 mod mutation;
 mod outbox;
+mod serving;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,7 @@ pub(crate) use client::{Answer, Ask, Http};
 pub(crate) use decoder::{Decoder, Message, Role, poll_fill};
 pub(crate) use head::{Head, Start, canonical, is_token};
 pub(crate) use outbox::{Outbox, put_decimal};
+pub(crate) use serving::{is_loopback, linger, put_date};
 
 use std::fmt;
 

@@ -7,7 +7,6 @@
 pub mod braid;
 #[cfg(feature = "grpc")]
 pub mod grpc;
-mod guard;
 #[cfg(feature = "grpc")]
 mod http2;
 mod kept;

@@ -18,8 +18,19 @@
 //! # }
 //! ```
 
+#[cfg(feature = "consul")]
+pub mod consul;
+mod dns;
+#[cfg_attr(
+    not(feature = "mdns"),
+    expect(dead_code, reason = "multicast DNS looks at messages more closely")
+)]
+mod dns_message;
+mod fixed;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(feature = "mdns")]
+mod mdns;
 mod memory;
 mod model;
 #[cfg(any(feature = "consul", feature = "mdns"))]
@@ -27,8 +38,14 @@ mod packed;
 mod snapshot;
 mod table;
 
+#[cfg(feature = "consul")]
+pub use consul::Consul;
+pub use dns::{Dns, DnsOptions};
+pub use fixed::Static;
 #[cfg(feature = "local")]
 pub use local::Local;
+#[cfg(feature = "mdns")]
+pub use mdns::{Mdns, MdnsOptions};
 pub use memory::Memory;
 pub use model::{Endpoint, Node, Service, Value};
 pub use snapshot::{Directory, GRACE, NodeEntry, Nodes, NodesGuard, View};

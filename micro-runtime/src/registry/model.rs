@@ -139,7 +139,7 @@ impl From<&ValueDescriptor> for Value {
     }
 }
 
-fn or_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(
+pub(super) fn or_default<'de, T: Default + Deserialize<'de>, D: Deserializer<'de>>(
     from: D,
 ) -> Result<T, D::Error> {
     Option::deserialize(from).map(Option::unwrap_or_default)

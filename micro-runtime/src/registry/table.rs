@@ -36,13 +36,18 @@ impl Table {
 
     /// The services of `name`, one for each version.
     pub(super) fn get(&self, name: &str) -> Vec<Service> {
-        let start = (name.to_owned(), String::new());
-        let found = self.0.range(start..);
-        by_version(
-            found
-                .take_while(|((of, _), _)| of == name)
-                .map(|(_, one)| &**one),
-        )
+        by_version(self.nodes(Some(name)).map(|(_, one)| &**one))
+    }
+
+    /// The nodes of one name or of all; those of one name without a look at the others.
+    fn nodes<'a>(
+        &'a self,
+        name: Option<&'a str>,
+    ) -> impl Iterator<Item = (&'a Key, &'a Arc<Service>)> {
+        let start = (name.unwrap_or_default().to_owned(), String::new());
+        self.0
+            .range(start..)
+            .take_while(move |((of, _), _)| name.is_none_or(|name| of == name))
     }
 
     /// All services, one for each name and version.
@@ -52,10 +57,9 @@ impl Table {
 
     /// What leads from `old` to this table, of one name or of all.
     fn changes_since(&self, old: &Self, name: Option<&str>) -> VecDeque<Event> {
-        let wanted = |key: &Key| name.is_none_or(|name| key.0 == name);
         let mut changes = VecDeque::new();
         // What is new comes first, so that a rolling change never leaves a moment without nodes.
-        for (key, one) in self.0.iter().filter(|(key, _)| wanted(key)) {
+        for (key, one) in self.nodes(name) {
             let action = match old.0.get(key) {
                 None => Action::Create,
                 Some(before) if before != one => Action::Update,
@@ -63,7 +67,7 @@ impl Table {
             };
             changes.push_back(Event::new(action, (**one).clone()));
         }
-        for (key, one) in old.0.iter().filter(|(key, _)| wanted(key)) {
+        for (key, one) in old.nodes(name) {
             if !self.0.contains_key(key) {
                 changes.push_back(Event::new(Action::Delete, (**one).clone()));
             }
@@ -73,7 +77,7 @@ impl Table {
 }
 
 /// Puts nodes of one name and version together; endpoints are those of the first.
-fn by_version<'a>(nodes: impl Iterator<Item = &'a Service>) -> Vec<Service> {
+pub(super) fn by_version<'a>(nodes: impl Iterator<Item = &'a Service>) -> Vec<Service> {
     let mut found: BTreeMap<(&str, &str), Service> = BTreeMap::new();
     for one in nodes {
         found

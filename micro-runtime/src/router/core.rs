@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::limits::Limits;
+use super::once::Once;
 use super::serving::{Serving, deadline_passed};
 use crate::call::{Dispatch, Request};
 use crate::call::{Next, Wrapper};
@@ -26,6 +27,8 @@ pub struct Core {
     services: BTreeMap<&'static str, Arc<Mounted>>,
     /// The same by full name.
     full_names: BTreeMap<&'static str, Arc<Mounted>>,
+    /// What takes events that come as calls.
+    events: Option<Arc<Mounted>>,
     counters: Arc<CallCounters>,
     drain: watch::Sender<bool>,
 }
@@ -44,8 +47,12 @@ pub struct CoreOptions {
     pub tasks: Tasks,
     /// Wrappers around every handler, the first outermost.
     pub wrappers: Vec<Arc<dyn Wrapper>>,
+    /// What takes events that come as calls: its one method gets them.
+    pub(crate) events: Option<Arc<dyn Dispatch>>,
     /// Where calls are counted.
     pub(crate) counters: Arc<CallCounters>,
+    /// Takes one call in all, where it is given; those of the `Debug` service do not count.
+    pub(crate) once: Option<Arc<Once>>,
 }
 
 /// Counts calls of a server.
@@ -63,6 +70,16 @@ impl CallCounters {
             self.started.load(Ordering::Relaxed),
             self.failed.load(Ordering::Relaxed),
         )
+    }
+
+    /// Counts one more, and gives how many ran before.
+    pub(crate) fn begun(&self) -> usize {
+        self.running.fetch_add(1, Ordering::AcqRel)
+    }
+
+    /// How many run.
+    pub(crate) fn running(&self) -> usize {
+        self.running.load(Ordering::Acquire)
     }
 
     pub(crate) fn failed(&self) {
@@ -105,8 +122,17 @@ impl Core {
             options,
             services: BTreeMap::new(),
             full_names: BTreeMap::new(),
+            events: None,
             drain: watch::Sender::new(false),
         };
+        // The wrappers of handlers are not those of subscribers, which it knows itself.
+        core.events = core.options.events.take().map(|service| {
+            Arc::new(Mounted {
+                service,
+                methods: Vec::new(),
+                wrappers: Arc::new([]),
+            })
+        });
         for service in services {
             let descriptor = service.descriptor();
             let mut methods: Vec<_> = descriptor
@@ -211,28 +237,45 @@ impl Core {
         })
     }
 
+    /// The way of events that come as calls; `None` where the service has no subscribers.
+    pub(crate) fn events(&self) -> Option<Route> {
+        let mounted = self.events.as_ref()?;
+        // Of a function, subscribers see to it that there is one event.
+        self.route_to(mounted, 0, None)
+    }
+
     fn route(&self, mounted: &Arc<Mounted>, method: &str) -> Option<Route> {
         let at = mounted
             .methods
             .binary_search_by_key(&method, |(name, _)| name)
             .ok()?;
         let (_, index) = *mounted.methods.get(at)?;
-        let method = mounted
-            .service
-            .descriptor()
-            .methods
-            .get(usize::from(index))?;
+        let once = match mounted.service.descriptor().name {
+            "Debug" => None,
+            _ => self.options.once.clone(),
+        };
+        self.route_to(mounted, index, once)
+    }
+
+    fn route_to(
+        &self,
+        mounted: &Arc<Mounted>,
+        index: u16,
+        once: Option<Arc<Once>>,
+    ) -> Option<Route> {
+        let methods = mounted.service.descriptor().methods;
         Some(Route {
             mounted: mounted.clone(),
-            method,
+            method: methods.get(usize::from(index))?,
             counters: self.counters.clone(),
             calls: self.options.limits.calls,
+            once,
         })
     }
 
     /// How many calls run.
     pub fn running(&self) -> usize {
-        self.counters.running.load(Ordering::Acquire)
+        self.counters.running()
     }
 
     /// How many calls were started since the start, and how many of them failed.
@@ -276,6 +319,7 @@ pub struct Route {
     method: &'static Method,
     counters: Arc<CallCounters>,
     calls: usize,
+    once: Option<Arc<Once>>,
 }
 
 impl Route {
@@ -287,7 +331,7 @@ impl Route {
     /// Starts the handler with `request`, whose method must be this route's.
     ///
     /// # Errors
-    /// 503 when the server runs as many calls as it may; 408 when the deadline has passed already.
+    /// 503 when the server runs as many calls as it may, or takes one only and has it; 408 when the deadline has passed already.
     /// Both are [unprocessed](Error::is_unprocessed).
     pub fn start(&self, request: Request) -> Result<Serving> {
         self.start_at(Instant::now(), request)
@@ -302,12 +346,22 @@ impl Route {
         {
             return Err(deadline_passed().unprocessed());
         }
-        let running = self.counters.running.fetch_add(1, Ordering::AcqRel);
+        let running = self.counters.begun();
         if running >= self.calls {
             self.counters.ended();
             return Err(Error::unavailable(
                 id::SERVER,
                 format!("{running} calls run already, the most that this server takes"),
+            )
+            .unprocessed());
+        }
+        if let Some(once) = &self.once
+            && !once.take()
+        {
+            self.counters.ended();
+            return Err(Error::unavailable(
+                id::SERVER,
+                "this server takes one call, and has taken it",
             )
             .unprocessed());
         }

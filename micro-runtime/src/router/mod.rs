@@ -6,9 +6,12 @@
 
 mod core;
 mod limits;
+mod once;
 mod serving;
 
 pub(crate) use self::core::CallCounters;
 pub use self::core::{Core, CoreOptions, Draining, Route};
 pub use limits::Limits;
+pub(crate) use once::Once;
 pub use serving::Serving;
+pub(crate) use serving::panicked;

@@ -26,7 +26,7 @@ pub struct Serving {
 
 impl Serving {
     /// Takes over a call that is counted already; a panic of `begin` is the handler's.
-    pub(super) fn start(
+    pub(crate) fn start(
         cx: Context,
         counters: Arc<CallCounters>,
         begin: impl FnOnce() -> BoxFuture<Result<Reply>>,
@@ -127,7 +127,7 @@ impl fmt::Debug for Serving {
 }
 
 /// Go Micro's words for a handler that panicked.
-fn panicked(panic: &(dyn Any + Send)) -> Error {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
     let words = panic
         .downcast_ref::<&str>()
         .copied()

@@ -9,15 +9,18 @@
 //! use micro_runtime::selector::{SelectOptions, Strategy, select};
 //!
 //! let nodes = Nodes::from_addresses(&["10.0.0.1:4000".into(), "10.0.0.2:4000".into()], 1);
-//! let options = SelectOptions::default();
-//! let first = select(&nodes, &options, &Strategy::RoundRobin, &[], 0)?;
-//! let other = select(&nodes, &options, &Strategy::RoundRobin, &[first.clone()], 0)?;
+//! let (call, mut client) = (SelectOptions::default(), SelectOptions::default());
+//! client.strategy = Some(Strategy::RoundRobin);
+//! let first = select(&nodes, &call, &client, &[], 0)?;
+//! let other = select(&nodes, &call, &client, &[first.clone()], 0)?;
 //! assert_ne!(first.address(), other.address());
 //! # Ok::<(), micro_runtime::Error>(())
 //! ```
 
 mod filter;
 mod strategy;
+mod subset;
+mod version;
 
 pub use filter::Filter;
 pub use strategy::{Choose, Strategy};
@@ -27,22 +30,24 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result, id};
 use crate::registry::{NodeEntry, Nodes};
+use subset::List;
 
-/// How nodes are chosen for one call.
+/// How nodes are chosen: for one call, or for all calls of a client.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SelectOptions {
-    /// All must let a node pass.
+    /// All must let a node pass; a call's come after its client's.
     pub filters: Vec<Filter>,
-    /// How one of those left is chosen; the client's where `None`.
+    /// How one of those left is chosen; the client's where a call's is `None`, and at random where a
+    /// client's is.
     pub strategy: Option<Strategy>,
 }
 
-/// Chooses a node.
+/// Chooses a node for a call with the options `call` of a client with the options `client`.
 ///
 /// `tried` are the nodes of earlier tries of the same call; `now` is the time on the directory's
-/// clock ([`View::millis`](crate::registry::View::millis)). Takes no lock, and allocates nothing
-/// but for an error or a strategy of one's own.
+/// clock ([`View::millis`](crate::registry::View::millis)). Takes no lock, and allocates nothing but
+/// for an error, a strategy of one's own, or filters that this snapshot has not met before.
 ///
 /// # Errors
 /// 500 in Go Micro's words: `service x: not found`, with what a person can do where the registry
@@ -51,19 +56,26 @@ pub struct SelectOptions {
 /// where the strategy chooses none. The request was certainly not processed.
 pub fn select(
     nodes: &Nodes,
-    options: &SelectOptions,
-    default: &Strategy,
+    call: &SelectOptions,
+    client: &SelectOptions,
     tried: &[Arc<NodeEntry>],
     now: u64,
 ) -> Result<Arc<NodeEntry>> {
-    let strategy = options.strategy.as_ref().unwrap_or(default);
-    if let (Strategy::Random, [], []) = (strategy, &*options.filters, tried)
-        && let Some(entry) = strategy::draw(nodes, now)
+    let strategy = call.strategy.as_ref().or(client.strategy.as_ref());
+    let strategy = strategy.unwrap_or(&Strategy::Random);
+    let list = List::of(nodes, &client.filters, &call.filters);
+    let list = list.nodes();
+    let own = match call.filters.iter().any(Filter::is_own) {
+        true => &*call.filters,
+        false => &[],
+    };
+    if let ([], []) = (own, tried)
+        && let Some(entry) = strategy.shortcut(nodes, list, now)
         && entry.claim(now)
     {
         return Ok(entry.clone());
     }
-    let candidates = |now| Candidates::of(nodes, &options.filters, tried, now);
+    let candidates = |now| Candidates::of(nodes, list, own, tried, now);
     // Other calls eject nodes, and claim those that come back, while this one looks; then it looks
     // again.
     for _ in 0..3 {
@@ -86,7 +98,10 @@ pub fn select(
 #[derive(Debug)]
 pub(crate) struct Candidates<'a> {
     nodes: &'a Nodes,
-    filters: &'a [Filter],
+    /// Those that pass all filters but the call's own functions.
+    list: &'a [Arc<NodeEntry>],
+    /// Among them the call's own functions; the others are done with.
+    own: &'a [Filter],
     tried: &'a [Arc<NodeEntry>],
     now: u64,
     /// The best rank that any node has.
@@ -102,16 +117,23 @@ const EJECTED: Rank = 2;
 const TRIED: Rank = 1;
 
 impl<'a> Candidates<'a> {
-    fn of(nodes: &'a Nodes, filters: &'a [Filter], tried: &'a [Arc<NodeEntry>], now: u64) -> Self {
+    fn of(
+        nodes: &'a Nodes,
+        list: &'a [Arc<NodeEntry>],
+        own: &'a [Filter],
+        tried: &'a [Arc<NodeEntry>],
+        now: u64,
+    ) -> Self {
         let mut found = Self {
             nodes,
-            filters,
+            list,
+            own,
             tried,
             now,
             rank: Rank::MAX,
             count: 0,
         };
-        for entry in &nodes.list {
+        for entry in list {
             let Some(rank) = found.rank_of(entry) else {
                 continue;
             };
@@ -125,13 +147,11 @@ impl<'a> Candidates<'a> {
     }
 
     fn rank_of(&self, entry: &NodeEntry) -> Option<Rank> {
-        self.filters
-            .iter()
-            .all(|filter| filter.passes(entry))
-            .then(|| {
-                let tried = self.tried.iter().any(|tried| tried.is_same(entry));
-                EJECTED * Rank::from(entry.is_ejected(self.now)) + TRIED * Rank::from(tried)
-            })
+        let mut own = self.own.iter().filter(|filter| filter.is_own());
+        own.all(|filter| filter.passes(entry)).then(|| {
+            let tried = self.tried.iter().any(|tried| tried.is_same(entry));
+            EJECTED * Rank::from(entry.is_ejected(self.now)) + TRIED * Rank::from(tried)
+        })
     }
 
     /// Whether even the best are left alone.
@@ -148,7 +168,7 @@ impl<'a> Candidates<'a> {
     /// may be more or fewer than counted.
     fn iter(&self) -> impl Iterator<Item = &'a Arc<NodeEntry>> {
         let best = |entry: &NodeEntry| self.rank_of(entry).is_some_and(|rank| rank <= self.rank);
-        self.nodes.list.iter().filter(move |entry| best(entry))
+        self.list.iter().filter(move |entry| best(entry))
     }
 }
 

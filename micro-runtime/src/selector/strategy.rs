@@ -27,10 +27,27 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// Chooses in one look where all of `list` may be chosen that are not left alone; `None` where
+    /// that needs a closer look.
+    pub(super) fn shortcut<'a>(
+        &self,
+        nodes: &Nodes,
+        list: &'a [Arc<NodeEntry>],
+        now: u64,
+    ) -> Option<&'a Arc<NodeEntry>> {
+        match self {
+            Self::Random => draw(nodes, list, now),
+            Self::RoundRobin => {
+                longest_unchosen(nodes, || list.iter().filter(|entry| !entry.is_ejected(now)))
+            }
+            Self::Own(_) => None,
+        }
+    }
+
     pub(super) fn choose<'a>(&self, candidates: &Candidates<'a>) -> Option<&'a Arc<NodeEntry>> {
         match self {
             Self::Random => random(candidates),
-            Self::RoundRobin => longest_unchosen(candidates),
+            Self::RoundRobin => longest_unchosen(candidates.nodes, || candidates.iter()),
             Self::Own(choose) => {
                 let list: Vec<_> = candidates.iter().collect();
                 if list.is_empty() {
@@ -43,10 +60,11 @@ impl Strategy {
     }
 }
 
-/// Where all nodes may be chosen, one is drawn of all, which costs the same for any number of them.
-/// Should it be one that is left alone, it is drawn again of the candidates: the chances stay even.
-pub(super) fn draw(nodes: &Nodes, now: u64) -> Option<&Arc<NodeEntry>> {
-    let entry = nodes.list.get(place(nodes, nodes.list.len()))?;
+/// Where all of a list may be chosen, one is drawn of all, which costs the same for any number of
+/// them. Should it be one that is left alone, it is drawn again of the candidates: the chances stay
+/// even.
+fn draw<'a>(nodes: &Nodes, list: &'a [Arc<NodeEntry>], now: u64) -> Option<&'a Arc<NodeEntry>> {
+    let entry = list.get(place(nodes, list.len()))?;
     (!entry.is_ejected(now)).then_some(entry)
 }
 
@@ -70,18 +88,20 @@ fn place(nodes: &Nodes, count: usize) -> usize {
     usize::try_from(place).unwrap_or(0)
 }
 
-fn longest_unchosen<'a>(candidates: &Candidates<'a>) -> Option<&'a Arc<NodeEntry>> {
+fn longest_unchosen<'a, I: Iterator<Item = &'a Arc<NodeEntry>>>(
+    nodes: &Nodes,
+    candidates: impl Fn() -> I,
+) -> Option<&'a Arc<NodeEntry>> {
     // Whoever loses a node to another call looks for the next one. Each lost race is another call's
     // choice, so a few tries are enough for a fair one; then any turn will do.
     let mut chosen = None;
     for _ in 0..8 {
-        let (entry, before) = candidates
-            .iter()
+        let (entry, before) = candidates()
             .map(|entry| (entry, entry.turn().load(Ordering::Relaxed)))
             .min_by_key(|(_, turn)| *turn)?;
         chosen = Some(entry);
         // Taken as late as possible: a turn that waits while others pass would come up too soon.
-        let turn = candidates.nodes.turns.take();
+        let turn = nodes.turns.take();
         let taken = entry.turn().compare_exchange(
             before,
             turn.max(before + 1),

@@ -10,9 +10,9 @@ use super::plugins::Setup;
 use super::settings::Settings;
 use crate::error::{Error, Result};
 use crate::registry::Registry;
+use crate::transport::Tcp;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{ClientTls, Identity, ServerTls};
-use crate::transport::{Memory, Tcp};
 
 impl Options {
     /// The options with `settings` over them.
@@ -33,6 +33,7 @@ impl Options {
         set(&mut self.client_protocols, &settings.client);
         set(&mut self.register_ttl, &settings.register_ttl);
         set(&mut self.register_interval, &settings.register_interval);
+        set(&mut self.registry_grace, &settings.registry_grace);
         set(&mut self.call.timeout, &settings.client_request_timeout);
         set(&mut self.call.retries, &settings.client_retries);
         set(&mut self.pool_size, &settings.client_pool_size);
@@ -42,42 +43,70 @@ impl Options {
         self.address = settings.server_address.clone().or(self.address);
         self.advertise = settings.server_advertise.clone().or(self.advertise);
         self.proxy = settings.proxy.clone().or(self.proxy);
+        self.variables = settings.variables.clone();
         self.set_transport(settings)?;
         self.set_tls(settings)?;
         self.set_registry(settings)?;
+        self.set_broker(settings)?;
         Ok(self)
     }
 
     fn set_registry(&mut self, settings: &Settings) -> Result<()> {
         let addresses = settings.registry_address.as_deref().unwrap_or_default();
+        self.registry_domain.clone_from(&settings.registry_domain);
+        let own_place = addresses.is_empty() && self.registry_domain.is_none();
         let own = self
             .registry
             .as_ref()
             .map(|registry| registry.name().to_owned());
         let name = match (&settings.registry, &own) {
-            (None, _) if addresses.is_empty() => return Ok(()),
+            (None, _) if own_place => return Ok(()),
             // As in Go Micro: naming what code has chosen changes nothing.
-            (Some(name), Some(own)) if name == own && addresses.is_empty() => return Ok(()),
+            (Some(name), Some(own)) if name == own && own_place => return Ok(()),
             (Some(name), _) | (None, Some(name)) => name.clone(),
             (None, None) => DEFAULT_REGISTRY.to_owned(),
         };
-        self.registry = Some(self.registries.make(&name, &self.setup(addresses))?);
+        self.registries.check(&name)?;
+        self.chosen_registry = Some((name, addresses.to_vec()));
         Ok(())
     }
 
-    fn setup(&self, addresses: &[String]) -> Setup {
+    /// Chooses, and does not make: a broker needs the registry.
+    fn set_broker(&mut self, settings: &Settings) -> Result<()> {
+        let addresses = settings.broker_address.as_deref().unwrap_or_default();
+        let own = self.broker.as_ref().map(|broker| broker.name().to_owned());
+        let name = match (&settings.broker, own) {
+            (None, _) if addresses.is_empty() => return Ok(()),
+            (Some(name), Some(own)) if *name == own && addresses.is_empty() => return Ok(()),
+            (Some(name), _) => name.clone(),
+            (None, own) => own.unwrap_or_else(|| self.default_broker().to_owned()),
+        };
+        self.brokers.find(&name)?;
+        self.broker_choice = Some((name, addresses.to_vec()));
+        Ok(())
+    }
+
+    pub(super) fn setup(&self, addresses: &[String]) -> Setup {
         Setup {
             addresses: addresses.to_vec(),
+            domain: self.registry_domain.clone(),
             tasks: self.tasks.clone(),
             registry: None,
+            variables: self.variables.clone(),
             #[cfg(feature = "tls")]
             client_tls: self.client_tls.clone(),
+            #[cfg(feature = "tls")]
+            server_tls: self.server_tls.clone(),
         }
     }
 
-    /// The registry of a service that names none.
-    pub(super) fn default_registry(&self) -> Result<Arc<dyn Registry>> {
-        self.registries.make(DEFAULT_REGISTRY, &self.setup(&[]))
+    /// The registry: that which settings choose, else that of code, else the default.
+    pub(super) fn make_registry(&self) -> Result<Arc<dyn Registry>> {
+        match (&self.chosen_registry, &self.registry) {
+            (Some((name, addresses)), _) => self.registries.make(name, &self.setup(addresses)),
+            (None, Some(registry)) => Ok(registry.clone()),
+            (None, None) => self.registries.make(DEFAULT_REGISTRY, &self.setup(&[])),
+        }
     }
 
     fn set_transport(&mut self, settings: &Settings) -> Result<()> {
@@ -85,7 +114,7 @@ impl Options {
             None => {}
             Some(name) if name == self.transport.name() => {}
             Some("http") => self.transport = Arc::new(Tcp),
-            Some("memory") => self.transport = Arc::new(Memory::new()),
+            Some("memory") => self.transport = Arc::new(self.memory.clone()),
             Some(name) => return Err(unknown("transport", name, "http, memory")),
         }
         Ok(())
@@ -165,6 +194,11 @@ impl Options {
             "",
         );
         text(
+            "broker",
+            self.broker.as_ref().map_or("", |broker| broker.name()),
+            "",
+        );
+        text(
             "transport",
             self.transport.name(),
             defaults.transport.name(),
@@ -184,6 +218,11 @@ impl Options {
             &seconds(defaults.register_interval),
         );
         let exact = |time: Duration| format!("{time:?}");
+        text(
+            "registry_grace",
+            &exact(self.registry_grace),
+            &exact(defaults.registry_grace),
+        );
         text(
             "client_request_timeout",
             &exact(self.call.timeout),

@@ -1,14 +1,16 @@
 //! What the registry is told of a service.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Service;
 use super::options::Options;
+use crate::broker::Broker;
 use crate::call::Dispatch;
-use crate::registry::{self, Endpoint, Node, Registry};
+use crate::event::Subscribed;
+use crate::registry::{self, Endpoint, Node, Reach, Registry};
 use crate::server::Server;
+use crate::transport::advertised;
 
 impl Service {
     /// What the registry is told.
@@ -18,19 +20,22 @@ impl Service {
         server: &Server,
         address: &str,
         registry: &dyn Registry,
+        broker: &dyn Broker,
     ) -> registry::Service {
         let id = options.id.clone().unwrap_or_else(|| options.tasks.uuid());
         let mut node = Node::new(
             format!("{}-{id}", options.name),
-            options
-                .advertise
-                .clone()
-                .unwrap_or_else(|| reachable(address)),
+            advertised(
+                address,
+                options.advertise.as_deref(),
+                registry.reach() == Reach::Network,
+            ),
         );
         let protocols: Vec<_> = server.protocols().collect();
         // What Go Micro's nodes tell about themselves; Go reads `protocol` to choose an envelope.
         let tells = [
             ("transport", options.transport.name()),
+            ("broker", broker.name()),
             ("registry", registry.name()),
             ("server", "mucp"),
             ("protocol", "mucp"),
@@ -48,6 +53,7 @@ impl Service {
         }
         let mut entry = registry::Service::new(&options.name, &options.version);
         entry.endpoints = endpoints(&self.services);
+        (entry.endpoints).extend(Subscribed::endpoints(&self.subscribers));
         entry.metadata = BTreeMap::new();
         entry.nodes = vec![node];
         entry
@@ -63,19 +69,4 @@ fn endpoints(services: &[Arc<dyn Dispatch>]) -> Vec<Endpoint> {
         .collect();
     endpoints.sort_by(|a, b| a.name.cmp(&b.name));
     endpoints
-}
-
-/// An address that another process of this machine can dial: loopback for "every interface".
-fn reachable(address: &str) -> String {
-    let Some((host, port)) = address.rsplit_once(':') else {
-        return address.to_owned();
-    };
-    match host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>()
-    {
-        Ok(ip) if ip.is_unspecified() => format!("127.0.0.1:{port}"),
-        _ => address.to_owned(),
-    }
 }

@@ -6,10 +6,17 @@
 
 mod apply;
 mod builder;
+#[cfg(feature = "consul")]
+mod consul;
 mod entry;
+mod events;
+mod guarded;
+mod heartbeat;
 mod hooks;
+mod once;
 mod options;
 mod parts;
+mod periodic;
 mod plugins;
 mod running;
 pub mod settings;
@@ -22,13 +29,16 @@ use std::ffi::OsString;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use crate::broker::Broker;
 use crate::call::Dispatch;
 use crate::client::Client;
 use crate::error::Result;
+use crate::event::Subscribed;
 use crate::registry::Registry;
 
 use hooks::Hooks;
 use options::Options;
+use periodic::Job;
 use settings::{Parsed, Settings, Stop};
 
 /// The id of errors that a service makes about itself.
@@ -49,9 +59,12 @@ pub struct Service {
     /// over those set later too.
     settings: Option<Settings>,
     services: Vec<Arc<dyn Dispatch>>,
+    periodic: Vec<Job>,
+    subscribers: Vec<Subscribed>,
     hooks: Hooks,
     /// Made once for the client and the server.
     registry: OnceLock<Arc<dyn Registry>>,
+    broker: OnceLock<Arc<dyn Broker>>,
     client: OnceLock<Client>,
 }
 
@@ -62,8 +75,11 @@ impl Service {
             options: Options::new(name.into()),
             settings: None,
             services: Vec::new(),
+            periodic: Vec::new(),
+            subscribers: Vec::new(),
             hooks: Hooks::default(),
             registry: OnceLock::new(),
+            broker: OnceLock::new(),
             client: OnceLock::new(),
         }
     }
@@ -133,8 +149,8 @@ impl Service {
         self.settings = Some(parsed.settings);
         // What is wrong shows now and not when the service starts.
         let options = self.effective()?;
-        self.named(&options, &options.client_protocols)?;
-        self.named(&options, &options.server_protocols)?;
+        self.named(&options, &options.client_protocols, false)?;
+        self.named(&options, &options.server_protocols, false)?;
         Ok(self)
     }
 
@@ -166,6 +182,7 @@ impl fmt::Debug for Service {
         f.debug_struct("Service")
             .field("name", &self.options.name)
             .field("services", &services)
+            .field("subscribers", &self.subscribers)
             .finish_non_exhaustive()
     }
 }

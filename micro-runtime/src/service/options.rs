@@ -1,23 +1,26 @@
 //! What a service is made of, before it starts.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::guarded::Function;
 use super::plugins::{self, Table};
+use super::settings::Variables;
 use crate::broker::Broker;
 use crate::client::CallDefaults;
 use crate::codec::{Codec, Codecs};
 use crate::metadata::Text;
 use crate::protocol::Protocol;
-use crate::registry::Registry;
-use crate::selector::Strategy;
+use crate::registry::{GRACE, Reach, Registry};
+use crate::router::Once;
+use crate::selector::{Filter, Strategy};
 use crate::server::Limits;
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{ClientTls, ServerTls};
-use crate::transport::{Tcp, Transport};
+use crate::transport::{Memory, Tcp, Transport};
 use crate::wrapper::Wrapper;
 
 /// Everything that code or settings can choose. `None` means the default, which may depend on the rest.
@@ -30,10 +33,20 @@ pub(super) struct Options {
     pub(super) address: Option<String>,
     pub(super) advertise: Option<String>,
     pub(super) registry: Option<Arc<dyn Registry>>,
+    /// The registry that settings choose, by name and with its addresses: made when it is needed.
+    pub(super) chosen_registry: Option<(String, Vec<String>)>,
+    pub(super) registry_domain: Option<String>,
     /// What can be chosen by name.
     pub(super) registries: Table<dyn Registry>,
     pub(super) brokers: Table<dyn Broker>,
+    /// What drivers read of the environment.
+    pub(super) variables: Variables,
+    pub(super) broker: Option<Arc<dyn Broker>>,
+    /// The name and addresses of a broker that settings chose, in place of code's.
+    pub(super) broker_choice: Option<(String, Vec<String>)>,
     pub(super) transport: Arc<dyn Transport>,
+    /// The network that `--transport=memory` means: one for the client and the server.
+    pub(super) memory: Memory,
     /// In order of preference; empty for all that are built in.
     pub(super) protocols: Vec<Arc<dyn Protocol>>,
     /// Names of those that the client may speak, and of those that the server answers; empty for all.
@@ -44,13 +57,19 @@ pub(super) struct Options {
     pub(super) content_type: Text,
     pub(super) call_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) handler_wrappers: Vec<Arc<dyn Wrapper>>,
+    pub(super) subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) forward: Vec<String>,
     pub(super) selector: Strategy,
+    pub(super) filters: Vec<Filter>,
     pub(super) call: CallDefaults,
     pub(super) pool_size: usize,
     pub(super) pool_ttl: Duration,
     pub(super) register_ttl: Duration,
     pub(super) register_interval: Duration,
+    pub(super) register_check: Option<Function<()>>,
+    pub(super) registry_grace: Duration,
+    /// Takes one call or event in all, and no other.
+    pub(super) once: Option<Arc<Once>>,
     pub(super) linger: Duration,
     pub(super) drain: Duration,
     pub(super) debug: bool,
@@ -72,9 +91,15 @@ impl Options {
             address: None,
             advertise: None,
             registry: None,
+            registry_domain: None,
+            chosen_registry: None,
             registries: plugins::registries(),
             brokers: plugins::brokers(),
+            variables: Variables::default(),
+            broker: None,
+            broker_choice: None,
             transport: Arc::new(Tcp),
+            memory: Memory::new(),
             protocols: Vec::new(),
             client_protocols: Vec::new(),
             server_protocols: Vec::new(),
@@ -83,13 +108,18 @@ impl Options {
             content_type: Text::from_static("application/protobuf"),
             call_wrappers: Vec::new(),
             handler_wrappers: Vec::new(),
+            subscriber_wrappers: Vec::new(),
             forward: Vec::new(),
             selector: Strategy::default(),
+            filters: Vec::new(),
             call: CallDefaults::default(),
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),
             register_ttl: Duration::from_secs(60),
             register_interval: Duration::from_secs(30),
+            register_check: None,
+            registry_grace: GRACE,
+            once: None,
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),
             debug: true,
@@ -102,22 +132,24 @@ impl Options {
         }
     }
 
-    /// The address to listen on: any free port of loopback where none was named.
-    pub(super) fn listen_address(&self) -> &str {
-        self.address.as_deref().unwrap_or("127.0.0.1:0")
+    /// The address to listen on. Where none was named, any free port: of loopback where the
+    /// registry tells this machine alone, else of every interface.
+    pub(super) fn listen_address(&self, reach: Reach) -> &str {
+        match (&self.address, reach) {
+            (Some(address), _) => address,
+            (None, Reach::Machine) => "127.0.0.1:0",
+            (None, Reach::Network) => ":0",
+        }
     }
 
-    /// Whether only this machine can mean this service: it is bound to loopback, and nobody is told
-    /// another address. Web pages must then not reach it under a name of their own.
-    pub(super) fn is_for_this_machine(&self) -> bool {
-        let host = self
-            .listen_address()
-            .rsplit_once(':')
-            .map_or("", |(host, _)| host);
-        let host = host.trim_start_matches('[').trim_end_matches(']');
-        let loopback =
-            host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        loopback && self.advertise.is_none() && self.transport.name() == Transport::name(&Tcp)
+    /// Whether only this machine can mean a service that listens on `address`: it is bound to
+    /// loopback, and nobody is told another address. Web pages must then not reach it under a name
+    /// of their own.
+    pub(super) fn is_for_this_machine(&self, address: &str) -> bool {
+        let bound = address.parse::<SocketAddr>();
+        bound.is_ok_and(|bound| bound.ip().to_canonical().is_loopback())
+            && self.advertise.is_none()
+            && self.transport.name() == Transport::name(&Tcp)
     }
 
     /// `base` with the user's codecs.

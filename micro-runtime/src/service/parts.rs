@@ -7,6 +7,7 @@ use super::{ID, Service};
 use crate::client::{Client, ClientOptions};
 use crate::codec::Codecs;
 use crate::error::{Error, Result};
+use crate::event::Subscribers;
 use crate::protocol::Protocol;
 use crate::protocol::braid::Braid;
 use crate::protocol::mucp::Mucp;
@@ -26,8 +27,9 @@ impl Service {
 
     pub(super) fn make_client(&self) -> Result<Client> {
         let options = self.effective()?;
-        let protocols = self.named(&options, &options.client_protocols)?;
+        let protocols = self.named(&options, &options.client_protocols, false)?;
         let registry = self.registry_of(&options)?;
+        let broker = self.broker_of(&options)?;
         let first = protocols.first().map(|protocol| protocol.name());
         let mucp = protocols.iter().any(|protocol| protocol.name() == "mucp");
         let mut client = ClientOptions::new(registry, options.transport.clone(), protocols);
@@ -38,11 +40,14 @@ impl Service {
             client.fallback = first;
         }
         client.tasks = options.tasks.clone();
+        client.broker = Some(broker);
         client.codecs = options.codecs(Codecs::client());
         client.content_type = options.content_type.clone();
         client.wrappers.clone_from(&options.call_wrappers);
         client.selector = options.selector.clone();
+        client.filters = options.filters.clone();
         client.call = options.call.clone();
+        client.registry_grace = options.registry_grace;
         client.pool_size = options.pool_size;
         client.pool_ttl = options.pool_ttl;
         client.max_message = options.limits.message;
@@ -54,9 +59,9 @@ impl Service {
     }
 
     /// The user's protocols and the built-in ones, best first.
-    fn protocols(options: &Options) -> Vec<Arc<dyn Protocol>> {
+    fn protocols(options: &Options, loopback_only: bool) -> Vec<Arc<dyn Protocol>> {
         let mucp = Mucp {
-            loopback_only: options.is_for_this_machine(),
+            loopback_only,
             ..Mucp::default()
         };
         let built_in: Vec<Arc<dyn Protocol>> = vec![
@@ -77,13 +82,15 @@ impl Service {
         protocols
     }
 
-    /// Those protocols that `names` has, in its order; all for an empty one.
+    /// Those protocols that `names` has, in its order; all for an empty one. With `loopback_only`
+    /// a server refuses requests that do not name this machine as their host.
     pub(super) fn named(
         &self,
         options: &Options,
         names: &[String],
+        loopback_only: bool,
     ) -> Result<Vec<Arc<dyn Protocol>>> {
-        let all = Self::protocols(options);
+        let all = Self::protocols(options, loopback_only);
         if names.is_empty() {
             return Ok(all);
         }
@@ -105,12 +112,20 @@ impl Service {
         names.iter().map(find).collect()
     }
 
-    /// The server, with the handlers that were given.
-    pub(super) fn server(&self, options: &Options) -> Result<Server> {
-        let protocols = self.named(options, &options.server_protocols)?;
+    /// The server, with the handlers that were given, for a listener on `address`.
+    pub(super) fn server(
+        &self,
+        options: &Options,
+        address: &str,
+        events: &Subscribers,
+    ) -> Result<Server> {
+        let loopback_only = options.is_for_this_machine(address);
+        let protocols = self.named(options, &options.server_protocols, loopback_only)?;
         let mut core = CoreOptions::default();
         core.name.clone_from(&options.name);
         core.limits = options.limits;
+        core.once.clone_from(&options.once);
+        core.events = events.direct();
         core.codecs = options.codecs(Codecs::server());
         // A group of its own: a stop waits for it and ends it.
         core.tasks = options.tasks.group();
@@ -137,10 +152,7 @@ impl Service {
         if let Some(registry) = self.registry.get() {
             return Ok(registry.clone());
         }
-        let registry = match &options.registry {
-            Some(registry) => registry.clone(),
-            None => options.default_registry()?,
-        };
+        let registry = options.make_registry()?;
         Ok(self.registry.get_or_init(|| registry).clone())
     }
 }

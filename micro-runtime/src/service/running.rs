@@ -1,4 +1,4 @@
-//! A service's life: start, heartbeat, stop.
+//! A service's life: start and stop.
 
 use std::future::Future;
 use std::pin::pin;
@@ -8,20 +8,21 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::heartbeat::{First, Heartbeat};
 use super::hooks::{Hooks, Moment};
 use super::options::Options;
+use super::periodic::Periodic;
 use super::{ID, Service};
+use crate::broker::Broker;
 use crate::client::Client;
 use crate::error::{Error, Result};
-use crate::registry::{self, RegisterOptions, Registry};
+use crate::event::Subscribers;
+use crate::registry;
 use crate::router::Core;
 use crate::server::Server;
-use crate::tasks::Tasks;
 
-/// How often registering is tried before a start fails, as in Go Micro.
-const REGISTER_TRIES: u32 = 3;
-/// How long one try to reach the registry may take.
-const REGISTRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the broker may take to end its connection.
+const DISCONNECT: Duration = Duration::from_secs(10);
 
 impl Service {
     /// Starts, serves until the process is asked to stop (SIGINT, SIGTERM), and stops.
@@ -41,12 +42,7 @@ impl Service {
             running.announce();
             signals.next().await;
         }
-        info!("stopping");
-        tokio::select! {
-            biased;
-            stopped = running.stop() => stopped,
-            () = signals.next() => Err(Error::unavailable(ID, "stopped at once, by a second signal")),
-        }
+        running.stop_unless(signals.next()).await
     }
 
     /// Starts, serves until `stop` is done, and stops. A start that is still under way then is undone.
@@ -78,7 +74,7 @@ impl Service {
     }
 
     /// The first half of a start: nobody is told of the service yet.
-    async fn open(mut self) -> Result<Running> {
+    pub(super) async fn open(mut self) -> Result<Running> {
         if cfg!(panic = "abort") {
             return Err(Error::internal(
                 ID,
@@ -91,6 +87,12 @@ impl Service {
                 "a service needs a name to be found by",
             ));
         }
+        if self.periodic.iter().any(|(every, _)| every.is_zero()) {
+            return Err(Error::bad_request(
+                ID,
+                "a periodic task needs a time between its runs",
+            ));
+        }
         // Options that are wrong together show here, before anything is opened.
         if self.client.get().is_none() {
             let client = self.make_client()?;
@@ -101,19 +103,24 @@ impl Service {
         self.hooks.run(Moment::BeforeStart).await?;
 
         let registry = self.registry_of(&options)?;
-        let server = self.server(&options)?;
-        let listener = options.transport.listen(options.listen_address()).await?;
+        let broker = self.broker_of(&options)?;
+        let to_listen = options.listen_address(registry.reach());
+        let listener = options.transport.listen(to_listen).await?;
         let address = listener.address().to_owned();
+        let events = Arc::new(self.subscribers(&options, broker.clone()));
+        let server = self.server(&options, &address, &events)?;
         server.start(listener);
 
-        let entry = self.entry(&options, &server, &address, &*registry);
+        let entry = self.entry(&options, &server, &address, &*registry, &*broker);
+        let periodic = Periodic::new(self.periodic, options.tasks.group());
         let hooks = self.hooks;
-        let heartbeat = options.tasks.group();
+        let heartbeat = Heartbeat::new(registry, entry, &options);
         Ok(Running {
             server,
             address,
-            entry,
-            registry,
+            broker,
+            events,
+            periodic,
             client,
             hooks,
             options,
@@ -128,14 +135,15 @@ impl Service {
 /// its TTL.
 #[derive(Debug)]
 pub struct Running {
-    server: Server,
+    pub(super) server: Server,
     address: String,
-    entry: registry::Service,
-    registry: Arc<dyn Registry>,
+    broker: Arc<dyn Broker>,
+    pub(super) events: Arc<Subscribers>,
+    periodic: Periodic,
     client: Client,
     hooks: Hooks,
-    options: Options,
-    heartbeat: Tasks,
+    pub(super) options: Options,
+    pub(super) heartbeat: Heartbeat,
 }
 
 impl Running {
@@ -146,7 +154,7 @@ impl Running {
 
     /// What the registry was told.
     pub fn entry(&self) -> &registry::Service {
-        &self.entry
+        self.heartbeat.entry()
     }
 
     /// Its client.
@@ -154,12 +162,18 @@ impl Running {
         &self.client
     }
 
+    /// What carries its events, for messages with a header and body of one's own.
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
     /// Its server's core: counters, limits, routes.
     pub fn core(&self) -> &Arc<Core> {
         self.server.core()
     }
 
-    /// Stops: hooks, deregistration, a while of serving on, no new calls, drain, hooks.
+    /// Stops: hooks, deregistration, no new events, a while of serving on, no new calls, drain of both,
+    /// hooks.
     ///
     /// # Errors
     /// The first failure of a stop hook, or of deregistration. The service is stopped all the same.
@@ -167,43 +181,56 @@ impl Running {
         self.end().await
     }
 
-    async fn end(&mut self) -> Result<()> {
-        let mut first = self.hooks.run_all(Moment::BeforeStop).await;
-        self.heartbeat.abort_all();
-        // A renewal that overtook the deregistration would undo it.
-        let _ = timeout(REGISTRY_TIMEOUT, self.heartbeat.idle()).await;
-        if let Err(error) = bounded(self.registry.deregister(&self.entry)).await {
-            warn!(%error, "the service could not be deregistered, its registration ends with its TTL");
-            first = first.and(Err(error));
+    /// Stops, unless `again` is done before.
+    pub(super) async fn stop_unless(self, again: impl Future<Output = ()>) -> Result<()> {
+        info!("stopping");
+        tokio::select! {
+            biased;
+            stopped = self.stop() => stopped,
+            () = again => Err(Error::unavailable(ID, "stopped at once, by a second signal")),
         }
+    }
+
+    async fn end(&mut self) -> Result<()> {
+        self.periodic.close();
+        let mut first = self.hooks.run_all(Moment::BeforeStop).await;
+        first = first.and(self.heartbeat.end().await);
+        self.events.close().await;
         // Callers still have the node in their snapshots.
         sleep(self.options.linger).await;
-        let left = self.server.stop(self.options.drain).await;
-        if left > 0 {
+        let drain = self.options.drain;
+        let (calls, events, periodic) = tokio::join!(
+            self.server.stop(drain),
+            self.events.drain(drain),
+            self.periodic.drain(drain)
+        );
+        if calls + events + periodic > 0 {
             warn!(
-                calls = left,
-                "calls were cut off at the end of the drain limit"
+                calls,
+                events, periodic, "what ran was cut off at the end of the drain limit"
             );
         }
+        disconnect(&*self.broker).await;
         first.and(self.hooks.run_all(Moment::AfterStop).await)
     }
 
     /// The second half of a start: registers, keeps it so and runs the hooks, unless `stop` is done
     /// before. Says whether it did; where it fails, nothing is left.
-    async fn publish_unless(&mut self, stop: impl Future<Output = ()>) -> Result<bool> {
+    pub(super) async fn publish_unless(&mut self, stop: impl Future<Output = ()>) -> Result<bool> {
         let mut stop = pin!(stop);
         let registered = tokio::select! {
             biased;
-            registered = self.register() => registered,
+            registered = register_and_subscribe(&self.heartbeat, &self.events) => registered,
             () = &mut stop => return Ok(false),
         };
         if let Err(error) = registered {
-            // What was not answered may have been done.
-            let _ = bounded(self.registry.deregister(&self.entry)).await;
+            // What was refused in part may have been done in part.
+            let _ = self.heartbeat.end().await;
+            self.events.abort();
+            disconnect(&*self.broker).await;
             self.server.stop(Duration::ZERO).await;
             return Err(error);
         }
-        self.beat();
         let hooked = tokio::select! {
             biased;
             hooked = self.hooks.run(Moment::AfterStart) => hooked,
@@ -214,58 +241,21 @@ impl Running {
             let _ = self.end().await;
             return Err(error);
         }
+        self.periodic.start();
         Ok(true)
     }
 
-    /// Registers, trying a few times as Go Micro does.
-    async fn register(&self) -> Result<()> {
-        let mut tried = 0;
-        loop {
-            let options = RegisterOptions::with_ttl(self.options.register_ttl);
-            match bounded(self.registry.register(&self.entry, options)).await {
-                Ok(()) => return Ok(()),
-                Err(error) if tried + 1 >= REGISTER_TRIES => return Err(error),
-                Err(error) => warn!(%error, "registering failed, trying again"),
-            }
-            tried += 1;
-            sleep(Duration::from_millis(100) * tried).await;
-        }
-    }
-
-    /// Registers again and again, so that the registration does not end with its TTL.
-    fn beat(&self) {
-        let interval = self.options.register_interval;
-        if interval.is_zero() {
-            return;
-        }
-        let (registry, entry, ttl) = (
-            self.registry.clone(),
-            self.entry.clone(),
-            self.options.register_ttl,
-        );
-        self.heartbeat.spawn(async move {
-            let mut pause = interval;
-            loop {
-                sleep(pause).await;
-                pause = interval;
-                if let Err(error) =
-                    bounded(registry.register(&entry, RegisterOptions::with_ttl(ttl))).await
-                {
-                    warn!(%error, "the registration could not be renewed");
-                    // The TTL is as a rule two intervals: a whole one more would be too late.
-                    pause = interval / 4;
-                }
-            }
-        });
-    }
-
     /// Says once what serves where. Without a subscriber of logs a person sees it all the same.
-    fn announce(&self) {
-        let node = self.entry.nodes.first();
+    pub(super) fn announce(&self) {
+        let entry = self.entry();
+        let node = entry.nodes.first();
         let advertised = node.map_or("", |node| &node.address);
         let protocols: Vec<_> = self.server.protocols().collect();
-        let (name, protocols, registry) =
-            (&self.entry.name, protocols.join(","), self.registry.name());
+        let (name, protocols, registry) = (
+            &entry.name,
+            protocols.join(","),
+            self.heartbeat.registry().name(),
+        );
         let tls = if self.has_tls() { "on" } else { "off" };
         if tracing::dispatcher::has_been_set() {
             info!(service = %name, address = %self.address, advertised, registry, protocols, tls, "serving");
@@ -290,18 +280,35 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.heartbeat.abort_all();
+        self.heartbeat.abort();
         self.server.abort();
+        self.events.abort();
+        self.periodic.abort();
     }
 }
 
-/// A registry that does not answer holds up neither start nor stop.
-async fn bounded(asked: impl Future<Output = Result<()>>) -> Result<()> {
-    match timeout(REGISTRY_TIMEOUT, asked).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Error::timeout(
-            ID,
-            format!("the registry did not answer within {REGISTRY_TIMEOUT:?}"),
-        )),
+/// In this order, as Go Micro: who is told of an event by us finds us.
+async fn register_and_subscribe(heartbeat: &Heartbeat, events: &Arc<Subscribers>) -> Result<()> {
+    let first = heartbeat.begin().await?;
+    if first == First::Unwell {
+        // Events would fail; they come with the first registration, as in Go Micro.
+        let events = events.clone();
+        heartbeat.once_registered(async move {
+            if let Err(error) = events.open().await {
+                warn!(%error, "the service is not subscribed");
+            }
+        });
+    } else {
+        events.open().await?;
+    }
+    heartbeat.go_on(first);
+    Ok(())
+}
+
+async fn disconnect(broker: &dyn Broker) {
+    match timeout(DISCONNECT, broker.disconnect()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => warn!(%error, "the broker could not be disconnected in order"),
+        Err(_) => warn!("the broker does not disconnect"),
     }
 }

@@ -19,17 +19,21 @@ pub(crate) fn advertised(listening: &str, advertise: Option<&str>, on_network: b
         None => split(listening),
     };
     let Some(port) = port else {
-        return listening.to_owned();
+        return advertise.unwrap_or(listening).to_owned();
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let ip = match host.parse::<IpAddr>() {
         Ok(ip) if !ip.is_unspecified() => Some(ip),
         Err(_) if !host.is_empty() => None,
-        _ => Some(of_this_machine(on_network)),
+        // A socket of IPv4 alone is not reached by IPv6.
+        Ok(IpAddr::V4(_)) => Some(of_this_machine(on_network, IpAddr::is_ipv4)),
+        _ => Some(of_this_machine(on_network, |_| true)),
     };
     match ip {
         Some(IpAddr::V6(ip)) => format!("[{ip}]:{port}"),
         Some(IpAddr::V4(ip)) => format!("{ip}:{port}"),
+        // With a zone, `fe80::1%eth0`, it is no plain address.
+        None if host.contains(':') => format!("[{host}]:{port}"),
         None => format!("{host}:{port}"),
     }
 }
@@ -45,7 +49,7 @@ fn split(address: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn of_this_machine(on_network: bool) -> IpAddr {
+fn of_this_machine(on_network: bool, fits: fn(&IpAddr) -> bool) -> IpAddr {
     let loopback = IpAddr::from([127, 0, 0, 1]);
     if !on_network {
         return loopback;
@@ -56,6 +60,7 @@ fn of_this_machine(on_network: bool) -> IpAddr {
         .filter(|interface| !interface.is_loopback() && !interface.is_link_local())
         .filter(if_addrs::Interface::is_oper_up)
         .map(|interface| interface.ip())
+        .filter(fits)
         .collect();
     choose(&found).unwrap_or(loopback)
 }
@@ -96,6 +101,8 @@ mod tests {
             ("0.0.0.0:8080", Some("[fd00::2]:90"), "[fd00::2]:90"),
             ("0.0.0.0:8080", Some(":90"), "127.0.0.1:90"),
             ("_INBOX.abc", None, "_INBOX.abc"),
+            ("_INBOX.abc", Some("_INBOX.own"), "_INBOX.own"),
+            ("0.0.0.0:8080", Some("fe80::1%eth0"), "[fe80::1%eth0]:8080"),
         ] {
             assert_eq!(advertised(listening, advertise, false), told);
         }

@@ -5,6 +5,7 @@
 
 mod advertise;
 mod memory;
+mod ports;
 mod rewind;
 mod tcp;
 #[cfg(feature = "tls")]
@@ -12,6 +13,7 @@ pub mod tls;
 
 pub(crate) use advertise::advertised;
 pub use memory::Memory;
+pub(crate) use ports::listen;
 pub use rewind::Rewind;
 pub use tcp::Tcp;
 

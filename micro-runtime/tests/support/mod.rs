@@ -5,6 +5,8 @@
     reason = "each test file uses a part of it"
 )]
 
+pub mod moody;
+
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;

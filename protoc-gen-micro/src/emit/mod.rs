@@ -3,6 +3,7 @@
 mod client;
 mod descriptors;
 mod endpoints;
+mod events;
 pub mod json;
 pub(crate) mod messages;
 mod server;
@@ -30,6 +31,9 @@ pub(crate) fn package(
         items.extend(messages);
         for message in files.iter().flat_map(|file| all_messages(model, file)) {
             items.extend(parse(payload(model, &message))?);
+            if let Some(event) = events::event(model, &message)? {
+                items.extend(parse(event)?);
+            }
         }
         if options.json {
             for descriptor in files.iter().flat_map(|file| all_enums(model, file)) {

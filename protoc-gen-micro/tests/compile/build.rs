@@ -16,6 +16,8 @@ fn main() -> Result<()> {
         builder.include("../proto").include("../../../proto")
     })
     .compile(&[proto("routes")])?;
+    // Without a folder that has `micro/event.proto`.
+    case("events", |builder| builder).compile(&[proto("events")])?;
     options()
 }
 

@@ -6,6 +6,10 @@ pub mod docs {
     include!("docs.rs");
 }
 #[allow(clippy::module_inception, deprecated, missing_docs, unreachable_pub)]
+pub mod events {
+    include!("events.rs");
+}
+#[allow(clippy::module_inception, deprecated, missing_docs, unreachable_pub)]
 pub mod go {
     pub mod micro {
         pub mod srv {

@@ -17,7 +17,7 @@ pub struct Args {
     /// What is served or called.
     #[arg(long, value_enum, default_value_t = ServiceName::Greeter)]
     pub service: ServiceName,
-    /// The server answers this protocol alone, the client speaks it.
+    /// The server answers this protocol alone, the client speaks it; auto: all, and the best.
     #[arg(long, value_enum, default_value_t = ProtocolName::Mucp)]
     pub protocol: ProtocolName,
     /// Server: listen address, 127.0.0.1:0 if not given. Client: addresses to call, separated by
@@ -27,15 +27,31 @@ pub struct Args {
     /// Where the server is registered and the client looks.
     #[arg(long, value_enum, default_value_t = RegistryName::Memory)]
     pub registry: RegistryName,
-    /// The folder of the local registry.
+    /// Where the registry is: the folder of the local one, `host:port` of Consul's agent.
     #[arg(long)]
-    pub registry_address: Option<PathBuf>,
+    pub registry_address: Option<String>,
+    /// Where the HTTP broker listens; a free port on loopback if not given.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub broker_address: String,
+    /// A setting of the runtime: `--set register_interval=5` is any service's
+    /// `--register_interval=5`. May be given again and again.
+    #[arg(long, value_parser = pair)]
+    pub set: Vec<(String, String)>,
     /// Service name; that of the service if not given.
     #[arg(long)]
     pub name: Option<String>,
+    /// Server: what its node's id ends with; a random one if not given.
+    #[arg(long)]
+    pub id: Option<String>,
     /// Server: address to advertise.
     #[arg(long)]
     pub advertise: Option<String>,
+    /// Server of the greeter: subscribe to the topic. Client: publish to it.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Server: of all subscribers with this queue, one gets each event. Each gets all if not given.
+    #[arg(long, default_value = "", requires = "topic")]
+    pub queue: String,
     /// Client: content type.
     #[arg(long, default_value = "application/json")]
     pub content_type: String,
@@ -109,9 +125,16 @@ pub struct Args {
     #[arg(long, value_enum, requires = "next")]
     pub next_protocol: Option<ProtocolName>,
     /// Server of the greeter: print what becomes of each Sleep: `BEGIN` with the time that is left,
-    /// then `DONE`, or `DROPPED` when its caller has gone.
+    /// then `DONE`, or `DROPPED` when its caller has gone. Of each Hello: `RAN` and the name.
     #[arg(long)]
     pub trace: bool,
+    /// Server of the greeter: how long each Hello takes.
+    #[arg(long, value_parser = parse_duration, default_value = "0")]
+    pub hold: Duration,
+    /// Server: how long it serves on after it is deregistered. No time at all if not given: nobody's
+    /// cache lags behind a test's server.
+    #[arg(long, value_parser = parse_duration, default_value = "0")]
+    pub linger: Duration,
 }
 
 /// Serve or call.
@@ -143,6 +166,8 @@ pub enum ProtocolName {
     Grpc,
     /// Ours.
     Braid,
+    /// All.
+    Auto,
 }
 
 /// A registry.
@@ -152,6 +177,10 @@ pub enum RegistryName {
     Memory,
     /// Of the machine.
     Local,
+    /// Of the network, by multicast.
+    Mdns,
+    /// A Consul agent.
+    Consul,
 }
 
 /// What a client calls.
@@ -177,6 +206,8 @@ pub enum Call {
     Health,
     /// The Debug service.
     Stats,
+    /// Greeter: an event with the name `--arg` to `--topic`; of many, each has its number too.
+    Publish,
     /// Kitchen: the server makes the dish.
     Make,
     /// Kitchen: the server compares the dish.
@@ -186,12 +217,25 @@ pub enum Call {
 }
 
 impl ProtocolName {
+    /// As the runtime names it, in a list that is empty for all.
+    pub fn names(self) -> Vec<&'static str> {
+        match self {
+            Self::Mucp => vec!["mucp"],
+            Self::Grpc => vec!["grpc"],
+            Self::Braid => vec!["braid"],
+            Self::Auto => Vec::new(),
+        }
+    }
+}
+
+impl RegistryName {
     /// As the runtime names it.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Mucp => "mucp",
-            Self::Grpc => "grpc",
-            Self::Braid => "braid",
+            Self::Memory => "memory",
+            Self::Local => "local",
+            Self::Mdns => "mdns",
+            Self::Consul => "consul",
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use micro_runtime::client;
@@ -11,7 +12,7 @@ use micro_runtime::{Client, Error, Result, Service};
 use tokio::task::JoinSet;
 
 use super::args::{Args, ServiceName};
-use super::server::{with_registry, wrong};
+use super::server::{configured, wrong};
 use super::{greeter_calls, kitchen};
 use crate::go::rounded_to_millis;
 
@@ -34,6 +35,8 @@ pub(super) async fn run(args: Args) -> Result<u64> {
 pub(super) struct Caller {
     pub(super) args: Arc<Args>,
     pub(super) client: Client,
+    /// How many numbers were given.
+    numbers: Arc<AtomicU64>,
 }
 
 impl Caller {
@@ -41,11 +44,12 @@ impl Caller {
         if args.cert.is_some() {
             return Err(wrong("--cert and --key are for the server"));
         }
-        let mut service = with_registry(Service::new("micro-interop"), &args)?
-            .client_protocols([args.protocol.as_str()])
+        let service = Service::new("micro-interop")
+            .client_protocols(args.protocol.names())
             .codec(kitchen::json().for_client())
             .content_type(args.content_type.clone())
             .retries(args.retries);
+        let mut service = configured(service, &args)?;
         if let Some(tls) = tls(&args)? {
             service = service.client_tls(tls);
         }
@@ -53,6 +57,7 @@ impl Caller {
         Ok(Self {
             args: Arc::new(args),
             client,
+            numbers: Arc::default(),
         })
     }
 
@@ -83,6 +88,11 @@ impl Caller {
             call = call.close_connection();
         }
         call
+    }
+
+    /// The next number, from 1.
+    pub(super) fn next(&self) -> u64 {
+        1 + self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Prints a line about a call that went well, unless there are more than three.

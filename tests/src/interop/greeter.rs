@@ -15,6 +15,7 @@ use crate::proto::greeter::{
 /// Serves `proto/greeter.proto`.
 pub(super) struct Greeter {
     pace: Duration,
+    hold: Duration,
     trace: bool,
     next: Option<Next>,
 }
@@ -31,7 +32,7 @@ impl Greeter {
         let next = args.next.as_ref().map(|address| {
             let service = Service::new("micro-interop")
                 .registry(micro_runtime::registry::Memory::new())
-                .client_protocols([args.next_protocol().as_str()]);
+                .client_protocols(args.next_protocol().names());
             Next {
                 greeter: GreeterClient::new("greeter", service.client()),
                 address: address.clone(),
@@ -39,6 +40,7 @@ impl Greeter {
         });
         Ok(Self {
             pace: args.pace,
+            hold: args.hold,
             trace: args.trace,
             next,
         })
@@ -47,6 +49,10 @@ impl Greeter {
 
 impl Handlers for Greeter {
     async fn hello(&self, _cx: &Context, request: HelloRequest) -> Result<HelloResponse> {
+        if self.trace {
+            println!("RAN {}", request.name);
+        }
+        pause(self.hold).await;
         Ok(HelloResponse {
             msg: format!("Hello {}", request.name),
         })
@@ -121,7 +127,7 @@ impl Handlers for Greeter {
     ) -> Result<()> {
         for n in 1..=request.to {
             out.send(CountResponse { n }).await?;
-            self.pause().await;
+            pause(self.pace).await;
         }
         if request.fail {
             return Err(Error::conflict("greeter.count", "stream failed"));
@@ -155,16 +161,26 @@ impl Handlers for Greeter {
                 break;
             }
         }
-        self.pause().await;
+        pause(self.pace).await;
         Ok(SumResponse { total })
     }
 }
 
-impl Greeter {
-    async fn pause(&self) {
-        if !self.pace.is_zero() {
-            sleep(self.pace).await;
-        }
+/// Prints an event: `EVENT` and a line of JSON.
+pub(super) async fn event(cx: Context, event: HelloRequest) -> Result<()> {
+    let metadata: serde_json::Map<_, _> = cx
+        .metadata()
+        .iter()
+        .map(|(key, value)| (key.to_owned(), value.into()))
+        .collect();
+    let event = serde_json::json!({ "metadata": metadata, "name": event.name });
+    println!("EVENT {event}");
+    Ok(())
+}
+
+async fn pause(time: Duration) {
+    if !time.is_zero() {
+        sleep(time).await;
     }
 }
 

@@ -21,6 +21,9 @@ pub(super) async fn run(caller: &Caller) -> Result<(u64, u64)> {
     if matches!(call, Call::Make | Call::Check | Call::List) {
         return Err(wrong("this call is of the kitchen: --service kitchen"));
     }
+    if call == Call::Publish && caller.args.topic.is_none() {
+        return Err(wrong("--call publish needs --topic"));
+    }
     let left_open = LeftOpen::default();
     let kept = left_open.clone();
     let one = move |caller: Caller| {
@@ -119,6 +122,21 @@ async fn one(caller: Caller, call: Call, left_open: LeftOpen) -> Result<(), Fail
             }
             show(&upload.finish().await?);
             caller.say("after: EOF");
+        }
+        Call::Publish => {
+            let topic = args.topic.clone().unwrap_or_default();
+            let name = match args.calls() {
+                1 => args.arg.clone(),
+                _ => format!("{}-{}", args.arg, caller.next()),
+            };
+            let mut event = caller
+                .client
+                .publisher(topic)
+                .publish(HelloRequest { name });
+            for (key, value) in &args.metadata {
+                event = event.metadata(key.clone(), value.clone());
+            }
+            event.await?;
         }
         Call::Make | Call::Check | Call::List => {}
     }

@@ -2,9 +2,8 @@
 //! project's public API.
 //!
 //! Flags and lines on the standard output are those of the Go peers (`tests/peers/README.md`), with
-//! two dashes, so that a test says the same to both. What Go's have and this has not: `publish`,
-//! `--topic` and the Go registries. What this has besides: `--service` (one program serves all),
-//! `--next` and `--trace` (see [`Args`]).
+//! two dashes, so that a test says the same to both. What this has besides: `--service` (one program
+//! serves all), `--set`, `--next` and `--trace` (see [`Args`]).
 
 mod args;
 mod client;

@@ -1,15 +1,11 @@
 //! The server's side: any of the test services until SIGTERM or SIGINT.
 
-use std::time::Duration;
-
-use micro_runtime::registry::{Local, Memory};
-use micro_runtime::tasks::Tasks;
 use micro_runtime::transport::tls::{Identity, ServerTls};
 use micro_runtime::{Error, Result, Service};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Args, RegistryName, ServiceName};
-use super::greeter::Greeter;
+use super::greeter::{self, Greeter};
 use super::kitchen::{self, Kitchen};
 use super::tally::Counter;
 use crate::proto::greeter::GreeterServer;
@@ -25,11 +21,16 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
         "" => "127.0.0.1:0",
         address => address,
     };
-    let mut service = with_registry(Service::new(args.name()), args)?
-        .address(address)
-        .server_protocols([args.protocol.as_str()])
-        // Nobody's cache lags behind a test's server.
-        .linger(Duration::ZERO);
+    let mut service = configured(
+        Service::new(args.name())
+            .address(address)
+            .server_protocols(args.protocol.names())
+            .linger(args.linger),
+        args,
+    )?;
+    if let Some(id) = &args.id {
+        service = service.id(id);
+    }
     if let Some(advertise) = &args.advertise {
         service = service.advertise(advertise);
     }
@@ -42,7 +43,11 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
     let service = match args.service {
         ServiceName::Greeter => {
             let greeter = Greeter::new(args)?;
-            service.handle(GreeterServer::new(greeter))
+            let service = service.handle(GreeterServer::new(greeter));
+            match &args.topic {
+                Some(topic) => service.subscribe(topic.clone(), &args.queue, greeter::event),
+                None => service,
+            }
         }
         ServiceName::Kitchen => service
             .codec(kitchen::json())
@@ -61,16 +66,30 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
     running.stop().await
 }
 
-/// The service with the registry that the flags ask for.
-pub(super) fn with_registry(service: Service, args: &Args) -> Result<Service> {
+/// The service with the settings that the flags ask for.
+pub(super) fn configured(service: Service, args: &Args) -> Result<Service> {
+    let mut settings = vec![("registry", args.registry.as_str())];
     match (args.registry, &args.registry_address) {
-        (RegistryName::Memory, None) => Ok(service.registry(Memory::new())),
-        (RegistryName::Memory, Some(_)) => Err(wrong("--registry_address is for --registry local")),
-        (RegistryName::Local, None) => Err(wrong("--registry local needs --registry_address")),
-        (RegistryName::Local, Some(folder)) => {
-            Ok(service.registry(Local::at(folder, &Tasks::new())?))
+        (RegistryName::Memory, Some(_)) => {
+            return Err(wrong("--registry_address is not for --registry memory"));
         }
+        (RegistryName::Local, None) => {
+            return Err(wrong("--registry local needs --registry_address"));
+        }
+        (_, Some(address)) => settings.push(("registry_address", address)),
+        (_, None) => {}
     }
+    if args.topic.is_some() {
+        settings.push(("broker", "http"));
+        settings.push(("broker_address", &args.broker_address));
+    }
+    let given = args.set.iter().map(|(name, value)| (&**name, &**value));
+    let flags = settings.into_iter().chain(given);
+    let flags = flags.map(|(name, value)| format!("--{name}={value}"));
+    let program = "micro-interop".to_owned();
+    // The environment of whoever runs the tests is no part of them.
+    let nothing: [(String, String); 0] = [];
+    service.init_from(std::iter::once(program).chain(flags), nothing)
 }
 
 fn tls(args: &Args) -> Result<Option<ServerTls>> {

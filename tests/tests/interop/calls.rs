@@ -8,7 +8,7 @@ use crate::{Direction, Report};
 type Checked = Result<(), String>;
 
 /// One way to make a call, and what must come of it.
-struct Case {
+pub(crate) struct Case {
     flags: Vec<String>,
     check: Box<dyn Fn(&Ended) -> Checked>,
 }
@@ -18,12 +18,17 @@ pub(crate) fn run(direction: Direction, report: &mut Report) {
     let caller = direction.caller("greeter").with(&[&server.as_flag()]);
     for (call, cases) in cases(direction) {
         report.row(direction, call, |content_type| {
-            for case in &cases {
-                one(&caller, content_type, case)?;
-            }
-            Ok("ok".to_owned())
+            cell(&caller, content_type, &cases)
         });
     }
+}
+
+/// Makes the calls of a row.
+pub(crate) fn cell(caller: &Program, content_type: &str, cases: &[Case]) -> Result<String, String> {
+    for case in cases {
+        one(caller, content_type, case)?;
+    }
+    Ok("ok".to_owned())
 }
 
 fn one(caller: &Program, content_type: &str, case: &Case) -> Checked {
@@ -36,7 +41,7 @@ fn one(caller: &Program, content_type: &str, case: &Case) -> Checked {
 }
 
 /// The rows of the table, each with its cases.
-fn cases(direction: Direction) -> Vec<(&'static str, Vec<Case>)> {
+pub(crate) fn cases(direction: Direction) -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("hello", hello()),
         ("errors of each kind", errors(direction)),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use micro_tests::peers::Ended;
+use micro_tests::peers::{Ended, Program};
 use micro_tests::recipes;
 
 use crate::{Direction, Report};
@@ -43,11 +43,11 @@ const ONEOFS: [&str; 14] = [
 ];
 
 fn go_calls(direction: Direction) -> bool {
-    direction.calls_go()
+    direction.calls_go() && direction != Direction::GoToGo
 }
 
 fn go_serves(direction: Direction) -> bool {
-    direction.serves_go()
+    direction.serves_go() && direction != Direction::GoToGo
 }
 
 fn rust_calls(direction: Direction) -> bool {
@@ -211,31 +211,48 @@ fn expected(
     })
 }
 
+/// The calls of the kitchen.
+pub(crate) const CALLS: [&str; 3] = ["make", "echo", "check"];
+
 pub(crate) fn run(direction: Direction, report: &mut Report) {
     let server = direction.serve("kitchen");
     let caller = direction.caller("kitchen").with(&[&server.as_flag()]);
-    for call in ["make", "echo", "check"] {
-        let label = format!("all types of messages, {call}");
-        report.row(direction, &label, |content_type| {
-            let flags = [
-                format!("content_type={content_type}"),
-                format!("call={call}"),
-            ];
-            let mut cell = Cell::default();
-            for (all, recipes) in [
-                ("all", recipes::names()),
-                ("fields", recipes::field_names()),
-            ] {
-                let ended = caller.run(&[&flags[0], &flags[1], &format!("recipe={all}")]);
-                for recipe in recipes {
-                    let expected = expected(direction, content_type, call, &recipe);
-                    cell.count(&ended, &recipe, expected);
-                }
-                cell.count_lines(&ended);
-            }
-            cell.finish()
+    for call in CALLS {
+        report.row(direction, &label(call), |content_type| {
+            cell(direction, &caller, content_type, call)
         });
     }
+}
+
+/// What a call of the kitchen is in the table.
+pub(crate) fn label(call: &str) -> String {
+    format!("all types of messages, {call}")
+}
+
+/// Makes a call with each recipe.
+pub(crate) fn cell(
+    direction: Direction,
+    caller: &Program,
+    content_type: &str,
+    call: &str,
+) -> Result<String, String> {
+    let flags = [
+        format!("content_type={content_type}"),
+        format!("call={call}"),
+    ];
+    let mut cell = Cell::default();
+    for (all, recipes) in [
+        ("all", recipes::names()),
+        ("fields", recipes::field_names()),
+    ] {
+        let ended = caller.run(&[&flags[0], &flags[1], &format!("recipe={all}")]);
+        for recipe in recipes {
+            let expected = expected(direction, content_type, call, &recipe);
+            cell.count(&ended, &recipe, expected);
+        }
+        cell.count_lines(&ended);
+    }
+    cell.finish()
 }
 
 /// What becomes a cell of the table.

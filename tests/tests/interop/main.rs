@@ -1,12 +1,16 @@
-//! Both directions between this project and unmodified Go Micro, every call in every content type.
-//! Prints the table of what was called, and leaves it in `target/interop-table.md`.
+//! Both directions between this project and unmodified Go Micro: every call in every content type,
+//! and every call and events through each registry. Prints the tables of what was seen, and leaves
+//! them in `target/interop-table.md` and `target/discovery-table.md`.
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod calls;
+mod discovery;
+mod events;
 mod kitchen;
 mod load;
 
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use micro_tests::peers::{Program, Running, workspace};
@@ -19,6 +23,8 @@ pub(crate) enum Direction {
     RustToGo,
     RustToRust,
     Braid,
+    /// Found by name only: what Go does to itself is no business of ours.
+    GoToGo,
 }
 
 pub(crate) const DIRECTIONS: [Direction; 4] = [
@@ -33,41 +39,49 @@ impl Direction {
         match self {
             Self::GoToRust => "Go Micro → Micro",
             Self::RustToGo => "Micro → Go Micro",
+            Self::GoToGo => "Go Micro → Go Micro",
             Self::RustToRust => "Micro → Micro, mucp",
             Self::Braid => "Micro → Micro, braid",
         }
     }
 
     pub(crate) fn serves_go(self) -> bool {
-        self == Self::RustToGo
+        matches!(self, Self::RustToGo | Self::GoToGo)
     }
 
     pub(crate) fn calls_go(self) -> bool {
-        self == Self::GoToRust
+        matches!(self, Self::GoToRust | Self::GoToGo)
     }
 
     /// The caller of a service.
     pub(crate) fn caller(self, service: &str) -> Program {
         match self {
-            Self::GoToRust => Program::go(service),
+            Self::GoToRust | Self::GoToGo => Program::go(service),
             Self::RustToGo | Self::RustToRust => ours(service),
+            Self::Braid => ours(service).with(&["protocol=braid"]),
+        }
+    }
+
+    /// The server of a service, with the flags that it needs.
+    pub(crate) fn server(self, service: &str) -> Program {
+        match self {
+            // Without a pause Go's server overwrites messages of a stream that wait to be written.
+            Self::RustToGo | Self::GoToGo if service == "greeter" => {
+                Program::go(service).with(&["pace=15ms"])
+            }
+            Self::RustToGo | Self::GoToGo => Program::go(service),
+            Self::GoToRust | Self::RustToRust => ours(service),
             Self::Braid => ours(service).with(&["protocol=braid"]),
         }
     }
 
     /// The server of a service, started.
     pub(crate) fn serve(self, service: &str) -> Running {
-        match self {
-            // Without a pause Go's server overwrites messages of a stream that wait to be written.
-            Self::RustToGo if service == "greeter" => Program::go(service).serve(&["pace=15ms"]),
-            Self::RustToGo => Program::go(service).serve(&[]),
-            Self::GoToRust | Self::RustToRust => ours(service).serve(&[]),
-            Self::Braid => ours(service).serve(&["protocol=braid"]),
-        }
+        self.server(service).serve(&[])
     }
 }
 
-fn ours(service: &str) -> Program {
+pub(crate) fn ours(service: &str) -> Program {
     Program::ours(env!("CARGO_BIN_EXE_micro-interop"), service)
 }
 
@@ -103,8 +117,12 @@ impl Report {
     }
 }
 
+/// The tests come one after the other: both start dozens of programs, and one of them loads the machine.
+static ALONE: Mutex<()> = Mutex::new(());
+
 #[test]
 fn go_micro_and_this_project_call_each_other_in_every_content_type() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     // Directions at once; the load comes after, with the machine to itself.
     let mut reports: Vec<Report> = thread::scope(|scope| {
         let running = DIRECTIONS.map(|direction| {
@@ -131,12 +149,23 @@ fn go_micro_and_this_project_call_each_other_in_every_content_type() {
     let whole = format!("{}\n{}", table::markdown(&rows), kitchen::notes());
     let short = table::markdown(&table::summary(&rows));
     println!("{whole}");
-    let tables = [
-        ("docs/INTEROP.md", "interop-table.md", whole),
-        ("README.md", "interop-summary.md", short),
-    ];
-    for (_, name, made) in &tables {
-        table::write(name, made).expect("target is ours to write");
+    let tables = [("docs/INTEROP.md", whole), ("README.md", short)];
+    show("interop", tables, &failures);
+}
+
+#[test]
+fn go_micro_and_this_project_find_each_other_in_each_registry() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (rows, failures) = discovery::run();
+    let table = discovery::markdown(&rows);
+    println!("{table}");
+    show("discovery", [("README.md", table)], &failures);
+}
+
+/// Leaves the tables for others to read, and holds them against the pages that show them.
+fn show<const N: usize>(name: &str, tables: [(&str, String); N], failures: &[String]) {
+    for (page, made) in &tables {
+        table::write(&left(name, page), made).expect("target is ours to write");
     }
     assert!(
         failures.is_empty(),
@@ -144,13 +173,22 @@ fn go_micro_and_this_project_call_each_other_in_every_content_type() {
         failures.len(),
         failures.join("\n\n")
     );
-    for (page, name, made) in tables {
+    for (page, made) in tables {
         let file = workspace().join(page);
         let mut text = std::fs::read_to_string(&file).expect("the page is there");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
-            text = table::put(&text, &made);
+            text = table::put(&text, name, &made);
             std::fs::write(&file, &text).expect("the page is ours to write");
         }
-        table::check(&text, &made, name).expect("the page shows what was just seen");
+        table::check(&text, name, &made, &left(name, page))
+            .expect("the page shows what was just seen");
+    }
+}
+
+/// The name of the file that a table is left in.
+fn left(name: &str, page: &str) -> String {
+    match (name, page) {
+        ("interop", "README.md") => "interop-summary.md".to_owned(),
+        _ => format!("{name}-table.md"),
     }
 }

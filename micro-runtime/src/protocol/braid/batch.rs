@@ -169,7 +169,9 @@ mod tests {
             .map(|i| if i % 3 == 0 { LARGE + i } else { i })
             .collect();
         for step in [1, 3, 17, LARGE, LARGE + 20, 50_000, usize::MAX] {
-            let (mut batch, whole) = frames(&sizes);
+            // Small steps look at all that is left very often.
+            let sizes = if step < LARGE { &sizes[..5] } else { &sizes };
+            let (mut batch, whole) = frames(sizes);
             assert_eq!(batch.len(), whole.len());
             let (mut by_chunk, mut taken) = (Vec::new(), 0);
             while !batch.is_empty() {

@@ -22,6 +22,24 @@ pub struct Nodes {
     /// What a person can do where the name is not known; may be empty.
     pub hint: &'static str,
     pub(crate) turns: Arc<Turns>,
+    derived: Derived,
+}
+
+/// What somebody has found out about a snapshot and would find out again.
+#[derive(Default)]
+struct Derived(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl Clone for Derived {
+    /// Nothing: a copy may be changed.
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for Derived {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Derived")
+    }
 }
 
 impl Nodes {
@@ -32,7 +50,15 @@ impl Nodes {
             known: false,
             hint,
             turns,
+            derived: Derived::default(),
         }
+    }
+
+    /// What is kept with this snapshot as long as it lives, made on first use; `None` where something
+    /// of another type is kept.
+    pub(crate) fn derived<T: Any + Send + Sync + Default>(&self) -> Option<&T> {
+        let made = self.derived.0.get_or_init(|| Box::new(T::default()));
+        made.downcast_ref()
     }
 
     /// Nodes at addresses given by hand, which speak Go Micro's protocol as far as is known. Random
@@ -85,6 +111,7 @@ impl Nodes {
             known: !services.is_empty(),
             hint: old.hint,
             turns: old.turns.clone(),
+            derived: Derived::default(),
         }
     }
 }
@@ -178,13 +205,16 @@ impl NodeEntry {
     }
 
     /// Leaves the node alone for a while, since it could not be reached at `now`: 1 s, and twice as
-    /// long each further time, to 30 s. Failures while it is left alone count once. After that time
-    /// one call tries it; the others follow when it has answered.
-    pub fn eject(&self, now: u64) {
+    /// long each further time, to 30 s. Failures while it is left alone count once, and only that one
+    /// gives `true`. After that time one call tries it, where nobody else has; the others follow when
+    /// it has answered.
+    pub fn eject(&self, now: u64) -> bool {
         let until = self.state.ejected_until.load(Ordering::Relaxed);
-        if until > now {
-            return;
-        }
+        until <= now && self.eject_again(until, now)
+    }
+
+    /// Leaves it alone anew, unless somebody else has changed until when.
+    fn eject_again(&self, until: u64, now: u64) -> bool {
         let failures = self.state.failures.load(Ordering::Relaxed);
         let time = (EJECTION.0 << failures.min(16)).min(EJECTION.1);
         // Of calls that fail together, one counts.
@@ -198,6 +228,38 @@ impl NodeEntry {
             self.state.failures.store(failures + 1, Ordering::Relaxed);
             self.state.probed_until.store(0, Ordering::Relaxed);
         }
+        counts.is_ok()
+    }
+
+    /// Until when it is left alone; `None` where it has answered since it was.
+    pub(crate) fn ejected_until(&self) -> Option<u64> {
+        let state = &self.state;
+        (state.failures.load(Ordering::Relaxed) != 0)
+            .then(|| state.ejected_until.load(Ordering::Relaxed))
+    }
+
+    /// Keeps calls away while somebody tries whether it can be reached again: `end_probe` ends it.
+    pub(crate) fn begin_probe(&self, now: u64) {
+        self.state
+            .probed_until
+            .store(now + PROBE, Ordering::Relaxed);
+    }
+
+    /// What came of trying whether it can be reached, while it was to be left alone until `until`.
+    pub(crate) fn end_probe(&self, until: u64, now: u64, reached: bool) {
+        if reached {
+            // That it can be reached is no answer: nothing is said of whether it is alive.
+            self.come_back();
+        } else {
+            self.eject_again(until, now);
+        }
+    }
+
+    fn come_back(&self) {
+        let state = &self.state;
+        state.failures.store(0, Ordering::Relaxed);
+        state.ejected_until.store(0, Ordering::Relaxed);
+        state.probed_until.store(0, Ordering::Relaxed);
     }
 
     /// Whether it is left alone at `now`: since it could not be reached, or since another call is
@@ -227,9 +289,7 @@ impl NodeEntry {
     pub fn restore(&self, now: u64) {
         let state = &self.state;
         if state.failures.load(Ordering::Relaxed) != 0 {
-            state.failures.store(0, Ordering::Relaxed);
-            state.ejected_until.store(0, Ordering::Relaxed);
-            state.probed_until.store(0, Ordering::Relaxed);
+            self.come_back();
         }
         let alive = state.alive.load(Ordering::Relaxed);
         if alive == 0 || now.saturating_sub(alive) >= ALIVE_NOTE {

@@ -227,6 +227,9 @@ fn hint(registry: &str) -> &'static str {
         "local" => {
             "the local registry knows only services of this user on this machine: start it, or choose another with --registry or MICRO_REGISTRY"
         }
+        "mdns" => {
+            "multicast DNS finds services on this machine and in its networks: start it there, or choose another with --registry or MICRO_REGISTRY"
+        }
         _ => "",
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::Service;
 use crate::call::{Backoff, Retry};
 use crate::metadata::Text;
-use crate::selector::Strategy;
+use crate::selector::{Filter, Strategy};
 #[cfg(feature = "tls")]
 use crate::transport::tls::ClientTls;
 use crate::wrapper::Wrapper;
@@ -47,6 +47,13 @@ impl Service {
     /// How the client chooses a node; at random.
     pub fn selector(mut self, strategy: impl Into<Strategy>) -> Self {
         self.options.selector = strategy.into();
+        self
+    }
+
+    /// The client calls only nodes that `filter` lets pass, whatever a call's own filters say. Several
+    /// work one after the other.
+    pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
+        self.options.filters.push(filter.into());
         self
     }
 

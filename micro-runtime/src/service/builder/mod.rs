@@ -2,5 +2,6 @@
 
 mod client;
 mod discovery;
+mod events;
 mod hooks;
 mod server;

@@ -33,13 +33,16 @@ impl Service {
         self
     }
 
-    /// Where it listens, `host:port`; a free port on loopback.
+    /// Where it listens, `host:port`. By default a free port: of loopback where its registry tells
+    /// this machine alone, as memory and local do, else of every interface.
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.options.address = Some(address.into());
         self
     }
 
-    /// The address that others are told, where it is not the one it listens on.
+    /// The address that others are told, where it is not the one it listens on: `host:port`, or a
+    /// host alone with the port it listens on. For a service that listens on every interface others
+    /// are told the first private address of this machine, else the first public one.
     pub fn advertise(mut self, address: impl Into<String>) -> Self {
         self.options.advertise = Some(address.into());
         self

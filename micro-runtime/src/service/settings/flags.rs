@@ -1,11 +1,11 @@
 //! The command line, by clap.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
 use clap::{Arg, ArgAction, Args, Command};
 
+use super::Flags;
 use super::origin::Stop;
 use super::table::{Setting, TABLE};
 
@@ -16,10 +16,11 @@ pub(super) struct NoArgs {}
 /// The name of the flag that explains, beside that of clap's own help.
 const EXPLAIN: &str = "explain-config";
 
-/// Reads flags: their values by name, whether an explanation is asked for, the program's own ones.
+/// Reads flags: ours, and the program's own ones.
 pub(super) fn parse<T: Args>(
     args: impl IntoIterator<Item: Into<OsString>>,
-) -> Result<(BTreeMap<&'static str, String>, bool, T), Stop> {
+) -> Result<(Flags, T), Stop> {
+    let variables = own_variables::<T>()?;
     let args = args.into_iter().map(Into::into).enumerate();
     let mut open = true;
     let args = args.map(|(at, arg)| {
@@ -28,14 +29,51 @@ pub(super) fn parse<T: Args>(
     });
     let matches = command::<T>().try_get_matches_from(args).map_err(stop)?;
     let own = T::from_arg_matches(&matches).map_err(stop)?;
-    let mut flags = BTreeMap::new();
-    for setting in &TABLE {
+    let mut flags = Flags {
+        explain: matches.get_flag(EXPLAIN),
+        variables,
+        ..Flags::default()
+    };
+    for setting in TABLE {
         if let Some(values) = matches.get_many::<String>(&id(setting)) {
             let values: Vec<_> = values.map(String::as_str).collect();
-            flags.insert(setting.name, values.join(","));
+            flags.values.insert(setting.name, values.join(","));
         }
     }
-    Ok((flags, matches.get_flag(EXPLAIN), own))
+    Ok((flags, own))
+}
+
+/// The variables of the program's own arguments; an error where one of its flags is ours too, which
+/// clap finds in debug builds alone, and with words that help nobody.
+fn own_variables<T: Args>() -> Result<Vec<OsString>, Stop> {
+    let command = T::augment_args(Command::new("own"));
+    let names = |arg: &Arg| -> Vec<String> {
+        let aliases = arg.get_all_aliases().unwrap_or_default();
+        let names = arg.get_long().into_iter().chain(aliases);
+        names.map(str::to_owned).collect()
+    };
+    let taken = command.get_arguments().flat_map(names).find(|name| {
+        let spelled = name.replace('-', "_");
+        spelled == "help"
+            || spelled == EXPLAIN.replace('-', "_")
+            || TABLE.iter().any(|setting| setting.name == spelled)
+    });
+    if let Some(name) = taken {
+        return Err(Stop::wrong(format!(
+            "this program has an argument --{name} of its own, and every service has one of that name: the program's must get another name"
+        )));
+    }
+    if command
+        .get_arguments()
+        .any(|arg| arg.get_short() == Some('h'))
+    {
+        return Err(Stop::wrong(
+            "this program has an argument -h of its own, which asks every program for help: it must get another letter"
+                .to_owned(),
+        ));
+    }
+    let variables = command.get_arguments().filter_map(Arg::get_env);
+    Ok(variables.map(ToOwned::to_owned).collect())
 }
 
 fn command<T: Args>() -> Command {
@@ -47,7 +85,7 @@ fn command<T: Args>() -> Command {
     let command = Command::new("micro")
         .next_line_help(true)
         .disable_version_flag(true)
-        .after_help("A flag goes before a variable, and a variable before what the program says itself.\nMICRO_..._FILE names a file that holds the value.")
+        .after_help("A flag goes before a variable, a variable before the file that --config names, and that before what the program says itself.\nMICRO_..._FILE names a file that holds the value.")
         .arg(explain);
     let command = TABLE
         .iter()

@@ -1,4 +1,4 @@
-//! What a person sets from outside: flags over environment over code over defaults.
+//! What a person sets from outside: flags over environment over a file over code over defaults.
 //!
 //! The only part of this crate that reads arguments and environment. Each setting has one name, Go
 //! Micro's where it has one: `server_address` is the flag `--server_address` and the variable
@@ -6,8 +6,19 @@
 //! secrets; what is read from a file is not shown. What is not set, or set to nothing, stays `None`
 //! and never overrides what code says.
 //!
+//! `--config FILE`, or `MICRO_CONFIG`, names a file of settings in JSON or TOML. Its keys are the same
+//! names; those with a common beginning may stand in a table of that name:
+//! ```toml
+//! register_ttl = 30
+//!
+//! [server]
+//! address = ":8080"
+//! metadata = { region = "eu" }
+//! ```
+//!
 //! Flags need the feature `cli`; without it only the environment counts.
 
+mod file;
 #[cfg(feature = "cli")]
 mod flags;
 mod folder;
@@ -15,12 +26,14 @@ mod origin;
 mod outside;
 mod table;
 mod value;
+mod variables;
 
 #[cfg(test)]
 mod tests;
 
 pub use folder::{local_folder, local_folder_of};
 pub use origin::{Parsed, Source, Stop};
+pub use variables::Variables;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -33,6 +46,8 @@ use crate::selector::Strategy;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Settings {
+    /// The file of settings; what it says is in the others.
+    pub config: Option<PathBuf>,
     /// The name that the service is found by.
     pub server_name: Option<String>,
     /// The service's version.
@@ -55,6 +70,14 @@ pub struct Settings {
     pub registry: Option<String>,
     /// Where the registry is; of the local one, its folder.
     pub registry_address: Option<Vec<String>>,
+    /// What names of services end with, in registries that have such.
+    pub registry_domain: Option<String>,
+    /// What carries events.
+    pub broker: Option<String>,
+    /// Where the broker is, or where it listens.
+    pub broker_address: Option<Vec<String>>,
+    /// How long a node that the registry no longer names is kept while it answers.
+    pub registry_grace: Option<Duration>,
     /// What bytes travel on, by name.
     pub transport: Option<String>,
     /// The protocols that the client may speak, best first; empty for all.
@@ -79,6 +102,19 @@ pub struct Settings {
     pub tls_ca: Option<PathBuf>,
     /// Whether the client trusts everybody.
     pub tls_insecure: Option<bool>,
+    /// Variables of drivers: `CONSUL_HTTP_TOKEN` and the like.
+    pub variables: Variables,
+}
+
+/// What the command line says of settings.
+#[derive(Debug, Default)]
+struct Flags {
+    /// Values by name.
+    values: BTreeMap<&'static str, String>,
+    /// Whether an explanation is asked for.
+    explain: bool,
+    /// Variables that arguments of the program's own read.
+    variables: Vec<OsString>,
 }
 
 impl Settings {
@@ -106,16 +142,13 @@ impl Settings {
     {
         let env = outside::environment(env);
         #[cfg(feature = "cli")]
-        let (flags, asked) = {
-            let (flags, asked, _) = flags::parse::<flags::NoArgs>(args)?;
-            (flags, asked)
-        };
+        let (flags, _) = flags::parse::<flags::NoArgs>(args)?;
         #[cfg(not(feature = "cli"))]
-        let (flags, asked) = {
+        let flags = {
             drop(args.into_iter());
-            (BTreeMap::new(), false)
+            Flags::default()
         };
-        Parsed::of(&flags, asked, &env)
+        Parsed::of(&flags, &env)
     }
 
     /// As [`parse`](Settings::parse), with arguments of the program's own: `T` derives `clap::Args`.
@@ -132,8 +165,8 @@ impl Settings {
         V: Into<OsString>,
     {
         let env = outside::environment(env);
-        let (flags, asked, own) = flags::parse::<T>(args)?;
-        Ok((Parsed::of(&flags, asked, &env)?, own))
+        let (flags, own) = flags::parse::<T>(args)?;
+        Ok((Parsed::of(&flags, &env)?, own))
     }
 
     /// Reads the settings of this process.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::PathBuf;
 
-use super::Settings;
+use super::file::{Found, SettingsFile, Value};
 use super::outside::{self, Environment};
-use super::table::TABLE;
+use super::table::{Setting, TABLE};
+use super::{Flags, Settings};
 use crate::error::Error;
 
 /// The id of errors about settings.
@@ -22,6 +23,13 @@ pub enum Source {
     Environment(String),
     /// This file, which a variable names. The value may be secret and is not shown.
     File(PathBuf),
+    /// This line of the settings file.
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
     /// The program.
     Code,
     /// Nobody has said anything.
@@ -34,6 +42,7 @@ impl fmt::Display for Source {
             Self::Flag => f.write_str("flag"),
             Self::Environment(name) => write!(f, "environment {name}"),
             Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Config { path, line } => write!(f, "file {}:{line}", path.display()),
             Self::Code => f.write_str("code"),
             Self::Default => f.write_str("default"),
         }
@@ -54,37 +63,45 @@ pub struct Parsed {
 }
 
 impl Parsed {
-    /// Puts flags over the environment and reads all values.
-    pub(super) fn of(
-        flags: &BTreeMap<&'static str, String>,
-        explain: bool,
-        env: &Environment,
-    ) -> Result<Self, Stop> {
-        let mut settings = Settings::default();
+    /// Puts flags over the environment, that over the settings file, and reads all values.
+    pub(super) fn of(flags: &Flags, env: &Environment) -> Result<Self, Stop> {
+        let mut settings = Settings {
+            variables: outside::variables(env)?,
+            ..Settings::default()
+        };
         let mut origins = BTreeMap::new();
-        for setting in &TABLE {
-            let flag = flags.get(setting.name).filter(|value| !value.is_empty());
-            let (value, source) = match flag {
-                Some(value) => (value.clone(), Source::Flag),
-                None => match outside::value(setting, env)? {
-                    Some(found) => found,
-                    None => continue,
-                },
+        let mut file = SettingsFile::default();
+        for setting in TABLE {
+            let Some((value, source)) = found(setting, flags, env, &file)? else {
+                continue;
             };
-            (setting.set)(&mut settings, &value).map_err(|right| {
-                let name = setting.name;
-                Stop::wrong(match &source {
-                    Source::Flag => format!("--{name} takes {right}, not \"{value}\""),
-                    Source::Environment(name) => format!("{name} takes {right}, not \"{value}\""),
-                    source => format!("{name} from {source} does not hold {right}"),
-                })
-            })?;
-            origins.insert(setting.name, (value, source));
+            let shown = match value {
+                Value::Pairs(pairs) => {
+                    let shown = pairs.iter().map(|(key, value)| format!("{key}={value}"));
+                    let shown = shown.collect::<Vec<_>>().join(",");
+                    settings.server_metadata = Some(pairs);
+                    shown
+                }
+                Value::Text(text) => {
+                    (setting.set)(&mut settings, &text)
+                        .map_err(|right| wrong(setting.name, &text, &source, &right))?;
+                    text
+                }
+            };
+            // It stands first in the table, so that the others can come from it.
+            if let (Some(path), "config") = (&settings.config, setting.name) {
+                let who = match &source {
+                    Source::Environment(name) => name,
+                    _ => "--config",
+                };
+                file = SettingsFile::read(path, who)?;
+            }
+            origins.insert(setting.name, (shown, source));
         }
         Ok(Self {
             settings,
-            warnings: outside::unread(env),
-            explain,
+            warnings: outside::unread(env, &flags.variables),
+            explain: flags.explain,
             origins,
         })
     }
@@ -121,6 +138,38 @@ impl Parsed {
         }
         out
     }
+}
+
+/// The value of a setting from the strongest source that has one.
+fn found(
+    setting: &Setting,
+    flags: &Flags,
+    env: &Environment,
+    file: &SettingsFile,
+) -> Result<Option<(Value, Source)>, Stop> {
+    let flag = flags.values.get(setting.name);
+    if let Some(value) = flag.filter(|value| !value.is_empty()) {
+        return Ok(Some((Value::Text(value.clone()), Source::Flag)));
+    }
+    if let Some((value, source)) = outside::value(setting, env)? {
+        return Ok(Some((Value::Text(value), source)));
+    }
+    Ok(file.get(setting).map(|Found { line, value }| {
+        let (path, line) = (file.path.clone(), *line);
+        (value.clone(), Source::Config { path, line })
+    }))
+}
+
+fn wrong(name: &str, value: &str, source: &Source, right: &str) -> Stop {
+    Stop::wrong(match source {
+        Source::Flag => format!("--{name} takes {right}, not \"{value}\""),
+        Source::Environment(variable) => format!("{variable} takes {right}, not \"{value}\""),
+        Source::Config { path, line } => {
+            let path = path.display();
+            format!("{path}:{line}: {name} takes {right}, not \"{value}\"")
+        }
+        source => format!("{name} from {source} does not hold {right}"),
+    })
 }
 
 /// A value as it may be shown: `nats://user:password@host` without the password.

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use super::origin::{Source, Stop};
 use super::table::{Setting, TABLE, WITHOUT_EFFECT};
+use super::variables::{NAMES, Variables};
 
 /// The variables whose names are text, by name.
 pub(super) type Environment = BTreeMap<String, OsString>;
@@ -42,6 +43,17 @@ pub(super) fn value(
     Ok(Some((value, Source::File(path.into()))).filter(|(value, _)| !value.is_empty()))
 }
 
+/// The variables of drivers.
+pub(super) fn variables(env: &Environment) -> Result<Variables, Stop> {
+    let mut variables = Variables::default();
+    for name in NAMES {
+        if let Some(value) = text_of(name, env)? {
+            variables.set(name, value);
+        }
+    }
+    Ok(variables)
+}
+
 fn text_of(name: &str, env: &Environment) -> Result<Option<String>, Stop> {
     match env.get(name) {
         None => Ok(None),
@@ -54,24 +66,32 @@ fn text_of(name: &str, env: &Environment) -> Result<Option<String>, Stop> {
 }
 
 /// A sentence for each `MICRO_` variable that nobody reads.
-pub(super) fn unread(env: &Environment) -> Vec<String> {
+pub(super) fn unread(env: &Environment, own: &[OsString]) -> Vec<String> {
     let known: Vec<String> = TABLE.iter().map(Setting::variable).collect();
     let is_known = |name: &str| known.iter().any(|known| known == name);
     env.keys()
         .filter(|name| name.starts_with("MICRO_") && !is_of_kubernetes(name))
+        .filter(|name| !own.iter().any(|own| own == name.as_str()))
         .map(|name| (name, name.strip_suffix("_FILE").unwrap_or(name)))
         .filter(|(_, stem)| !is_known(stem))
         .map(|(name, stem)| {
             if WITHOUT_EFFECT.contains(&stem) {
                 return format!("{name} has no effect here");
             }
-            let nearest = known.iter().min_by_key(|known| distance(known, stem));
-            match nearest.filter(|nearest| distance(nearest, stem) <= stem.len() / 4) {
+            match nearest(stem, known.iter().map(String::as_str)) {
                 Some(nearest) => format!("{name} is not known; did you mean {nearest}?"),
                 None => format!("{name} is not known"),
             }
         })
         .collect()
+}
+
+/// The one of these names that somebody meant who wrote `name`.
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let nearest = known
+        .into_iter()
+        .min_by_key(|known| distance(known, name))?;
+    Some(nearest).filter(|nearest| distance(nearest, name) <= name.len() / 4)
 }
 
 /// Kubernetes tells each container of its services: `MICRO_API_SERVICE_HOST`,

@@ -2,7 +2,8 @@
 
 use super::Settings;
 use super::value::{
-    Bad, duration, list, names, pairs, path, positive, seconds, strategy, switch, text, whole,
+    Bad, address, duration, list, names, pairs, path, positive, seconds, strategy, switch, text,
+    whole,
 };
 
 /// One setting.
@@ -61,12 +62,23 @@ impl Setting {
         self
     }
 
+    /// Whether several values, with commas between them, are one.
+    pub(super) fn takes_list(&self) -> bool {
+        self.value.ends_with(",...")
+    }
+
+    /// Whether its value is `k=v,k=v`.
+    pub(super) fn takes_pairs(&self) -> bool {
+        self.value.starts_with("KEY=VALUE")
+    }
+
     /// `MICRO_SERVER_NAME`.
     pub(super) fn variable(&self) -> String {
         format!("MICRO_{}", self.name.to_ascii_uppercase())
     }
 }
 
+const SETTINGS: &str = "Settings";
 const SERVER: &str = "Server";
 const DISCOVERY: &str = "Discovery";
 const CLIENT: &str = "Client";
@@ -74,29 +86,39 @@ const TLS: &str = "TLS";
 
 /// All settings, in the order of the help.
 #[rustfmt::skip]
-pub(super) static TABLE: [Setting; 23] = [
+pub(super) static TABLE: &[Setting] = &[
+    Setting::new(SETTINGS, "config", "FILE", "A file of settings, .json or .toml, whose keys are these names; server_address is also address in a table server", "none",
+        |to, from| path(&mut to.config, from)).path(),
     Setting::new(SERVER, "server_name", "NAME", "The name that the service is found by", "what code says",
         |to, from| text(&mut to.server_name, from)),
     Setting::new(SERVER, "server_version", "VERSION", "The service's version", "latest",
         |to, from| text(&mut to.server_version, from)),
     Setting::new(SERVER, "server_id", "ID", "What the node's id ends with", "a random UUID",
         |to, from| text(&mut to.server_id, from)),
-    Setting::new(SERVER, "server_address", "HOST:PORT", "Where the server listens", "a free port of loopback",
-        |to, from| text(&mut to.server_address, from)),
-    Setting::new(SERVER, "server_advertise", "HOST:PORT", "The address that others are told", "where the server listens",
-        |to, from| text(&mut to.server_advertise, from)),
+    Setting::new(SERVER, "server_address", "HOST:PORT", "Where the server listens", "a free port, of loopback where the registry is memory or local, else of every interface",
+        |to, from| address(&mut to.server_address, from)),
+    Setting::new(SERVER, "server_advertise", "HOST:PORT", "The address that others are told; without a port, that of the server", "where the server listens; for every interface, the first private address",
+        |to, from| address(&mut to.server_advertise, from)),
     Setting::new(SERVER, "server_metadata", "KEY=VALUE,...", "The node's metadata, in place of that which code gives", "none",
         |to, from| pairs(&mut to.server_metadata, from)).many(),
     Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: mucp, braid; auto for all", "auto",
         |to, from| names(&mut to.server, from)),
-    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, or one that the program brings", "local",
+    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", "local",
         |to, from| text(&mut to.registry, from)),
-    Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of the local one, its folder", "the registry's own",
+    Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of local, its folder; of consul, its agents; of dns, name servers; of static, NAME=HOST:PORT,... or file:PATH", "the registry's own",
         |to, from| list(&mut to.registry_address, from)).many(),
+    Setting::new(DISCOVERY, "registry_domain", "DOMAIN", "What names end with, in mdns and dns; of dns, with the port of services without SRV records", "micro; of dns, local",
+        |to, from| text(&mut to.registry_domain, from)),
     Setting::new(DISCOVERY, "register_ttl", "SECONDS", "How long a registration holds without being renewed", "60",
         |to, from| seconds(&mut to.register_ttl, from)),
     Setting::new(DISCOVERY, "register_interval", "SECONDS", "How often the service is registered again", "30",
         |to, from| seconds(&mut to.register_interval, from)),
+    Setting::new(DISCOVERY, "broker", "NAME", "What carries events: http, memory, or one that the program brings", "http",
+        |to, from| text(&mut to.broker, from)),
+    Setting::new(DISCOVERY, "broker_address", "ADDRESS,...", "Where the broker is; of http, where it listens", "the broker's own",
+        |to, from| list(&mut to.broker_address, from)).many(),
+    Setting::new(DISCOVERY, "registry_grace", "DURATION", "How long a node that the registry no longer names is kept while it answers; 0s for not at all", "150s",
+        |to, from| duration(&mut to.registry_grace, from)),
     Setting::new(DISCOVERY, "transport", "NAME", "What bytes travel on: http (also as tcp), memory", "http",
         |to, from| text(&mut to.transport, from)),
     Setting::new(CLIENT, "client", "PROTOCOL,...", "The protocols that the client may speak, best first: mucp, braid; auto for all", "auto",
@@ -124,16 +146,13 @@ pub(super) static TABLE: [Setting; 23] = [
 ];
 
 /// Go Micro's variables that have no effect here, and that nobody mistyped.
-pub(super) const WITHOUT_EFFECT: [&str; 24] = [
+pub(super) const WITHOUT_EFFECT: &[&str] = &[
     "MICRO_AUTH",
     "MICRO_AUTH_ID",
     "MICRO_AUTH_NAMESPACE",
     "MICRO_AUTH_PRIVATE_KEY",
     "MICRO_AUTH_PUBLIC_KEY",
     "MICRO_AUTH_SECRET",
-    "MICRO_BROKER",
-    "MICRO_BROKER_ADDRESS",
-    "MICRO_CONFIG",
     "MICRO_DEBUG_PROFILE",
     "MICRO_LOG_LEVEL",
     "MICRO_NETWORK",

@@ -27,7 +27,10 @@ fn what_is_not_set_stays_unset() {
 
 #[test]
 fn every_variable_is_read() {
+    let file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    std::fs::write(file.path(), "{}").unwrap();
     let parsed = of_env(&[
+        ("MICRO_CONFIG", file.path().to_str().unwrap()),
         ("MICRO_SERVER_NAME", "greeter"),
         ("MICRO_SERVER_VERSION", "1.2.3"),
         ("MICRO_SERVER_ID", "7"),
@@ -39,6 +42,10 @@ fn every_variable_is_read() {
         ("MICRO_REGISTER_INTERVAL", "1m30s"),
         ("MICRO_REGISTRY", "memory"),
         ("MICRO_REGISTRY_ADDRESS", "a:1,,b:2"),
+        ("MICRO_REGISTRY_DOMAIN", "example.org"),
+        ("MICRO_BROKER", "memory"),
+        ("MICRO_BROKER_ADDRESS", ":7000"),
+        ("MICRO_REGISTRY_GRACE", "5s"),
         ("MICRO_TRANSPORT", "http"),
         ("MICRO_CLIENT", "auto"),
         ("MICRO_CLIENT_REQUEST_TIMEOUT", "1.5s"),
@@ -53,6 +60,7 @@ fn every_variable_is_read() {
         ("MICRO_TLS_INSECURE", "true"),
     ]);
     let settings = parsed.settings;
+    assert_eq!(settings.config.as_deref(), Some(file.path()));
     assert_eq!(settings.server_name.as_deref(), Some("greeter"));
     assert_eq!(settings.server_version.as_deref(), Some("1.2.3"));
     assert_eq!(settings.server_id.as_deref(), Some("7"));
@@ -69,6 +77,10 @@ fn every_variable_is_read() {
         settings.registry_address,
         Some(vec!["a:1".into(), "b:2".into()])
     );
+    assert_eq!(settings.registry_domain.as_deref(), Some("example.org"));
+    assert_eq!(settings.broker.as_deref(), Some("memory"));
+    assert_eq!(settings.broker_address, Some(vec![":7000".into()]));
+    assert_eq!(settings.registry_grace, Some(Duration::from_secs(5)));
     assert_eq!(settings.transport.as_deref(), Some("http"));
     assert_eq!(settings.client, Some(vec![]));
     assert_eq!(
@@ -172,7 +184,7 @@ fn unknown_variables_are_told_once_with_the_nearest_name() {
     let warnings = of_env(&[
         ("MICRO_SERVER_ADRESS", ":1"),
         ("MICRO_SOMETHING_ELSE", "1"),
-        ("MICRO_BROKER", "nats"),
+        ("MICRO_STORE", "redis"),
         ("MICRO_SERVER_NAMES_FILE", "/x"),
         ("MICRO_API_SERVICE_HOST", "10.0.0.1"),
         ("MICRO_API_PORT_80_TCP_ADDR", "10.0.0.1"),
@@ -182,10 +194,10 @@ fn unknown_variables_are_told_once_with_the_nearest_name() {
     assert_eq!(
         warnings,
         [
-            "MICRO_BROKER has no effect here",
             "MICRO_SERVER_ADRESS is not known; did you mean MICRO_SERVER_ADDRESS?",
             "MICRO_SERVER_NAMES_FILE is not known; did you mean MICRO_SERVER_NAME?",
             "MICRO_SOMETHING_ELSE is not known",
+            "MICRO_STORE has no effect here",
         ]
     );
 }
@@ -350,7 +362,7 @@ mod cli {
             assert_eq!(stop.code, 0);
             let words: Vec<_> = stop.text.split_whitespace().collect();
             let text = words.join(" ");
-            for setting in &super::super::table::TABLE {
+            for setting in super::super::table::TABLE {
                 for part in [
                     format!("--{}", setting.name),
                     format!("[env: {}]", setting.variable()),
@@ -387,6 +399,50 @@ mod cli {
     }
 
     #[test]
+    fn an_argument_of_the_programs_own_that_is_ours_too_is_told() {
+        #[derive(clap::Args, Debug)]
+        struct Name {
+            #[arg(long = "server-name")]
+            _name: Option<String>,
+        }
+        #[derive(clap::Args, Debug)]
+        struct Alias {
+            #[arg(long, alias = "explain-config")]
+            _why: bool,
+        }
+        #[derive(clap::Args, Debug)]
+        struct Letter {
+            #[arg(short = 'h')]
+            _host: bool,
+        }
+        fn clash<T: clap::Args>() -> Stop {
+            let parsed = Settings::parse_with::<T, _, _, _, _>(["greeter"], NO_ENV);
+            parsed.err().expect("two flags are one")
+        }
+        for (stop, name) in [
+            (clash::<Name>(), "--server-name"),
+            (clash::<Alias>(), "--explain-config"),
+            (clash::<Letter>(), "-h"),
+        ] {
+            assert_eq!(stop.code, 2);
+            assert!(stop.text.contains(name), "{stop}");
+        }
+    }
+
+    #[test]
+    fn variables_of_the_programs_own_are_known() {
+        #[derive(clap::Args, Debug)]
+        struct Greeting {
+            #[arg(long, env = "MICRO_GREETING")]
+            _greeting: Option<String>,
+        }
+        let env = [("MICRO_GREETING", "Hi"), ("MICRO_GREETINGS", "Hi")];
+        let parsed = Settings::parse_with::<Greeting, _, _, _, _>(["greeter"], env);
+        let warnings = parsed.unwrap().0.warnings;
+        assert_eq!(warnings, ["MICRO_GREETINGS is not known"]);
+    }
+
+    #[test]
     fn a_program_has_arguments_of_its_own_beside_ours() {
         let args = [
             "greeter",
@@ -404,7 +460,9 @@ mod cli {
         let stop = Settings::parse_with::<Own, _, _, _, _>(["greeter", "--help"], NO_ENV);
         let text = stop.unwrap_err().text;
         assert!(
-            text.contains("--greeting") && text.contains("How to greet"),
+            text.contains("--greeting")
+                && text.contains("How to greet")
+                && text.contains("--server_address"),
             "{text}"
         );
     }

@@ -1,6 +1,7 @@
 //! Reading values: Go's forms, with words for a person where one makes no sense.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,17 @@ pub(super) type Bad = String;
 pub(super) fn text(to: &mut Option<String>, from: &str) -> Result<(), Bad> {
     *to = Some(from.to_owned());
     Ok(())
+}
+
+/// `host:port`, a host alone, or the name of a queue: what comes after the last colon and is a
+/// number must be a port.
+pub(super) fn address(to: &mut Option<String>, from: &str) -> Result<(), Bad> {
+    let after = from.rsplit_once(':').map_or("", |(_, after)| after);
+    let number = !after.is_empty() && after.bytes().all(|byte| byte.is_ascii_digit());
+    if number && after.parse::<u16>().is_err() && from.parse::<Ipv6Addr>().is_err() {
+        return Err("host:port with a port up to 65535".to_owned());
+    }
+    text(to, from)
 }
 
 pub(super) fn path(to: &mut Option<PathBuf>, from: &str) -> Result<(), Bad> {

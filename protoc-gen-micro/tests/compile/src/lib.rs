@@ -25,6 +25,7 @@ case!(deprecated);
 case!(docs);
 case!(meta);
 case!(routes);
+case!(events);
 
 /// The golden files, from the source tree.
 pub mod golden {

@@ -18,7 +18,7 @@ use crate::call::{Body, Request};
 use crate::codec::Codec;
 use crate::context::Context;
 use crate::error::{Error, Result, id};
-use crate::protocol::guard::is_loopback;
+use crate::http1::is_loopback;
 use crate::protocol::http2::{Answer, Inbound, Incoming};
 use crate::router::Route;
 use crate::tasks::later;

@@ -10,7 +10,7 @@ use super::reply::{self, Echo, Rendered, Said};
 use super::stream::Shared;
 use super::{Conn, READ_AHEAD, Slot};
 use crate::call::{Body, Request};
-use crate::codec::Codec;
+use crate::codec::{BytesCodec, Codec};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::http1::{Message, Outbox};
@@ -136,9 +136,8 @@ impl Conn<'_> {
                 Refusal::Call(error) => Instead::Error(envelope, String::new(), error),
                 Refusal::Http(code, status, words) => Instead::Plain(code, status, words),
             })?;
-        // Events are for subscribers, and an event without one is no error in Go.
         if inbound.is_event() {
-            return Ok(None);
+            return self.admit_event(body);
         }
         let Some(codec) = self.core.codecs().get(body_type).cloned() else {
             let given = inbound.content_type();
@@ -185,6 +184,21 @@ impl Conn<'_> {
                 Err(fail(&own_id, Error::bad_request(id::SERVER, words)))
             }
         }
+    }
+
+    /// Events are for subscribers, and an event without one is no error in Go.
+    fn admit_event(&self, body: Bytes) -> Result<Option<Begun>, Instead> {
+        let Some(route) = self.core.events() else {
+            return Ok(None);
+        };
+        let envelope = Envelope::Bare;
+        if self.draining {
+            return Err(Instead::Error(envelope, String::new(), stopping()));
+        }
+        // Each subscriber reads it in its own way.
+        let codec = Arc::new(BytesCodec);
+        let opened = (envelope, String::new(), body);
+        Ok(Some(Begun::Unary(route, codec, opened)))
     }
 
     /// Runs a call, or has it wait for those before it.

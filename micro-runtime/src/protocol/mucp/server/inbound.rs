@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use crate::error::{Error, id};
-use crate::http1::{Head, Start};
+use crate::http1::{Head, Start, is_loopback};
 use crate::metadata::{Metadata, Text};
-use crate::protocol::guard::is_loopback;
 use crate::protocol::mucp::Mucp;
 use crate::protocol::mucp::names::{JSON, JSON_RPC, OCTET_STREAM, PROTO_RPC, PROTOBUF};
 

@@ -15,10 +15,8 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
-use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 use self::dispatch::{Unary, Waiting};
@@ -31,7 +29,7 @@ use super::envelope::Envelope;
 use crate::call::Reply;
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
-use crate::http1::{Bounds, Decoder, Malformed, Outbox, Role, poll_fill};
+use crate::http1::{Bounds, Decoder, Malformed, Outbox, Role, linger, poll_fill};
 use crate::metadata::Text;
 use crate::method::Kind;
 use crate::router::{Core, Serving};
@@ -46,8 +44,6 @@ const READ_AHEAD: usize = 1024 * 1024;
 const PAUSED_INBOX: usize = 64 * 1024;
 /// Ends of streams that are remembered, so that late messages do not start them anew.
 const ENDED: usize = 64;
-/// How long a refused caller may take to read the answer and close.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(settings: &Mucp, connection: Connection, core: Arc<Core>) {
@@ -67,20 +63,6 @@ pub(super) async fn serve(settings: &Mucp, connection: Connection, core: Arc<Cor
     if end == End::Linger {
         linger(connection.io).await;
     }
-}
-
-/// Closes so that the peer still reads the answer: a close with unread bytes would reset.
-async fn linger(mut io: Box<dyn Io>) {
-    let drain = async {
-        io.shutdown().await?;
-        let mut unread = BytesMut::with_capacity(8 * 1024);
-        while io.read_buf(&mut unread).await? > 0 {
-            unread.clear();
-        }
-        std::io::Result::Ok(())
-    };
-    // Whether it went well or not, the connection is over.
-    let _ = tokio::time::timeout(LINGER, drain).await;
 }
 
 /// How serving ended.

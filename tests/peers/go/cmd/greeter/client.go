@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"sync/atomic"
+	"time"
 
 	"go-micro.dev/v4/client"
 	dpb "go-micro.dev/v4/debug/proto"
@@ -18,6 +20,7 @@ import (
 func caller(c client.Client, co []client.CallOption) func(context.Context) error {
 	g := pb.NewGreeterService(*peer.Name, c)
 	num := int64(0)
+	var published atomic.Int64
 	fmt.Sscan(*arg, &num)
 	return func(ctx context.Context) error {
 		switch *call {
@@ -44,7 +47,16 @@ func caller(c client.Client, co []client.CallOption) func(context.Context) error
 			rsp := new(pb.HelloResponse)
 			return show(rsp, c.Call(ctx, c.NewRequest(*peer.Name, *arg, &pb.HelloRequest{Name: *arg2}), rsp, co...))
 		case "publish":
-			return c.Publish(ctx, c.NewMessage(*peer.Topic, &pb.HelloRequest{Name: *arg}))
+			name := *arg
+			if *peer.Repeat**peer.Parallel > 1 {
+				name = fmt.Sprintf("%s-%d", name, published.Add(1))
+			}
+			err := c.Publish(ctx, c.NewMessage(*peer.Topic, &pb.HelloRequest{Name: name}))
+			time.Sleep(*pace) // the http broker drops what is published while 64 events wait for their turn
+			return err
+		case "lookup":
+			services, err := c.Options().Registry.GetService(*peer.Name)
+			return show(&services, err)
 		case "health":
 			return show(dpb.NewDebugService(*peer.Name, c).Health(ctx, &dpb.HealthRequest{}, co...))
 		case "stats":

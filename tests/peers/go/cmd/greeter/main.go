@@ -16,11 +16,13 @@ import (
 )
 
 var (
-	call   = flag.String("call", "hello", "hello|fail|sleep|echo|count|sum|collect|raw|publish|health|stats")
+	call   = flag.String("call", "hello", "hello|fail|sleep|echo|count|sum|collect|raw|publish|lookup|health|stats")
 	arg    = flag.String("arg", "world", "argument of the call")
 	arg2   = flag.String("arg2", "", "second argument of the call")
 	debug  = flag.Bool("debug_handler", true, "server: register the Debug handler")
-	pace   = flag.Duration("pace", 0, "server: pause after each message that Count and Collect send (without it go-micro's buffer reuse may change messages)")
+	pace   = flag.Duration("pace", 0, "pause after each message that Count and Collect send (without it go-micro's buffer reuse may change messages), and after each event that is published")
+	hold   = flag.Duration("hold", 0, "server: how long each Hello takes")
+	trace  = flag.Bool("trace", false, "server: print RAN and the name of each Hello")
 	silent = flag.Bool("silent_close", false, "client: do not close streams")
 )
 
@@ -45,7 +47,7 @@ func main() {
 		}
 	}
 	if *peer.Topic != "" {
-		if err := s.Subscribe(s.NewSubscriber(*peer.Topic, event)); err != nil {
+		if err := s.Subscribe(s.NewSubscriber(*peer.Topic, event, server.SubscriberQueue(*peer.Queue))); err != nil {
 			log.Fatal(err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"time"
@@ -11,12 +12,17 @@ import (
 	merr "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/metadata"
 
+	"micropeers/internal/peer"
 	pb "micropeers/proto/greeterpb"
 )
 
 type Greeter struct{}
 
 func (g *Greeter) Hello(ctx context.Context, in *pb.HelloRequest, out *pb.HelloResponse) error {
+	if *trace {
+		fmt.Fprintf(peer.Out, "RAN %s\n", in.Name)
+	}
+	time.Sleep(*hold)
 	out.Msg = "Hello " + in.Name
 	return nil
 }
@@ -127,7 +133,7 @@ func (g *Greeter) Collect(ctx context.Context, s pb.Greeter_CollectStream) error
 
 func event(ctx context.Context, m *pb.HelloRequest) error {
 	md, _ := metadata.FromContext(ctx)
-	b, err := json.Marshal(md)
-	log.Printf("EVENT name=%q md=%s", m.Name, b)
+	b, err := json.Marshal(map[string]interface{}{"name": m.Name, "metadata": md})
+	fmt.Fprintf(peer.Out, "EVENT %s\n", b)
 	return err
 }

@@ -21,8 +21,10 @@ var (
 	Repeat   = flag.Int("n", 1, "client: calls of each worker, one after the other")
 	Parallel = flag.Int("parallel", 1, "client: workers that share one go-micro client")
 	Topic    = flag.String("topic", "", "server: subscribe to the topic; client: publish to it")
+	Queue    = flag.String("queue", "", "server: queue of the subscription (default: none, so each subscriber gets each event)")
 
 	addr     = flag.String("address", "127.0.0.1:0", "server: listen address; client: address to call (not given or empty = use the registry)")
+	id       = flag.String("id", "", "server: what the node's id ends with (default: random)")
 	adv      = flag.String("advertise", "", "server: address to advertise")
 	reg      = flag.String("registry", "memory", "memory | mdns | consul")
 	regAddr  = flag.String("registry_address", "", "registry addresses, separated by commas")

@@ -16,6 +16,9 @@ func NewServer() server.Server {
 	r, tr, br := parts()
 	o := []server.Option{server.Name(*Name), server.Address(*addr), server.Registry(r), server.Broker(br), server.Transport(tr), server.Wait(nil),
 		server.RegisterTTL(server.DefaultRegisterTTL), server.RegisterInterval(server.DefaultRegisterInterval)}
+	if *id != "" {
+		o = append(o, server.Id(*id))
+	}
 	if *adv != "" {
 		o = append(o, server.Advertise(*adv))
 	}

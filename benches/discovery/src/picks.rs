@@ -1,0 +1,152 @@
+//! What choosing a node costs.
+
+use std::fmt;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use allocation_counter::measure;
+use micro_runtime::registry::View;
+use micro_runtime::selector::{Filter, SelectOptions, Strategy, select};
+
+use crate::clock::Clock;
+
+/// Rounds, of which the median is told.
+const ROUNDS: usize = 5;
+/// As many names as a program calls that calls many.
+const SOME: usize = 64;
+
+/// A way to choose.
+pub(crate) struct Picks {
+    name: &'static str,
+    client: SelectOptions,
+    call: SelectOptions,
+}
+
+impl Picks {
+    pub(crate) fn all() -> [Self; 6] {
+        let filters = || vec![Filter::version("1.10.0"), Filter::label("region", "eu")];
+        let picks = |name, strategy, client, call| {
+            let mut picks = Self {
+                name,
+                client: SelectOptions::default(),
+                call: SelectOptions::default(),
+            };
+            picks.client.strategy = Some(strategy);
+            picks.client.filters = client;
+            picks.call.filters = call;
+            picks
+        };
+        let (random, turns) = (Strategy::Random, Strategy::RoundRobin);
+        [
+            picks("random", random.clone(), vec![], vec![]),
+            picks(
+                "random, client's version and label",
+                random.clone(),
+                filters(),
+                vec![],
+            ),
+            picks(
+                "random, call's version and label",
+                random,
+                vec![],
+                filters(),
+            ),
+            picks("round robin", turns.clone(), vec![], vec![]),
+            picks(
+                "round robin, client's version and label",
+                turns.clone(),
+                filters(),
+                vec![],
+            ),
+            picks(
+                "round robin, call's version and label",
+                turns,
+                vec![],
+                filters(),
+            ),
+        ]
+    }
+
+    /// Chooses `times` times of one view, of some, and of all in turn.
+    pub(crate) fn run(&self, views: &[Arc<View>], times: usize) -> Line {
+        let one = &views[views.len() / 2..][..1];
+        let some = &views[..SOME.min(views.len())];
+        let allocations = measure(|| self.pick(one, 1000)).count_total;
+        let mut line = Line {
+            name: self.name,
+            one: [0.0; ROUNDS],
+            some: [0.0; ROUNDS],
+            all: [0.0; ROUNDS],
+            // The first choices of a snapshot find what the filters let pass.
+            allocations: measure(|| self.pick(one, 1000))
+                .count_total
+                .min(allocations),
+        };
+        self.pick(views, views.len());
+        for round in 0..ROUNDS {
+            line.one[round] = self.nanos(one, times);
+            line.some[round] = self.nanos(some, times);
+            line.all[round] = self.nanos(views, times);
+        }
+        for times in [&mut line.one, &mut line.some, &mut line.all] {
+            times.sort_by(f64::total_cmp);
+        }
+        line
+    }
+
+    fn nanos(&self, views: &[Arc<View>], times: usize) -> f64 {
+        let clock = Clock::start();
+        self.pick(views, times);
+        clock.read().as_secs_f64() * 1e9 / times as f64
+    }
+
+    fn pick(&self, views: &[Arc<View>], times: usize) {
+        // A prime, so that neighbours in memory are not neighbours in time.
+        let mut at = 0;
+        for now in 0..times {
+            at = (at + 7919) % views.len();
+            let chosen = select(
+                &views[at].nodes(),
+                &self.call,
+                &self.client,
+                &[],
+                now as u64,
+            );
+            black_box(&chosen);
+        }
+    }
+}
+
+/// What was measured, sorted.
+pub(crate) struct Line {
+    name: &'static str,
+    one: [f64; ROUNDS],
+    some: [f64; ROUNDS],
+    all: [f64; ROUNDS],
+    allocations: u64,
+}
+
+impl Line {
+    pub(crate) fn json(&self) -> String {
+        format!(
+            "{{\"pick\":\"{}\",\"one_ns\":{:.1},\"some_ns\":{:.1},\"all_ns\":{:.1},\"allocations\":{}}}",
+            self.name,
+            self.one[ROUNDS / 2],
+            self.some[ROUNDS / 2],
+            self.all[ROUNDS / 2],
+            self.allocations
+        )
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let spread = |times: &[f64; ROUNDS]| {
+            let (least, most) = (times[0], times[ROUNDS - 1]);
+            format!("{:.0} ({least:.0}–{most:.0})", times[ROUNDS / 2])
+        };
+        let (one, some, all) = (spread(&self.one), spread(&self.some), spread(&self.all));
+        let (name, allocations) = (self.name, self.allocations);
+        write!(f, "| {name} | {one} | {some} | {all} | {allocations} |")
+    }
+}

@@ -1,0 +1,28 @@
+//! The example prints what it says.
+#![allow(missing_docs)]
+
+use std::process::Command;
+
+#[test]
+fn prints_what_it_says() {
+    let registry = tempfile::tempdir().unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_example-selector"))
+        .env("MICRO_REGISTRY_ADDRESS", registry.path().join("registry"))
+        .output()
+        .unwrap();
+    assert!(
+        run.status.success(),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&run.stdout),
+        "all in turn: a, b, c\n\
+         the latest: b, c, b\n\
+         the latest in Europe: b, b, b\n\
+         1.9.0: a, a, a\n\
+         not a: c, b, c\n\
+         the last: c\n\
+         in both: error selecting examples.selector node: none available\n"
+    );
+}
