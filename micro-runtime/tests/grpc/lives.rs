@@ -325,3 +325,24 @@ async fn a_connection_that_never_finishes_its_opening_is_closed() {
     let mut end = Vec::new();
     io.read_to_end(&mut end).await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_does_not_take_its_reply_is_not_waited_for_for_ever() {
+    let net = Net::new();
+    let (requests, connection) = h2::client::Builder::new()
+        .initial_window_size(0)
+        .handshake::<_, Bytes>(net.connection().await.io)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let mut raw = Raw { requests };
+    let (response, mut out) = raw.open(post("/test.Say/Hello", &[]));
+    out.send_data(framed(&crate::say::sized("echo", 100_000)), true)
+        .unwrap();
+    let before = tokio::time::Instant::now();
+    let mut input = response.await.unwrap().into_body();
+    let read = std::future::poll_fn(|task| input.poll_data(task)).await;
+    assert_eq!(read.unwrap().unwrap_err().reason(), Some(Reason::CANCEL));
+    assert_eq!(before.elapsed().as_secs(), 60);
+    net.server.stop(Duration::from_secs(1)).await;
+}

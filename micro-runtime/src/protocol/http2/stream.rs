@@ -3,7 +3,7 @@
 use std::task::{Context as Task, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use h2::{RecvStream, SendStream};
+use h2::{Reason, RecvStream, SendStream};
 use http::HeaderMap;
 
 use super::client::Open;
@@ -104,6 +104,11 @@ impl Outbound {
     /// Ends the stream with trailers.
     pub(in crate::protocol) fn finish(&mut self, trailers: HeaderMap) -> Result<(), Fault> {
         Ok(self.0.send_trailers(trailers)?)
+    }
+
+    /// Gives the stream up: what is not sent yet is dropped.
+    pub(in crate::protocol) fn reset(&mut self) {
+        self.0.send_reset(Reason::CANCEL);
     }
 
     /// Ready when the peer has reset the stream or is gone.

@@ -268,7 +268,8 @@ impl Call {
             () = poll_fn(|task| answer.poll_reset(task)) => return,
             result = serving.finish() => result,
         };
-        caller.answer(&mut answer, result);
+        let patience = shared.core.limits().write;
+        caller.answer(&mut answer, result, patience).await;
     }
 
     /// The one message of a unary call.

@@ -1,15 +1,20 @@
 //! What goes back to a caller: heads and trailers in the form that this caller reads.
 
+use std::future::poll_fn;
+use std::time::Duration;
+
+use bytes::Buf;
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
+use tokio::time::timeout;
 
-use super::super::message::Encoding;
+use super::super::message::{Encoding, frame};
 use super::super::status::{self, Reached, Reader, code};
 use super::super::{READS, content, gzip, headers};
 use crate::call::Reply;
 use crate::error::Error;
 use crate::metadata::Metadata;
-use crate::protocol::http2::{Answer, Outbound};
+use crate::protocol::http2::Answer;
 
 /// How a caller wants to be answered.
 #[derive(Clone, Debug)]
@@ -95,8 +100,14 @@ impl Caller {
         trailers
     }
 
-    /// Answers a unary call.
-    pub(super) fn answer(&self, answer: &mut Answer, result: Result<Reply, Error>) {
+    /// Answers a unary call. A long reply waits until the caller takes it, and is given up with the
+    /// stream where that takes longer than `patience`.
+    pub(super) async fn answer(
+        &self,
+        answer: &mut Answer,
+        result: Result<Reply, Error>,
+        patience: Duration,
+    ) {
         let framed = result.and_then(|reply| {
             let Reply {
                 message,
@@ -104,22 +115,34 @@ impl Caller {
                 trailers,
                 ..
             } = reply;
-            let message = super::super::message::frame(message.into_bytes(), self.encoding)?;
+            let message = frame(message.into_bytes(), self.encoding)?;
             Ok((metadata, message, trailers))
         });
-        match framed {
-            Err(error) => self.fail(answer, &error, Reached::Perhaps),
-            Ok((metadata, message, trailers)) => {
-                let sent = answer
-                    .respond(StatusCode::OK, self.head(&metadata), false)
-                    .and_then(|mut out: Outbound| {
-                        out.send(message, false)?;
-                        out.finish(self.trailers(Ok(&trailers)))
-                    });
-                if let Err(fault) = sent {
-                    tracing::debug!(%fault, "a reply could not be sent");
+        let (metadata, message, trailers) = match framed {
+            Ok(framed) => framed,
+            Err(error) => return self.fail(answer, &error, Reached::Perhaps),
+        };
+        let long = message.remaining() > LONG;
+        // From here on a failure means that the caller is gone.
+        let Ok(mut out) = answer.respond(StatusCode::OK, self.head(&metadata), false) else {
+            return;
+        };
+        if out.send(message, false).is_err() {
+            return;
+        }
+        if long {
+            match timeout(patience, poll_fn(|task| out.poll_room(0, task))).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return,
+                Err(_) => {
+                    tracing::debug!("a caller does not take its reply, which is given up");
+                    return out.reset();
                 }
             }
         }
+        let _ = out.finish(self.trailers(Ok(&trailers)));
     }
 }
+
+/// Replies up to this length are left to HTTP/2, which sends them when the caller takes them.
+const LONG: usize = 4 * 1024;
