@@ -346,3 +346,45 @@ async fn a_caller_that_does_not_take_its_reply_is_not_waited_for_for_ever() {
     assert_eq!(before.elapsed().as_secs(), 60);
     net.server.stop(Duration::from_secs(1)).await;
 }
+
+#[tokio::test]
+async fn one_port_tells_three_protocols_apart() -> Result<()> {
+    use micro_runtime::protocol::{Braid, Protocol, mucp::Mucp};
+    use micro_runtime::router::{Core, CoreOptions};
+    use std::sync::Arc;
+
+    let tasks = Tasks::new();
+    let mut options = CoreOptions::default();
+    options.tasks = tasks.group();
+    let service: Arc<dyn micro_runtime::call::Dispatch> = Arc::new(crate::say::Say::default());
+    let core = Core::new(options, [service])?;
+    let all: Vec<Arc<dyn Protocol>> = vec![
+        Arc::new(Braid),
+        Arc::new(Grpc::new()),
+        Arc::new(Mucp::new()),
+    ];
+    let server = micro_runtime::server::Server::new(core, all.clone())?;
+    let (pipes, mut dialled) = Pipes::new(64 * 1024);
+    tasks.spawn(async move {
+        while let Some(io) = dialled.recv().await {
+            server.attach(Connection::new(io, "caller", "server"));
+        }
+    });
+    for protocol in all {
+        let environment = micro_runtime::protocol::Environment {
+            transport: pipes.clone(),
+            tasks: tasks.clone(),
+            pool_size: 1,
+            pool_ttl: Duration::from_secs(60),
+            max_message: 64 << 20,
+        };
+        let node = micro_runtime::protocol::Destination {
+            address: "server".into(),
+            id: "node-1".into(),
+            legacy: false,
+        };
+        let say = client(&protocol.channel(node, &environment));
+        assert_eq!(say.hello(word("peer")).await?.text, protocol.name());
+    }
+    Ok(())
+}

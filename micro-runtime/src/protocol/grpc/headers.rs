@@ -2,6 +2,7 @@
 
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tracing::debug;
 
@@ -50,41 +51,72 @@ fn is_reserved(name: &str) -> bool {
 /// The user's part of `headers`. Several values of one name are one, with commas between them. What
 /// is not text is left out; binary values (`-bin`) are base64 and stay so.
 pub(super) fn read(headers: &HeaderMap) -> Metadata {
-    let is_own = |name: &&HeaderName| !is_reserved(name.as_str());
-    let mut metadata = Metadata::with_capacity(headers.keys().filter(is_own).count());
-    for name in headers.keys().filter(is_own) {
-        let mut values = headers.get_all(name).iter();
-        let Some(first) = values.next().and_then(text) else {
-            continue;
-        };
-        let value = values.fold(first, |joined, value| match text(value) {
-            Some(value) => {
-                let between = if name.as_str().ends_with("-bin") {
-                    ","
-                } else {
-                    ", "
-                };
-                format!("{joined}{between}{value}").into()
-            }
-            None => joined,
-        });
-        metadata.set_default(name.as_str().to_owned(), value);
-    }
-    metadata
+    read_those(headers, is_reserved)
 }
 
-/// What a server's handler sees beside the user's metadata: who the caller says it is.
+/// What a server's handler sees: also who the caller says it is.
 pub(super) fn read_request(headers: &HeaderMap) -> Metadata {
-    let mut metadata = read(headers);
-    if let Some(agent) = headers.get(http::header::USER_AGENT).and_then(text) {
-        metadata.set("user-agent", agent);
+    read_those(headers, |name| is_reserved(name) && name != "user-agent")
+}
+
+/// The pairs but for those whose name is `left_out`, as slices of one buffer.
+fn read_those(headers: &HeaderMap, left_out: fn(&str) -> bool) -> Metadata {
+    let names = || headers.keys().filter(|name| !left_out(name.as_str()));
+    let (mut pairs, mut size) = (0, 0);
+    for name in names() {
+        pairs += 1;
+        size += name.as_str().len();
+        size += headers
+            .get_all(name)
+            .iter()
+            .map(|value| value.len() + BETWEEN.len())
+            .sum::<usize>();
+    }
+    if pairs == 0 {
+        return Metadata::new();
+    }
+    let mut all = Vec::with_capacity(size);
+    for name in names() {
+        all.extend_from_slice(name.as_str().as_bytes());
+        append_values(headers, name, &mut all);
+    }
+    let all = Bytes::from(all);
+    let mut metadata = Metadata::with_capacity(pairs);
+    let mut rest = all;
+    let mut value = Vec::new();
+    for name in names() {
+        let key = rest.split_to(name.as_str().len().min(rest.len()));
+        let mut values = headers.get_all(name).iter();
+        let length = match (values.next(), values.next()) {
+            (Some(one), None) => one.len(),
+            _ => {
+                value.clear();
+                append_values(headers, name, &mut value);
+                value.len()
+            }
+        };
+        let value = rest.split_to(length.min(rest.len()));
+        if let (Ok(key), Ok(value)) = (Text::from_utf8(key), Text::from_utf8(value)) {
+            metadata.set_default(key, value);
+        }
     }
     metadata
 }
 
-fn text(value: &HeaderValue) -> Option<Text> {
-    let text = std::str::from_utf8(value.as_bytes()).ok()?;
-    Some(text.to_owned().into())
+/// What stands between the values of a name that has several.
+const BETWEEN: &[u8] = b", ";
+
+fn append_values(headers: &HeaderMap, name: &HeaderName, all: &mut Vec<u8>) {
+    let between = match name.as_str().ends_with("-bin") {
+        true => b",",
+        false => BETWEEN,
+    };
+    for (number, value) in headers.get_all(name).iter().enumerate() {
+        if number > 0 {
+            all.extend_from_slice(between);
+        }
+        all.extend_from_slice(value.as_bytes());
+    }
 }
 
 /// Adds `metadata` to `headers`. What no header can say is left out.
