@@ -388,3 +388,74 @@ async fn one_port_tells_three_protocols_apart() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_says_nothing_more_does_not_hold_up_a_stop() {
+    let net = Net::new();
+    let mut io = net.connection().await.io;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    io.write_all(preface).await.unwrap();
+    let mut settings = Vec::new();
+    io.read_buf(&mut settings).await.unwrap();
+    let before = tokio::time::Instant::now();
+    assert_eq!(net.server.stop(Duration::from_secs(60)).await, 0);
+    assert!(
+        before.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        before.elapsed()
+    );
+}
+
+#[tokio::test]
+async fn recordings_with_wrong_bytes_end_and_the_server_lives_on() {
+    use micro_runtime::protocol::Protocol;
+    use micro_runtime::router::{Core, CoreOptions};
+    use std::sync::Arc;
+
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    for name in ["grpc_unary", "grpc_server_stream", "grpc_bidi_stream"] {
+        let whole = crate::vectors::recorded(&format!("{name}.c2s.bin"));
+        for _ in 0..300 {
+            let mut bytes = whole.clone();
+            for _ in 0..1 + random(4) {
+                // The preface is the sniffer's.
+                let at = 24 + random(bytes.len() - 24);
+                match random(3) {
+                    0 => bytes[at] = random(256) as u8,
+                    1 => bytes[at] ^= 1 << random(8),
+                    _ => bytes.truncate(at.max(40)),
+                }
+            }
+            let mut options = CoreOptions::default();
+            options.tasks = Tasks::new();
+            let service: Arc<dyn micro_runtime::call::Dispatch> = Arc::new(
+                crate::generated::greeter::GreeterServer::new(crate::greeter::Peer::default()),
+            );
+            let core = Arc::new(Core::new(options, [service]).unwrap());
+            let (mut client, io) = tokio::io::duplex(64 * 1024);
+            client.write_all(&bytes).await.unwrap();
+            client.shutdown().await.unwrap();
+            let read = async {
+                let mut answer = Vec::new();
+                let _ = client.read_to_end(&mut answer).await;
+            };
+            // In this task, where a panic would be seen.
+            let grpc = Grpc::new();
+            let served = async {
+                grpc.serve(Connection::new(io, "caller", "server"), core.clone())
+                    .await;
+                core.tasks().idle().await;
+            };
+            let both = async { tokio::join!(read, served) };
+            tokio::time::timeout(Duration::from_secs(20), both)
+                .await
+                .unwrap_or_else(|_| panic!("{name} goes on for ever: {bytes:?}"));
+        }
+    }
+}

@@ -20,7 +20,7 @@ use crate::greeter::Peer;
 use crate::net::{channel, server};
 use crate::pipes::{Direct, Pipes};
 
-fn recorded(name: &str) -> Vec<u8> {
+pub fn recorded(name: &str) -> Vec<u8> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/rpc");
     std::fs::read(folder.join(name)).unwrap()
 }

@@ -73,6 +73,11 @@ impl Server {
         Poll::Pending
     }
 
+    /// Whether no stream is open.
+    pub(in crate::protocol) fn is_idle(&self) -> bool {
+        !self.connection.has_streams()
+    }
+
     /// Tells the peer to open no more streams, and ends when those that are open have.
     pub(in crate::protocol) fn drain(&mut self) {
         self.connection.graceful_shutdown();

@@ -8,8 +8,9 @@ use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as Task, Waker};
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::Grpc;
@@ -24,6 +25,9 @@ use call::Begun;
 
 /// How many handlers are polled in one turn of the connection's task; then other tasks run.
 const INLINE: usize = 64;
+/// How long a connection that drains is without a call before it is closed, whatever its peer says to
+/// that: one that is gone says nothing.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What the calls of a connection share.
 struct Shared {
@@ -70,6 +74,8 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
     let mut draining = shared.core.draining();
     let mut begun = pin!(draining.begun());
     let mut drains = false;
+    let mut rests = pin!(sleep(LINGER));
+    let mut was_idle = false;
     let mut polled = 0_usize;
     loop {
         let incoming = tokio::select! {
@@ -77,9 +83,18 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
             () = &mut begun, if !drains => {
                 drains = true;
                 http.drain();
+                rests.as_mut().reset(Instant::now() + LINGER);
                 continue;
             }
             incoming = http.next() => incoming,
+            () = &mut rests, if drains => {
+                if was_idle && http.is_idle() {
+                    return;
+                }
+                was_idle = http.is_idle();
+                rests.as_mut().reset(Instant::now() + LINGER);
+                continue;
+            }
         };
         match incoming {
             // Handlers that still run see it as the end of their streams.
