@@ -50,14 +50,15 @@ pub(in crate::protocol) struct Requests {
 impl Requests {
     /// Opens a stream with `head`. Where the peer takes no more at once, it waits its turn.
     ///
+    /// A handle opens one, so that any number of them may wait, each with its caller.
+    ///
     /// # Errors
     /// When the connection takes no more streams: then nothing was sent.
     pub(in crate::protocol) fn send(
-        &self,
+        mut self,
         head: Request<()>,
     ) -> Result<(Answered, Outbound), Fault> {
-        // Of a handle's own that has no stream waiting: any number may wait, each with its caller.
-        let (response, stream) = self.requests.clone().send_request(head, false)?;
+        let (response, stream) = self.requests.send_request(head, false)?;
         self.open.fetch_add(1, Ordering::Relaxed);
         let answered = Answered {
             response,
