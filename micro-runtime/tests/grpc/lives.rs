@@ -459,3 +459,75 @@ async fn recordings_with_wrong_bytes_end_and_the_server_lives_on() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mixed_calls_at_once_all_end_and_leave_nothing() -> Result<()> {
+    let net = Net::new();
+    let workers: Vec<_> = (0..24_u64)
+        .map(|worker| {
+            let say = net.say.clone();
+            tokio::spawn(async move {
+                for round in 0..60 {
+                    mixed(&say, (worker + round) % 6).await?;
+                }
+                Ok::<_, micro_runtime::Error>(())
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.await.unwrap()?;
+    }
+    assert_eq!(net.pipes.dials.load(Ordering::SeqCst), 1);
+    net.channel.close();
+    net.server.core().tasks().idle().await;
+    assert_eq!(net.server.core().running(), 0);
+    Ok(())
+}
+
+async fn mixed(say: &SayClient, kind: u64) -> Result<()> {
+    use crate::say::{Word, sized};
+    let number = |number| Word {
+        number,
+        ..Word::default()
+    };
+    match kind {
+        0 => assert_eq!(say.hello(sized("echo", 20_000)).await?.data.len(), 20_000),
+        1 => {
+            let mut replies = say.count(number(200)).await?;
+            let mut came = 0;
+            while replies.message().await?.is_some() {
+                came += 1;
+            }
+            assert_eq!(came, 200);
+        }
+        2 => {
+            let (mut send, mut receive) = say.sum().await?;
+            for i in 0..20 {
+                send.send(sized("", 3_000 + i)).await?;
+                receive.message().await?.unwrap();
+            }
+            send.finish().await?;
+            assert!(receive.message().await?.is_none());
+        }
+        3 => {
+            let mut upload = say.collect().await?;
+            for i in 0..50 {
+                upload.send(number(i)).await?;
+            }
+            assert_eq!(upload.finish().await?.number, 50 * 49 / 2);
+        }
+        // Given up: at once, or in the middle.
+        4 => {
+            let call = async { say.hello(word("wait")).await };
+            let limit = Duration::from_millis(1);
+            assert!(tokio::time::timeout(limit, call).await.is_err());
+        }
+        _ => {
+            let mut replies = say.count(number(2_000)).await?;
+            for _ in 0..10 {
+                replies.message().await?.unwrap();
+            }
+        }
+    }
+    Ok(())
+}
