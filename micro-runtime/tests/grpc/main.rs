@@ -13,6 +13,7 @@ mod generated;
 #[path = "../mucp/greeter.rs"]
 mod greeter;
 mod lives;
+mod mixed;
 mod net;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
 #[path = "../braid/net.rs"]
