@@ -72,14 +72,14 @@ fn nothing_lost(what: &str, report: &Report, fleet: Fleet) {
     assert!(wrong.is_empty(), "{what}: {wrong:?}");
 }
 
-/// Node 1 was killed between `before` and `after`: lost is only what it was working on then, and of
+/// A node was ended between `before` and `after`: lost is only what it was working on then, and of
 /// that only what may not be sent again.
-fn only_in_flight(report: &Report, ran: &Ran, before: Instant, after: Instant) {
+fn only_in_flight(report: &Report, ran: &Ran, node: usize, before: Instant, after: Instant) {
     assert!(report.lag() < LAG, "{report}");
     assert_eq!(report.miscounted(ran), [], "{report}");
     for call in report.failed() {
         let in_flight = call.begun <= after && call.ended >= before;
-        let there = ran.of(&call.key).iter().all(|node| *node == 1);
+        let there = ran.of(&call.key).iter().all(|at| *at == node);
         assert!(
             in_flight && there && !call.kind.idempotent,
             "{call:?}\n{report}"
@@ -118,7 +118,7 @@ fn a_node_killed_with_9_costs_only_its_calls_in_flight_and_leaves_consul() {
     let ran = fleet.stop();
 
     println!("killed: {report}\nuntil Consul has forgotten it, after {forgotten:?}: {later}");
-    only_in_flight(&report, &ran, before, after);
+    only_in_flight(&report, &ran, 1, before, after);
     let asked: Vec<_> = report
         .tries
         .iter()
@@ -159,25 +159,24 @@ fn no_call_fails_while_consul_is_away_or_comes_back_empty() {
     consul.restart();
     println!("empty: {:?}", consul.nodes("away"));
     consul.wait_for_nodes("away", all_three);
-    run_for(&load, 3);
-    let report = load.stop();
 
-    // The same once more, believing every word of the registry.
+    // It is emptied once more, and beside the load runs one that believes every word of the registry.
     let bare = plan(&fleet, "bare", consul.address(), &["--registry_grace=0s"]);
-    let load = Load::start(bare);
-    run_for(&load, 2);
+    let bare = Load::start(bare);
+    run_for(&bare, 2);
     consul.restart();
     let begun = Instant::now();
-    while load.counts().1 == 0 && begun.elapsed() < Duration::from_secs(20) {
+    while bare.counts().1 == 0 && begun.elapsed() < Duration::from_secs(20) {
         thread::sleep(Duration::from_millis(100));
     }
-    let bare = load.stop();
+    run_for(&load, 3);
+    let (bare, report) = (bare.stop(), load.stop());
     println!("without the guard: {bare}");
     assert!(
         bare.failed().count() > 0,
         "the guard makes no difference: {bare}"
     );
-    nothing_lost("away, then empty", &report, fleet);
+    nothing_lost("away, then empty, and empty again", &report, fleet);
 }
 
 #[test]
@@ -221,12 +220,16 @@ fn nodes_of_go_micro_come_and_go() {
     plan.label = "h".to_owned();
     let load = Load::start(plan);
     run_for(&load, 2);
+    let asked = Instant::now();
     fleet.terminate(2);
+    let ended = Instant::now();
     run_for(&load, 2);
     let stopped = load.stop();
     let ran = fleet.stop();
     println!("Go Micro, killed: {killed}\nGo Micro, stopped: {stopped}");
-    only_in_flight(&killed, &ran, before, after);
+    only_in_flight(&killed, &ran, 1, before, after);
+    // Its server ends as soon as it is deregistered: whoever is just calling it then is cut off.
+    only_in_flight(&stopped, &ran, 2, asked, ended);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::Command;
 fn prints_what_it_says() {
     let registry = tempfile::tempdir().unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_example-deadline"))
+        .env("MICRO_REGISTRY", "local")
         .env("MICRO_REGISTRY_ADDRESS", registry.path().join("registry"))
         .output()
         .unwrap();

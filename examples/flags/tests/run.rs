@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 fn run(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_example-flags"))
+        .env("MICRO_REGISTRY", "local")
         .env("MICRO_REGISTRY_ADDRESS", folder.join("registry"))
         .envs(env.iter().copied())
         .args(args)

@@ -7,6 +7,7 @@ use std::process::Command;
 fn serves_one_call_and_exits() {
     let registry = tempfile::tempdir().unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_example-function"))
+        .env("MICRO_REGISTRY", "local")
         .env("MICRO_REGISTRY_ADDRESS", registry.path().join("registry"))
         .output()
         .unwrap();

@@ -21,6 +21,7 @@ fn the_client_finds_the_service_by_name() {
     let address = registry.path().join("registry");
     let mut service = Service(
         Command::new(env!("CARGO_BIN_EXE_greeter-service"))
+            .env("MICRO_REGISTRY", "local")
             .env("MICRO_REGISTRY_ADDRESS", &address)
             .stderr(Stdio::piped())
             .spawn()
@@ -35,6 +36,7 @@ fn the_client_finds_the_service_by_name() {
 
     for protocol in ["auto", "mucp", "braid"] {
         let client = Command::new(env!("CARGO_BIN_EXE_greeter-client"))
+            .env("MICRO_REGISTRY", "local")
             .env("MICRO_REGISTRY_ADDRESS", &address)
             .args(["--client", protocol])
             .output()
@@ -54,6 +56,7 @@ fn the_client_finds_the_service_by_name() {
         .unwrap();
     assert!(service.0.wait().unwrap().success());
     let client = Command::new(env!("CARGO_BIN_EXE_greeter-client"))
+        .env("MICRO_REGISTRY", "local")
         .env("MICRO_REGISTRY_ADDRESS", &address)
         .output()
         .unwrap();

@@ -7,6 +7,7 @@ use std::process::Command;
 fn a_call_that_runs_is_answered_before_the_service_ends() {
     let registry = tempfile::tempdir().unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_example-shutdown"))
+        .env("MICRO_REGISTRY", "local")
         .env("MICRO_REGISTRY_ADDRESS", registry.path().join("registry"))
         .output()
         .unwrap();

@@ -63,6 +63,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// The first value of the field `name`, which is in the form `Title-Case-Per-Dash`.
+    #[cfg(any(test, feature = "consul"))]
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let value = self.message.head.get(name.as_bytes())?;
         std::str::from_utf8(value).ok()

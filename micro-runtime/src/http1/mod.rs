@@ -15,7 +15,9 @@ mod serving;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use client::{Answer, Ask, Http};
+#[cfg(feature = "consul")]
+pub(crate) use client::Answer;
+pub(crate) use client::{Ask, Http};
 pub(crate) use decoder::{Decoder, Message, Role, poll_fill};
 pub(crate) use head::{Head, Start, canonical, is_token};
 pub(crate) use outbox::{Outbox, put_decimal};

@@ -250,7 +250,9 @@ impl Options {
 }
 
 /// The registry of a service that names none.
-const DEFAULT_REGISTRY: &str = if cfg!(feature = "local") {
+pub(super) const DEFAULT_REGISTRY: &str = if cfg!(feature = "mdns") {
+    "mdns"
+} else if cfg!(feature = "local") {
     "local"
 } else {
     "memory"

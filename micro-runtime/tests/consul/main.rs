@@ -11,6 +11,7 @@
 mod agent;
 mod faults;
 mod registering;
+#[cfg(feature = "cli")]
 mod settings;
 mod vectors;
 mod watching;

@@ -8,7 +8,7 @@ use micro_runtime::registry::consul::Options;
 use micro_runtime::registry::{Consul, Node, RegisterOptions, Registry, Service};
 use micro_runtime::tasks::Tasks;
 
-use crate::agent::{Agent, Answer, Asked, soon};
+use crate::agent::{Agent, Answer, Asked};
 
 fn service(port: u16) -> Service {
     let mut service = Service::new("s", "1");
@@ -170,26 +170,37 @@ async fn a_node_that_consul_does_not_know_is_deregistered() {
 
 #[tokio::test]
 async fn the_next_agent_is_used_where_one_does_not_answer_and_both_are_told_of_the_end() {
-    let (first, second) = (Agent::willing().await, Agent::willing().await);
+    let silent = Arc::new(AtomicBool::new(false));
+    let said = silent.clone();
+    let first = Agent::start(move |_| match said.load(Ordering::SeqCst) {
+        true => Answer::Raw(Vec::new()),
+        false => Answer::ok(""),
+    })
+    .await;
+    let second = Agent::start(|asked| match asked.path().contains("/check/pass/") {
+        true => Answer::Status(404, 1, "Unknown check ID".into()),
+        false => Answer::ok("{}"),
+    })
+    .await;
     let addresses = [first.address.clone(), second.address.clone()];
     let registry = Consul::new(addresses, &Tasks::new()).unwrap();
     registry.register(&service(1), ttl()).await.unwrap();
     assert_eq!((first.lines().len(), second.lines().len()), (2, 0));
-    let address = first.address.clone();
-    drop(first);
-    // The kept connection has ended and nobody listens.
-    soon(async {
-        while tokio::net::TcpStream::connect(&address).await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
-    registry.register(&service(1), ttl()).await.unwrap();
-    assert_eq!(second.lines(), [PASS], "the other agent is asked to go on");
-    registry.list().await.unwrap_err();
+
+    silent.store(true, Ordering::SeqCst);
+    let error = registry.register(&service(1), ttl()).await.unwrap_err();
+    assert!(error.detail().contains("Unknown check"), "{error}");
+    assert_eq!(second.lines(), [PASS, REGISTER, PASS]);
+    // It stays with the one that answers.
+    silent.store(false, Ordering::SeqCst);
+    first.lines();
+    registry.list().await.unwrap();
     assert_eq!(second.lines(), ["GET /v1/catalog/services?stale="]);
     registry.deregister(&service(1)).await.unwrap();
-    assert_eq!(second.lines(), [DEREGISTER]);
+    assert_eq!(
+        (second.lines(), first.lines()),
+        (vec![DEREGISTER.to_owned()], vec![DEREGISTER.to_owned()])
+    );
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ async fn a_watch_ends_where_the_agent_fails() {
         "HTTP/1.1 200 OK\r\n\r\n<html>",
         "HTTP/1.1 200 OK\r\nX-Consul-Index: 8\r\n\r\n[{",
     ] {
-        let (_agent, registry) = Agent::in_memory(move |asked| match known_index(asked) {
+        let (agent, registry) = Agent::in_memory(move |asked| match known_index(asked) {
             None => answer(&(7, vec![node("a", 1, "passing")])),
             Some(_) => Answer::Raw(bad.as_bytes().to_vec()),
         })
@@ -203,6 +203,8 @@ async fn a_watch_ends_where_the_agent_fails() {
         let mut watcher = watched(&registry).await;
         let error = soon(watcher.next()).await.unwrap_err();
         assert!(error.detail().contains("agent:8500"), "{error}");
+        // The next one that answers there may have lost its memory.
+        assert_eq!(agent.asked().len(), 2, "what waited is not asked again");
     }
 }
 

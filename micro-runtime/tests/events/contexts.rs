@@ -1,5 +1,6 @@
 //! What travels with an event: headers, metadata, trace, deadline.
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use micro_runtime::call::Frame;
@@ -41,14 +42,14 @@ async fn an_event_has_the_headers_of_go_micro() {
     );
     publisher
         .publish(frame("x"))
-        .content_type("application/json")
+        .content_type("application/octet-stream")
         .await
         .unwrap();
     let second = next(&mut topic).await;
     assert_eq!(
         pairs(&second.header),
         [
-            ("Content-Type", "application/json"),
+            ("Content-Type", "application/octet-stream"),
             ("Micro-Topic", "go.micro.topic.events"),
         ]
     );
@@ -297,4 +298,37 @@ async fn an_event_whose_deadline_has_passed_is_not_handled() -> Result<()> {
     assert_eq!(bench.heard(1).await, ["slow"]);
     assert!(bench.rest().is_empty());
     service.stop().await
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishing_in_a_spawned_task_ends_when_its_parent_is_given_up() {
+    let mut bench = Bench::new();
+    let _full = bench.listen("t").await;
+    let service = bench.service("s");
+    let publisher = service.client().publisher("t");
+    for _ in 0..64 {
+        publisher.publish(frame("x")).await.unwrap();
+    }
+    let told = bench.told.clone();
+    let say = Say::hello(move |cx, name| {
+        let (told, event) = (told.clone(), publisher.publish(name).within(&cx));
+        tokio::spawn(async move {
+            told.send("waits".to_owned()).unwrap();
+            told.send(event.await.unwrap_err().to_string()).unwrap();
+        });
+        std::future::pending()
+    });
+    let running = service.handle(say).start().await.unwrap();
+    let call = running.client().request("s", "Say.Hello", frame("y"));
+    let before = Instant::now();
+    let heard = tokio::select! {
+        biased;
+        _ = call.into_future() => panic!("it is not answered"),
+        heard = bench.heard(1) => heard,
+    };
+    assert_eq!(heard, ["waits"]);
+    let heard = bench.heard(1).await;
+    assert!(heard[0].contains("was given up"), "{heard:?}");
+    assert_eq!(before.elapsed(), Duration::ZERO);
+    running.stop().await.unwrap();
 }

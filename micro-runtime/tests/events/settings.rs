@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use micro_runtime::broker::{Broker, Memory, Message, SubscribeOptions, Subscription};
 use micro_runtime::{Result, Service, registry};
 
+#[cfg(feature = "cli")]
 const NO_ENV: [(&str, &str); 0] = [];
 
 /// A broker in memory under another name.
@@ -51,6 +52,7 @@ fn name(service: &Service) -> String {
     service.client().broker().unwrap().name().to_owned()
 }
 
+#[cfg(feature = "cli")]
 #[tokio::test]
 async fn a_flag_chooses_the_broker_over_code_and_says_where_it_is() {
     let (service, made) = service();
@@ -70,6 +72,7 @@ async fn the_environment_chooses_it_too() {
     assert_eq!(name(&service), "own");
 }
 
+#[cfg(feature = "cli")]
 #[tokio::test]
 async fn naming_the_one_that_code_has_given_changes_nothing() {
     let (service, made) = service();
@@ -82,6 +85,7 @@ async fn naming_the_one_that_code_has_given_changes_nothing() {
     assert!(made.lock().unwrap().is_empty());
 }
 
+#[cfg(feature = "cli")]
 #[tokio::test]
 async fn an_unknown_broker_is_told_at_once_with_the_known_ones() {
     let (service, _) = service();

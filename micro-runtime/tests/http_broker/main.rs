@@ -7,6 +7,7 @@
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 
 mod contract;
+mod load;
 mod mutations;
 mod queues;
 mod refusals;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::super::{Delivery, Message};
 use super::registration::Registration;
@@ -13,7 +13,14 @@ use crate::metadata::Text;
 
 /// The subscriptions that are open, by node id.
 #[derive(Debug, Default)]
-pub(super) struct Desk(Mutex<BTreeMap<String, Inbox>>);
+pub(super) struct Desk(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    inboxes: BTreeMap<String, Inbox>,
+    /// When the last one was closed.
+    last_closed: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Inbox {
@@ -58,27 +65,40 @@ impl Desk {
             queue,
             registration,
         };
-        self.lock().insert(id.to_owned(), inbox);
+        self.lock().inboxes.insert(id.to_owned(), inbox);
     }
 
     /// What is registered for those who are subscribed.
     pub(super) fn registrations(&self) -> Vec<Arc<Registration>> {
-        let inboxes = self.lock();
-        let all = inboxes.values().map(|inbox| inbox.registration.clone());
+        let state = self.lock();
+        let all = state
+            .inboxes
+            .values()
+            .map(|inbox| inbox.registration.clone());
         all.collect()
     }
 
     /// Lets no more in by `id`; what is on its way still gets in.
     pub(super) fn close(&self, id: &str) {
+        let mut state = self.lock();
+        let inbox = state.inboxes.remove(id);
+        if inbox.is_some() {
+            state.last_closed = Some(Instant::now());
+        }
         // What it wakes is woken without the lock.
-        let inbox = self.lock().remove(id);
+        drop(state);
         drop(inbox);
     }
 
     /// As [`close`](Self::close), of all.
     pub(super) fn close_all(&self) {
-        let inboxes = std::mem::take(&mut *self.lock());
+        let inboxes = std::mem::take(&mut self.lock().inboxes);
         drop(inboxes);
+    }
+
+    /// When the last subscription was closed.
+    pub(super) fn last_closed(&self) -> Option<Instant> {
+        self.lock().last_closed
     }
 
     /// Hands a message over, and waits until it is settled, as long as there is patience. What has
@@ -90,7 +110,7 @@ impl Desk {
         message: Message,
         patience: &mut Patience<'_>,
     ) -> Handed {
-        let queue = match self.lock().get(id) {
+        let queue = match self.lock().inboxes.get(id) {
             Some(inbox) if *inbox.topic == *topic => inbox.queue.clone(),
             _ => return Handed::Nobody,
         };
@@ -117,15 +137,13 @@ impl Desk {
         Handed::Over
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Inbox>> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use tokio::time::Instant;
-
     use super::*;
     use crate::broker::http::registration::Entry;
     use crate::registry::{Memory, Service};

@@ -12,6 +12,8 @@ mod desk;
 mod listening;
 mod message;
 mod options;
+mod outcome;
+mod patient;
 mod publish;
 mod registration;
 mod serve;
@@ -25,7 +27,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use self::listening::Listening;
 use self::publish::Publisher;
@@ -34,7 +36,7 @@ use self::subscription::HttpSubscription;
 use super::{Broker, ID, Message, SubscribeOptions, Subscription};
 use crate::error::{Error, Result};
 use crate::registry::{Node, Reach, Registry, Service};
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, later};
 
 /// What all subscriptions are registered under.
 const SERVICE: &str = "micro.http.broker";
@@ -212,6 +214,8 @@ impl Broker for Http {
         Ok(Box::new(subscription))
     }
 
+    /// As in the trait: deregisters what is left, serves on for a moment, answers what is under way,
+    /// and closes. What has its place in a subscription's queue is still given by it.
     async fn disconnect(&self) -> Result<()> {
         let _turn = self.0.turn.lock().await;
         let Some(listening) = self.0.slot().take() else {
@@ -222,8 +226,15 @@ impl Broker for Http {
             registration.leave();
         }
         let mut result = Ok(());
-        for registration in registrations {
+        for registration in &registrations {
             result = result.and(registration.left().await);
+        }
+        let left = match registrations.is_empty() {
+            false => Some(Instant::now()),
+            true => listening.place.desk.last_closed(),
+        };
+        if let Some(left) = left {
+            sleep_until(later(left, self.0.options.linger)).await;
         }
         listening.close().await;
         result

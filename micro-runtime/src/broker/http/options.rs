@@ -49,6 +49,9 @@ pub struct HttpOptions {
     /// How long a publisher waits for a subscriber's answer. Who has taken a post and does not
     /// answer by then is taken to deal with it still. 5 s.
     pub answer: Duration,
+    /// How long a disconnect serves on after the last subscription was deregistered: publishers hear
+    /// of that a moment later. 500 ms.
+    pub linger: Duration,
     /// How long a disconnect waits for posts that are just coming in. 5 s.
     pub drain: Duration,
 }
@@ -73,6 +76,7 @@ impl Default for HttpOptions {
             settle: Duration::from_secs(30),
             dial: Duration::from_secs(3),
             answer: Duration::from_secs(5),
+            linger: Duration::from_millis(500),
             drain: Duration::from_secs(5),
         }
     }

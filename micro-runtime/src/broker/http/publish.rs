@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::time::{Instant, timeout};
-use tracing::{debug, warn};
+use tokio::time::Instant;
+use tracing::debug;
 
 use super::super::{ID, Message};
 use super::options::HttpOptions;
+use super::outcome::{Posted, Sum};
+use super::patient::Patient;
 use super::{BROADCAST, SERVICE, message};
 use crate::error::{Error, Result};
 use crate::http1;
 use crate::registry::{Directory, NodeEntry, Registry, View};
 use crate::tasks::{Tasks, after};
-use crate::transport::{Connection, Listener, Transport};
 
 /// How many posts of one message are under way at once.
 const AT_ONCE: usize = 16;
@@ -27,8 +27,6 @@ const AT_ONCE: usize = 16;
 const KEPT: usize = 256;
 /// The largest answer that is read: only its status counts.
 const MAX_ANSWER: usize = 64 * 1024;
-/// How many failures an error tells of.
-const TOLD: usize = 4;
 /// How long the registry may take to name the subscribers, where nothing is known yet.
 const LOOKUP: Duration = Duration::from_secs(5);
 
@@ -52,18 +50,6 @@ enum Target {
     AnyOf(String, Vec<Arc<NodeEntry>>),
 }
 
-/// How posting to a node ended.
-enum Posted {
-    /// It has the message.
-    Taken,
-    /// It answers that nobody is subscribed there.
-    Gone,
-    /// It certainly has not dealt with it.
-    Missed(Error),
-    /// Nobody knows.
-    Lost(Error),
-}
-
 impl Publisher {
     pub(super) fn new(
         registry: Arc<dyn Registry>,
@@ -72,7 +58,8 @@ impl Publisher {
     ) -> Result<Self> {
         let dial = options.transport.clone();
         #[cfg(feature = "tls")]
-        let (dial, secure): (Arc<dyn Transport>, bool) = match &options.client_tls {
+        let (dial, secure): (Arc<dyn crate::transport::Transport>, bool) = match &options.client_tls
+        {
             Some(tls) => {
                 let dial = crate::transport::tls::TlsDial::new(dial, tls, "http/1.1")?;
                 (Arc::new(dial), true)
@@ -154,31 +141,19 @@ impl Publisher {
         }
     }
 
-    /// Posts to a random node, and to another one as long as none certainly has the message.
+    /// Posts to a random node, and to another one as long as none has the message for all we know.
     async fn send_to_one(&self, mut nodes: Vec<Arc<NodeEntry>>, body: &Bytes) -> Posted {
-        // Together they may take as long as one that is slow in both.
         let enough = after(self.answer);
+        for left in (1..nodes.len()).rev() {
+            nodes.swap(left, self.tasks.below(left + 1));
+        }
+        // Those that are left alone are better than none.
+        let now = self.now();
+        nodes.sort_by_key(|entry| entry.is_ejected(now));
         let mut last = Posted::Gone;
-        while !nodes.is_empty() {
-            let now = self.now();
-            let fit = nodes.iter().filter(|entry| !entry.is_ejected(now)).count();
-            // Those that are left alone are better than none.
-            let fit_only = fit > 0;
-            let at = self.tasks.below(if fit_only { fit } else { nodes.len() });
-            let mut left = at;
-            let found = nodes.iter().position(|entry| {
-                let counts = !fit_only || !entry.is_ejected(now);
-                let found = counts && left == 0;
-                left = left.saturating_sub(usize::from(counts));
-                found
-            });
-            let Some(found) = found else {
-                continue;
-            };
-            let entry = nodes.swap_remove(found);
-            if fit_only && !entry.claim(now) && !nodes.is_empty() {
-                continue;
-            }
+        for entry in nodes {
+            // Other messages leave it alone until this one has told how it went.
+            let _ = entry.claim(self.now());
             match self.post(&entry, body).await {
                 Posted::Gone => {}
                 Posted::Missed(error) => {
@@ -261,69 +236,6 @@ impl Publisher {
     }
 }
 
-/// What came of all posts of one message.
-#[derive(Default)]
-struct Sum {
-    /// Whether anybody has it, or may have it.
-    taken: bool,
-    /// Whether somebody without a queue has it.
-    heard: bool,
-    /// Of nodes without a queue.
-    unheard: Vec<Error>,
-    /// Of queues.
-    failed: Vec<Error>,
-}
-
-impl Sum {
-    fn add(&mut self, queue: Option<String>, ended: Posted) {
-        let (error, taken) = match ended {
-            Posted::Taken => (None, true),
-            Posted::Gone => (None, false),
-            Posted::Missed(error) => (Some(error), false),
-            Posted::Lost(error) => (Some(error), true),
-        };
-        self.taken |= taken;
-        match (queue, error) {
-            (None, None) => self.heard |= taken,
-            (None, Some(error)) => self.unheard.push(error),
-            (Some(queue), Some(error)) => self.failed.push(Error::unavailable(
-                ID,
-                format!("of the queue {queue}, {}", error.detail()),
-            )),
-            (Some(_), None) => {}
-        }
-    }
-
-    /// Without a queue, one who was reached is enough, as in Go Micro: a subscriber that died must
-    /// not fail all publishers until the registry has forgotten it.
-    fn into_result(mut self, topic: &str) -> Result<()> {
-        if self.heard {
-            for error in self.unheard.drain(..) {
-                warn!(
-                    topic,
-                    error = error.detail(),
-                    "a subscriber was not reached"
-                );
-            }
-        }
-        self.failed.append(&mut self.unheard);
-        if self.failed.is_empty() {
-            return Ok(());
-        }
-        let mut words: Vec<_> = self.failed.iter().take(TOLD).map(Error::detail).collect();
-        let more = format!("{} more", self.failed.len().saturating_sub(TOLD));
-        if self.failed.len() > TOLD {
-            words.push(&more);
-        }
-        let error = Error::unavailable(ID, format!("publishing {topic}: {}", words.join("; ")));
-        Err(if self.taken {
-            error
-        } else {
-            error.unprocessed()
-        })
-    }
-}
-
 fn missed(entry: &NodeEntry, why: impl std::fmt::Display) -> Error {
     let (node, address) = (entry.id(), entry.address());
     Error::unavailable(ID, format!("{node} at {address} was not reached: {why}"))
@@ -370,34 +282,6 @@ async fn side_by_side<F: Future>(mut all: impl Iterator<Item = F>) -> Vec<F::Out
         }
     })
     .await
-}
-
-/// Dials with a time limit, so that a host that swallows everything is told from one that is slow.
-#[derive(Debug)]
-struct Patient {
-    inner: Arc<dyn Transport>,
-    patience: Duration,
-}
-
-#[async_trait]
-impl Transport for Patient {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    async fn dial(&self, address: &str) -> Result<Connection> {
-        match timeout(self.patience, self.inner.dial(address)).await {
-            Ok(dialled) => dialled,
-            Err(_) => {
-                let words = format!("connection error: {address} did not answer in time");
-                Err(Error::timeout(ID, words).unprocessed())
-            }
-        }
-    }
-
-    async fn listen(&self, address: &str) -> Result<Box<dyn Listener>> {
-        self.inner.listen(address).await
-    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub(super) async fn nodes(engine: &Engine, service: &str, of: &Name) -> Result<V
     let expected = engine.seen().count(of);
     engine.seen().asks(of, Instant::now());
     let mut asking = Asking::open(engine, Question::new(of.clone(), kind::PTR))?;
-    let mut found = Found::new(service, of);
+    let mut found = Found::new(engine, service, of);
     let window = engine.options.query_time;
     let (half, mut end) = (Instant::now() + window / 2, Instant::now() + window);
     let mut asked_again = false;
@@ -57,11 +57,8 @@ pub(super) async fn nodes(engine: &Engine, service: &str, of: &Name) -> Result<V
             None => break,
         }
     }
-    if engine.seen().watches(of) {
-        for (instance, told) in &found.nodes {
-            engine.hear(instance, of, told.clone());
-        }
-    }
+    let (seen, begun) = (engine.seen(), found.begun);
+    found.nodes.retain(|name, _| !seen.has_left(name, begun));
     Ok(found.nodes.into_values().collect())
 }
 
@@ -90,6 +87,8 @@ pub(super) async fn names(engine: &Engine) -> Result<BTreeSet<String>> {
 
 /// What a lookup has found.
 struct Found<'a> {
+    engine: &'a Engine,
+    begun: Instant,
     service: &'a str,
     of: &'a Name,
     /// By instance: the same one answers on each interface.
@@ -100,8 +99,10 @@ struct Found<'a> {
 }
 
 impl<'a> Found<'a> {
-    fn new(service: &'a str, of: &'a Name) -> Self {
+    fn new(engine: &'a Engine, service: &'a str, of: &'a Name) -> Self {
         Self {
+            engine,
+            begun: Instant::now(),
             service,
             of,
             nodes: BTreeMap::new(),
@@ -155,6 +156,14 @@ impl<'a> Found<'a> {
         };
         if self.nodes.len() < MAX_FOUND && self.size + told.size <= MAX_SIZE {
             self.size += told.size;
+            // At once: a goodbye that comes before the lookup ends must not be overruled by it.
+            let tell = {
+                let seen = self.engine.seen();
+                seen.watches(self.of) && !seen.has_left(name, self.begun)
+            };
+            if tell {
+                self.engine.hear(name, self.of, told.clone());
+            }
             self.nodes.insert(name.clone(), told);
         }
     }

@@ -318,7 +318,7 @@ impl Engine {
         }
     }
 
-    async fn handle(&self, datagram: &[u8], mut source: SocketAddr) {
+    pub(super) async fn handle(&self, datagram: &[u8], mut source: SocketAddr) {
         // Where loopback alone has a way for multicast, Linux gives a sender of this machine no
         // address, and Go Micro's client sends so.
         if source.ip().is_unspecified() {
@@ -349,7 +349,7 @@ impl Engine {
                 continue;
             }
             if instance.is_goodbye() {
-                let changed = self.seen().goodbye(name);
+                let changed = self.seen().goodbye(name, Instant::now());
                 self.after(changed);
             } else if instance.is_complete() {
                 let mut of = None;

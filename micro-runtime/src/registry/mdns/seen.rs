@@ -36,7 +36,8 @@ pub(super) struct Seen {
     asked: BTreeMap<Name, Instant>,
     /// Names to ask for at once.
     urgent: BTreeSet<Name>,
-    goodbyes: VecDeque<Key>,
+    /// Who said goodbye, and when.
+    goodbyes: VecDeque<(Name, Instant)>,
 }
 
 #[derive(Debug)]
@@ -164,7 +165,7 @@ impl Seen {
         self.forget(instance);
         Arc::make_mut(&mut self.table).insert(&told.service);
         self.size += told.size;
-        self.goodbyes.retain(|gone| *gone != key);
+        self.goodbyes.retain(|(gone, _)| gone != instance);
         let heard = Heard {
             service: told.service,
             key,
@@ -179,14 +180,9 @@ impl Seen {
     }
 
     /// Notes that a node says it is gone, and says whether that changes anything.
-    pub(super) fn goodbye(&mut self, instance: &Name) -> bool {
-        match self.forget(instance) {
-            Some(heard) => {
-                self.note_goodbye(heard.key);
-                true
-            }
-            None => false,
-        }
+    pub(super) fn goodbye(&mut self, instance: &Name, now: Instant) -> bool {
+        self.note_goodbye(instance, now);
+        self.forget(instance).is_some()
     }
 
     /// Notes that a node has probably ended: it has `time` to say that it lives.
@@ -200,8 +196,15 @@ impl Seen {
     }
 
     /// Whether the node said that it is gone; else its time was over.
-    pub(super) fn was_goodbye(&self, key: &Key) -> bool {
-        self.goodbyes.contains(key)
+    pub(super) fn was_goodbye(&self, instance: &Name) -> bool {
+        self.goodbyes.iter().any(|(gone, _)| gone == instance)
+    }
+
+    /// Whether the node has said since then that it is gone: what it has answered before is no news.
+    pub(super) fn has_left(&self, instance: &Name, since: Instant) -> bool {
+        self.goodbyes
+            .iter()
+            .any(|(gone, at)| *at >= since && gone == instance)
     }
 
     /// Has all watched names asked for at once: the network has changed.
@@ -219,10 +222,8 @@ impl Seen {
             .map(|(instance, _)| instance.clone())
             .collect();
         for instance in &gone {
-            if let Some(heard) = self.forget(instance)
-                && heard.suspected
-            {
-                self.note_goodbye(heard.key);
+            if self.forget(instance).is_some_and(|heard| heard.suspected) {
+                self.note_goodbye(instance, now);
             }
         }
         !gone.is_empty()
@@ -269,10 +270,11 @@ impl Seen {
         Some(heard)
     }
 
-    fn note_goodbye(&mut self, key: Key) {
+    fn note_goodbye(&mut self, instance: &Name, now: Instant) {
+        self.goodbyes.retain(|(gone, _)| gone != instance);
         if self.goodbyes.len() >= MAX_GOODBYES {
             self.goodbyes.pop_front();
         }
-        self.goodbyes.push_back(key);
+        self.goodbyes.push_back((instance.clone(), now));
     }
 }

@@ -109,8 +109,7 @@ impl Merged {
             (None, Some(now)) => self.tell(Action::Create, now),
             (Some(before), Some(now)) if before != now => self.tell(Action::Update, now),
             (Some(before), None) => {
-                let engine = &self.interest.inner.engine;
-                let deregistered = from_files || engine.seen().was_goodbye(&key);
+                let deregistered = from_files || self.interest.has_left(&before);
                 let action = match deregistered {
                     true => Action::Delete,
                     false => Action::Expire,
@@ -153,7 +152,13 @@ impl Watcher for Merged {
                 biased;
                 // The engine is held by this watcher, so its sender lives.
                 _ = self.changed.changed() => {}
-                event = next(&mut self.local) => self.take(event?, true),
+                event = next(&mut self.local) => {
+                    let event = event?;
+                    // Reading files never waits, so that no event is lost here.
+                    if !self.interest.is_late(&event).await {
+                        self.take(event, true);
+                    }
+                }
             }
         }
     }
@@ -189,6 +194,30 @@ impl Interest {
             of,
             counts,
         }
+    }
+
+    /// Whether the node has said on the air that it is gone.
+    fn has_left(&self, one: &Service) -> bool {
+        let engine = &self.inner.engine;
+        one.nodes.first().is_some_and(|node| {
+            let instance = engine.zone.instance(&one.name, node);
+            instance.is_ok_and(|instance| engine.seen().was_goodbye(&instance))
+        })
+    }
+
+    /// Whether the files tell of a node that has left since: watchers look at them now and then, and
+    /// a goodbye is faster.
+    async fn is_late(&self, event: &Event) -> bool {
+        let Some(local) = self.inner.local() else {
+            return false;
+        };
+        if event.action == Action::Delete || !self.has_left(&event.service) {
+            return false;
+        }
+        let found = local.get(&event.service.name).await.unwrap_or_default();
+        let is_told = |id: &str| event.service.nodes.iter().any(|node| node.id == id);
+        let mut nodes = found.iter().flat_map(|service| &service.nodes);
+        !nodes.any(|node| is_told(&node.id))
     }
 }
 

@@ -11,7 +11,8 @@ use crate::error::Result;
 use crate::registry::Registry;
 
 impl Service {
-    /// Where it is registered and finds others; the file registry of this machine.
+    /// Where it is registered and finds others; multicast DNS, with the file registry of this machine
+    /// beside it.
     pub fn registry(mut self, registry: impl Registry) -> Self {
         self.options.registry = Some(Arc::new(registry));
         self

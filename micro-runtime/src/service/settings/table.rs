@@ -1,5 +1,6 @@
 //! Each setting once: its name, what it is for, its default, and how a value is read.
 
+use super::super::apply::DEFAULT_REGISTRY;
 use super::Settings;
 use super::value::{
     Bad, address, duration, list, names, pairs, path, positive, seconds, strategy, switch, text,
@@ -103,7 +104,7 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| pairs(&mut to.server_metadata, from)).many(),
     Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: mucp, braid; auto for all", "auto",
         |to, from| names(&mut to.server, from)),
-    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", "local",
+    Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", DEFAULT_REGISTRY,
         |to, from| text(&mut to.registry, from)),
     Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of local, its folder; of consul, its agents; of dns, name servers; of static, NAME=HOST:PORT,... or file:PATH", "the registry's own",
         |to, from| list(&mut to.registry_address, from)).many(),

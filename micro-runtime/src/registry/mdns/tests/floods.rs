@@ -293,6 +293,31 @@ async fn a_flood_of_questions_gets_so_many_answers_and_no_more() {
     assert_eq!(found.expect("in time").expect("found"), [one]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_announcements_is_read_so_far_and_no_farther() {
+    let options = options();
+    let registry = registry(&options);
+    let _watcher = registry.watch(Some("greeter")).await.expect("a watch");
+    let of = name("greeter.micro");
+    let source = "127.0.0.1:5353".parse().expect("an address");
+    let mut message = announcement(&greeter("greeter-0", "127.0.0.1:1"));
+    let mut tell = async |number: u32| {
+        rename(&mut message, number);
+        let mut datagram = message.write().expect("a datagram");
+        // What stands behind the last record is passed over, and counts.
+        datagram.resize(64_000, 0);
+        registry.0.engine.handle(&datagram, source).await;
+        registry.0.engine.seen().count(&of)
+    };
+    let mut heard = 0;
+    for number in 0..400 {
+        heard = tell(number).await;
+    }
+    assert_eq!(heard, (16 << 20) / 64_000);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(tell(999).await, heard + 1);
+}
+
 #[test]
 fn a_record_of_a_type_that_nobody_reads_is_passed_over() {
     let mut message = announcement(&greeter("greeter-1", "127.0.0.1:1"));

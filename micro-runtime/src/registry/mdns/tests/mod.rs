@@ -31,7 +31,9 @@ fn options() -> MdnsOptions {
     let [_, last] = number.to_be_bytes();
     let probe = std::net::UdpSocket::bind("0.0.0.0:0").expect("a free port");
     let port = probe.local_addr().expect("an address").port();
-    MdnsOptions::default().group(
+    // Time enough for a peer on a machine with much to do.
+    let options = MdnsOptions::default().query_time(Duration::from_millis(500));
+    options.group(
         Ipv4Addr::new(239, high, low, last),
         Ipv6Addr::new(0xff12, 0, 0, 0, 0, 0x3df, process, number),
         port,

@@ -181,8 +181,41 @@ async fn a_reply_to_another_question_is_no_answer() {
 }
 
 #[tokio::test]
+async fn a_goodbye_is_not_overruled_by_a_lookup_that_began_before() {
+    let options = options();
+    let (registry, peer) = (registry(&options), Peer::on(&options));
+    let mut watcher = watch(&registry).await;
+    let one = greeter("greeter-1", "127.0.0.1:1");
+    let talk = async {
+        // Two lookups, told apart by their ports.
+        let (_, first) = peer.question().await;
+        let second = loop {
+            let (_, from) = peer.question().await;
+            if from.port() != first.port() {
+                break from;
+            }
+        };
+        peer.answer(&answer(&one, &all_greeters()), first).await;
+        assert_eq!(next(&mut watcher).await.action, Action::Create);
+        peer.tell(&own(&one).announcement(0)).await;
+        assert_eq!(next(&mut watcher).await.action, Action::Delete);
+        // An answer that was late.
+        peer.answer(&answer(&one, &all_greeters()), second).await;
+    };
+    let (first, second, ()) = tokio::join!(registry.get("greeter"), registry.get("greeter"), talk);
+    for found in [first, second] {
+        assert_eq!(found.expect_err("it has left").code(), 404);
+    }
+    let more = timeout(NEVER, watcher.next()).await;
+    assert!(more.is_err(), "{more:?}");
+    // It may come back.
+    peer.tell(&own(&one).announcement(120)).await;
+    assert_eq!(next(&mut watcher).await.action, Action::Create);
+}
+
+#[tokio::test]
 async fn what_an_answer_leaves_out_is_asked_for() {
-    let options = options().query_time(Duration::from_millis(300));
+    let options = options();
     let (registry, peer) = (registry(&options), Peer::on(&options));
     let one = greeter("greeter-1", "127.0.0.1:1");
     let talk = async {
@@ -262,23 +295,35 @@ async fn a_node_that_answers_does_not_expire() {
     assert!(more.is_err(), "{more:?}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_forged_time_to_live_does_not_keep_a_node_for_ever() {
     let options = options();
-    let registry = registry(&options);
-    let watcher = watch(&registry).await;
-    let peer = Peer::on(&options);
-    peer.tell(&own(&greeter("greeter-1", "127.0.0.1:1")).announcement(u32::MAX))
-        .await;
-    let soon = Instant::now() + SOON;
-    while registry.0.engine.seen().count(&name("greeter.micro")) == 0 {
-        assert!(Instant::now() < soon, "it was not heard");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let due = registry.0.engine.seen().due().expect("an end");
-    assert!(due <= Instant::now() + Duration::from_secs(120));
+    let (registry, peer) = (registry(&options), Peer::on(&options));
+    let mut watcher = watch(&registry).await;
+    let one = greeter("greeter-1", "127.0.0.1:1");
+    peer.tell(&own(&one).announcement(u32::MAX)).await;
+    assert_eq!(next(&mut watcher).await.action, Action::Create);
+    let begun = Instant::now();
+    let event = timeout(Duration::from_secs(1000), watcher.next()).await;
+    let event = event.expect("an end").expect("the watch goes on");
+    assert_eq!(event.action, Action::Expire);
+    assert!(begun.elapsed() <= Duration::from_secs(121));
+}
+
+#[tokio::test]
+async fn what_nobody_watches_is_forgotten() {
+    let options = options();
+    let (registry, peer) = (registry(&options), Peer::on(&options));
+    let mut watcher = watch(&registry).await;
+    let one = greeter("greeter-1", "127.0.0.1:1");
+    peer.tell(&own(&one).announcement(120)).await;
+    assert_eq!(next(&mut watcher).await.action, Action::Create);
+    let count = || registry.0.engine.seen().count(&name("greeter.micro"));
+    let other = watch(&registry).await;
     drop(watcher);
-    assert_eq!(registry.0.engine.seen().count(&name("greeter.micro")), 0);
+    assert_eq!(count(), 1);
+    drop(other);
+    assert_eq!(count(), 0);
 }
 
 #[tokio::test]
@@ -393,7 +438,28 @@ async fn a_node_that_two_ways_tell_of_is_one_and_ends_once() {
         next(&mut watcher).await,
         Event::new(Action::Delete, found[0].clone())
     );
-    assert!(timeout(NEVER, watcher.next()).await.is_err());
+    let more = timeout(NEVER, watcher.next()).await;
+    assert!(more.is_err(), "{more:?}");
+}
+
+#[tokio::test]
+async fn a_goodbye_is_not_overruled_by_files_that_were_looked_at_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = options().folder(folder.path().join("micro"));
+    let (here, there, mut watcher) = both_ways(&options).await;
+    let one = greeter("greeter-1", "127.0.0.1:1");
+    // All watchers share a look for a while: this one shows the node.
+    let local = there.0.local().expect("a local registry").clone();
+    // Time for the watcher to look, if it were asked.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(local.get("greeter").await.is_ok());
+    here.deregister(&one).await.expect("deregistered");
+    while there.0.engine.seen().count(&name("greeter.micro")) > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(next(&mut watcher).await, Event::new(Action::Delete, one));
+    let more = timeout(NEVER, watcher.next()).await;
+    assert!(more.is_err(), "{more:?}");
 }
 
 #[tokio::test]
