@@ -193,7 +193,10 @@ async fn streams_that_nobody_reads_hold_up_no_other_call() -> Result<()> {
         held.push(net.say.count(number(1_000_000)).await?);
     }
     for _ in 0..20 {
-        let echo = net.say.hello(sized("echo", 30_000)).await?;
+        let call = async { net.say.hello(sized("echo", 30_000)).await };
+        let echo = tokio::time::timeout(Duration::from_secs(10), call)
+            .await
+            .expect("it is answered")?;
         assert_eq!(echo.data.len(), 30_000);
     }
     Ok(())
