@@ -6,6 +6,9 @@
 use std::fmt;
 use std::ops::Deref;
 
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 
 /// Immutable UTF-8 text, cheap to clone; often a slice of a received buffer.
@@ -156,6 +159,27 @@ impl Metadata {
         }
     }
 
+    /// Sets `key`, which should end in `-bin`, to bytes that need not be text.
+    ///
+    /// They are kept as base64, which is how gRPC carries them; other protocols carry that text.
+    /// ```
+    /// use micro_runtime::Metadata;
+    ///
+    /// let mut metadata = Metadata::new();
+    /// metadata.set_binary("trace-bin", [0, 1, 255]);
+    /// assert_eq!(metadata.get("trace-bin"), Some("AAH/"));
+    /// assert_eq!(metadata.get_binary("trace-bin").as_deref(), Some(&[0, 1, 255][..]));
+    /// ```
+    pub fn set_binary(&mut self, key: impl Into<Text>, value: impl AsRef<[u8]>) {
+        self.set(key, BINARY.encode(value));
+    }
+
+    /// The bytes that `key` holds as base64, of several values the first; `None` where it holds none.
+    pub fn get_binary(&self, key: &str) -> Option<Vec<u8>> {
+        let text = self.get(key)?.split(',').next()?;
+        BINARY.decode(text.trim()).ok()
+    }
+
     /// Sets `key` to `value` unless the key is there.
     pub fn set_default(&mut self, key: impl Into<Text>, value: impl Into<Text>) {
         let key = key.into();
@@ -235,6 +259,15 @@ impl<K: Into<Text>, V: Into<Text>> FromIterator<(K, V)> for Metadata {
         metadata
     }
 }
+
+/// gRPC's base64: without padding, and read with and without.
+const BINARY: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Whether a key's value must not be logged.
 pub fn is_secret(key: &str) -> bool {

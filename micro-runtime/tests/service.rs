@@ -210,7 +210,13 @@ async fn nodes_tell_what_go_micro_reads_and_all_protocols() {
         ("server", "mucp"),
         ("transport", "memory"),
         ("registry", "memory"),
-        ("protocols", "braid,mucp"),
+        (
+            "protocols",
+            match cfg!(feature = "grpc") {
+                true => "braid,grpc,mucp",
+                false => "braid,mucp",
+            },
+        ),
         ("zone", "a"),
     ] {
         assert_eq!(metadata.get(key).map(String::as_str), Some(value), "{key}");

@@ -67,12 +67,14 @@ impl Chain {
     }
 
     /// One to each of the ends that a chain may have.
-    fn all() -> [Self; 4] {
+    fn all() -> [Self; 6] {
         [
             Self::of("mucp"),
             Self::of("braid"),
+            Self::of("grpc"),
             Self::to_go("mucp"),
             Self::to_go("braid"),
+            Self::to_go("grpc"),
         ]
     }
 }
@@ -144,7 +146,7 @@ fn a_go_micro_caller_that_is_killed_ends_every_handler() {
 fn a_call_that_is_dropped_ends_every_handler() {
     // A client in this process, in a runtime that goes on.
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for protocol in ["mucp", "braid"] {
+    for protocol in ["mucp", "braid", "grpc"] {
         let mut chain = Chain::of(protocol);
         let service = Service::new("caller")
             .registry(Memory::new())

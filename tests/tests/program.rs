@@ -5,7 +5,7 @@
 use micro_tests::peers::Program;
 use tempfile::TempDir;
 
-const PROTOCOLS: [&str; 2] = ["protocol=mucp", "protocol=braid"];
+const PROTOCOLS: [&str; 3] = ["protocol=mucp", "protocol=braid", "protocol=grpc"];
 
 fn ours() -> Program {
     Program::ours(env!("CARGO_BIN_EXE_micro-interop"), "greeter")

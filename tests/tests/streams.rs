@@ -12,12 +12,14 @@ use micro_tests::peers::{Program, Running};
 use micro_tests::proto::greeter::{CountRequest, GreeterClient, SumRequest};
 use tokio::time::timeout;
 
-fn servers() -> [(&'static str, Running); 3] {
+fn servers() -> [(&'static str, Running); 5] {
     let ours = Program::ours(env!("CARGO_BIN_EXE_micro-interop"), "greeter");
     [
         ("mucp", Program::go("greeter").serve(&["pace=15ms"])),
         ("mucp", ours.serve(&[])),
         ("braid", ours.clone().with(&["protocol=braid"]).serve(&[])),
+        ("grpc", Program::go("greeter").serve(&["protocol=grpc"])),
+        ("grpc", ours.clone().with(&["protocol=grpc"]).serve(&[])),
     ]
 }
 

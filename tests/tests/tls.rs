@@ -77,12 +77,16 @@ fn assert_fails(ended: &Ended, words: &str) {
 }
 
 /// Caller and server of each direction.
-fn directions() -> [(Program, Program); 4] {
+fn directions() -> [(Program, Program); 7] {
+    let grpc = |program: Program| program.with(&["protocol=grpc"]);
     [
         (go(), ours()),
         (ours(), go()),
         (ours(), ours()),
         (braid(), braid()),
+        (grpc(go()), grpc(ours())),
+        (grpc(ours()), grpc(go())),
+        (grpc(ours()), grpc(ours())),
     ]
 }
 

@@ -2,9 +2,14 @@
 //!
 //! On a client a protocol gives a [`Channel`] to a node, which owns the connections to it. On a
 //! server it is handed a connection whose first bytes it has recognised, and serves it with what
-//! [`Core`] offers. `mucp` is Go Micro's; `braid` is ours.
+//! [`Core`] offers. `mucp` is Go Micro's, `grpc` everyone's, and `braid` is ours.
 
 pub mod braid;
+#[cfg(feature = "grpc")]
+pub mod grpc;
+#[cfg(feature = "grpc")]
+mod http2;
+mod kept;
 pub mod mucp;
 
 use std::fmt;
@@ -22,14 +27,16 @@ use crate::tasks::Tasks;
 use crate::transport::{Borrowed, Connection, Transport};
 
 pub use braid::Braid;
+#[cfg(feature = "grpc")]
+pub use grpc::Grpc;
 
 /// Frames calls: one value serves for all connections of a client or a server.
 #[async_trait]
 pub trait Protocol: fmt::Debug + Send + Sync + 'static {
-    /// Its name in node metadata and settings: `mucp`, `braid`.
+    /// Its name in node metadata and settings: `mucp`, `grpc`, `braid`.
     fn name(&self) -> &'static str;
 
-    /// The name that TLS agrees on (ALPN): `http/1.1`, `braid/1`.
+    /// The name that TLS agrees on (ALPN): `http/1.1`, `h2`, `braid/1`.
     fn alpn(&self) -> &'static str;
 
     /// A channel to `node`; dials nothing yet.

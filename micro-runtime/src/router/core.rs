@@ -217,6 +217,26 @@ impl Core {
             .ok_or_else(|| Error::plain(format!("rpc: can't find method {method}")))
     }
 
+    /// The handler of gRPC's `service`, with its package or with any other, and `method`.
+    ///
+    /// The full name comes first; else, as in Go Micro, what stands before the last dot is ignored.
+    ///
+    /// # Errors
+    /// 501 with the words of Go Micro's gRPC server.
+    pub fn find_method(&self, service: &str, method: &str) -> Result<Route> {
+        let short = service.rsplit_once('.').map_or(service, |(_, short)| short);
+        let mounted = self
+            .full_names
+            .get(service)
+            .or_else(|| self.services.get(short))
+            .ok_or_else(|| {
+                Error::not_implemented(id::SERVER, format!("unknown service {short}"))
+            })?;
+        self.route(mounted, method).ok_or_else(|| {
+            Error::not_implemented(id::SERVER, format!("unknown service {short}.{method}"))
+        })
+    }
+
     /// The way of events that come as calls; `None` where the service has no subscribers.
     pub(crate) fn events(&self) -> Option<Route> {
         let mounted = self.events.as_ref()?;

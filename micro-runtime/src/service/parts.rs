@@ -64,7 +64,12 @@ impl Service {
             loopback_only,
             ..Mucp::default()
         };
-        let built_in: [Arc<dyn Protocol>; 2] = [Arc::new(Braid), Arc::new(mucp)];
+        let built_in: Vec<Arc<dyn Protocol>> = vec![
+            Arc::new(Braid),
+            #[cfg(feature = "grpc")]
+            Arc::new(crate::protocol::Grpc::for_listener(mucp.loopback_only)),
+            Arc::new(mucp),
+        ];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
         for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
             if !protocols

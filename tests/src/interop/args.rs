@@ -162,6 +162,8 @@ pub enum ServiceName {
 pub enum ProtocolName {
     /// Go Micro's.
     Mucp,
+    /// Everyone's.
+    Grpc,
     /// Ours.
     Braid,
     /// All.
@@ -219,6 +221,7 @@ impl ProtocolName {
     pub fn names(self) -> Vec<&'static str> {
         match self {
             Self::Mucp => vec!["mucp"],
+            Self::Grpc => vec!["grpc"],
             Self::Braid => vec!["braid"],
             Self::Auto => Vec::new(),
         }

@@ -145,18 +145,6 @@ impl Link {
         }
     }
 
-    /// Whether it takes calls.
-    pub(super) fn is_open(&self) -> bool {
-        !self.calls.is_retired()
-    }
-
-    /// Takes no more calls, and ends when none is in flight.
-    pub(super) fn retire(&self) {
-        if self.calls.retire() {
-            self.out.finish();
-        }
-    }
-
     /// A unary call.
     pub(super) async fn unary(
         &self,

@@ -9,17 +9,13 @@ mod stream;
 pub(super) use names::answer_ping;
 
 use std::fmt;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
-
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use std::sync::Arc;
 
 use super::wire::Hello;
 use crate::call::{Reply, Request};
 use crate::error::{Error, Result, id};
 use crate::method::Kind;
+use crate::protocol::kept::{self, Connect, Kept};
 use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
 use crate::transport::Borrowed;
 use link::{Failed, Link};
@@ -33,63 +29,14 @@ const PAIRS: usize = 256;
 const DIALS: usize = 3;
 
 /// The way to one node.
-pub(super) struct BraidChannel(Arc<Shared>);
+pub(super) struct BraidChannel(Kept<Opens>);
 
-struct Shared {
-    node: Destination,
-    environment: Environment,
-    state: Mutex<State>,
-}
-
-/// One dial, for all who wait for it. Not a watch channel: tokio wakes its waiters at random.
-struct Dial {
-    done: Notify,
-    result: OnceLock<Result<Arc<Link>>>,
-}
-
-impl Dial {
-    /// Waits for what it comes to. Cancel safe.
-    async fn result(&self) -> Result<Arc<Link>> {
-        let mut done = pin!(self.done.notified());
-        done.as_mut().enable();
-        if self.result.get().is_none() {
-            done.await;
-        }
-        match self.result.get() {
-            Some(result) => result.clone(),
-            None => Err(stops()),
-        }
-    }
-
-    fn tell(&self, result: Result<Arc<Link>>) {
-        // The first counts: a dial that was stopped after its end has told already.
-        let _ = self.result.set(result);
-        self.done.notify_waiters();
-    }
-}
-
-fn stops() -> Error {
-    let words = "the client stops: no connections are made any more";
-    Error::unavailable(id::CLIENT, words).unprocessed()
-}
-
-enum State {
-    /// Nothing yet, or nothing any more.
-    Idle,
-    /// One dial for all who wait.
-    Dialling(Arc<Dial>),
-    Open(Arc<Link>),
-    /// Closed: no more calls.
-    Closed,
-}
+/// Opens braid on connections.
+struct Opens;
 
 impl BraidChannel {
     pub(super) fn new(node: Destination, environment: &Environment) -> Self {
-        Self(Arc::new(Shared {
-            node,
-            environment: environment.clone(),
-            state: Mutex::new(State::Idle),
-        }))
+        Self(Kept::new(Opens, node, environment))
     }
 }
 
@@ -116,86 +63,29 @@ impl Channel for BraidChannel {
                     Err(Failed::Retired) => {}
                 }
             }
-            let words = format!("{} takes no calls", self.0.node.address);
+            let words = format!("{} takes no calls", self.0.node().address);
             Err(Error::unavailable(id::CLIENT, words).unprocessed())
         })
     }
 
     fn close(&self) {
-        let before = std::mem::replace(&mut *self.0.lock(), State::Closed);
-        if let State::Open(link) = before {
-            link.retire();
-        }
+        self.0.close();
     }
 }
 
-impl Drop for BraidChannel {
-    fn drop(&mut self) {
-        // Streams may outlive the channel; the connection ends with the last of them.
-        self.close();
-    }
-}
+impl Connect for Opens {
+    type Link = Link;
 
-impl Shared {
-    /// The connection, made where there is none.
-    async fn link(self: &Arc<Self>, dial_timeout: Duration) -> Result<Arc<Link>> {
-        let (dial, ours) = {
-            let mut state = self.lock();
-            match &*state {
-                State::Open(link) if link.is_open() => return Ok(link.clone()),
-                State::Dialling(dial) => (dial.clone(), false),
-                State::Closed => return Err(self.closed()),
-                State::Idle | State::Open(_) => {
-                    let dial = Arc::new(Dial {
-                        done: Notify::new(),
-                        result: OnceLock::new(),
-                    });
-                    *state = State::Dialling(dial.clone());
-                    (dial, true)
-                }
-            }
-        };
-        if ours {
-            // A task of its own, so that a caller who gives up does not undo it for the others.
-            let dialling = Dialling {
-                shared: self.clone(),
-                dial: dial.clone(),
-            };
-            self.environment
-                .tasks
-                .spawn(async move { dialling.run(dial_timeout).await });
-        }
-        match timeout_at(Instant::now() + dial_timeout, dial.result()).await {
-            Ok(result) => result,
-            Err(_) => Err(self.no_answer(dial_timeout)),
-        }
-    }
-
-    /// Keeps what a dial came to; says whether the connection is not wanted any more.
-    fn keep(&self, result: &Result<Arc<Link>>) -> bool {
-        let mut state = self.lock();
-        if matches!(*state, State::Closed) {
-            return true;
-        }
-        // A failure is told to those who waited, and never kept.
-        *state = match result {
-            Ok(link) => State::Open(link.clone()),
-            Err(_) => State::Idle,
-        };
-        false
-    }
-
-    async fn connect(&self) -> Result<Arc<Link>> {
+    async fn connect(&self, node: &Destination, environment: &Environment) -> Result<Arc<Link>> {
         let Environment {
             transport,
             tasks,
             max_message,
             ..
-        } = &self.environment;
-        let connection = transport.dial(&self.node.address).await?;
+        } = environment;
+        let connection = transport.dial(&node.address).await?;
         let ours = Hello::new(0, *max_message, WINDOW, METADATA, PAIRS);
-        // Whatever fails here, no call was sent yet.
-        Link::open(connection, self.node.id.clone(), ours, tasks)
+        Link::open(connection, node.id.clone(), ours, tasks)
             .await
             .map_err(|error| {
                 Error::internal(id::CLIENT, format!("connection error: {}", error.detail()))
@@ -203,55 +93,16 @@ impl Shared {
                     .unprocessed()
             })
     }
-
-    fn closed(&self) -> Error {
-        let words = format!("the channel to {} is closed", self.node.address);
-        Error::unavailable(id::CLIENT, words).unprocessed()
-    }
-
-    fn no_answer(&self, dial_timeout: Duration) -> Error {
-        let words = format!(
-            "connection error: dial {}: no connection within {dial_timeout:?}",
-            self.node.address
-        );
-        Error::internal(id::CLIENT, words).unprocessed()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// A dial's task.
-struct Dialling {
-    shared: Arc<Shared>,
-    dial: Arc<Dial>,
-}
-
-impl Dialling {
-    async fn run(self, dial_timeout: Duration) {
-        let until = Instant::now() + dial_timeout;
-        let result = match timeout_at(until, self.shared.connect()).await {
-            Ok(result) => result,
-            Err(_) => Err(self.shared.no_answer(dial_timeout)),
-        };
-        self.end(result);
+impl kept::Link for Link {
+    fn is_open(&self) -> bool {
+        !self.calls.is_retired()
     }
 
-    fn end(&self, result: Result<Arc<Link>>) {
-        let closed = self.shared.keep(&result);
-        if let (true, Ok(link)) = (closed, &result) {
-            link.retire();
-        }
-        self.dial.tell(result);
-    }
-}
-
-impl Drop for Dialling {
-    fn drop(&mut self) {
-        // Stopped from outside: whoever comes next dials anew.
-        if self.dial.result.get().is_none() {
-            self.end(Err(stops()));
+    fn retire(&self) {
+        if self.calls.retire() {
+            self.out.finish();
         }
     }
 }
@@ -259,7 +110,7 @@ impl Drop for Dialling {
 impl fmt::Debug for BraidChannel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BraidChannel")
-            .field("node", &self.0.node)
+            .field("node", self.0.node())
             .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,199 @@
+//! Unary calls, and what both kinds make of a server's answer.
+
+use std::future::poll_fn;
+use std::task::{Context as Task, Poll, ready};
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::response::Parts;
+use http::{HeaderMap, StatusCode};
+use tokio::time::Instant;
+
+use super::super::message::{Broken, Encoding, Messages, frame};
+use super::super::status::{self, code};
+use super::super::{content, gzip, headers};
+use super::link::{Failed, Link};
+use crate::call::{Body, Reply, Request};
+use crate::error::{Error, Result, id};
+use crate::metadata::Metadata;
+use crate::protocol::http2::{Fault, Inbound};
+
+impl Link {
+    /// A unary call. Dropped before its answer, it tells the server to stop.
+    pub(super) async fn unary(
+        &self,
+        request: &Request,
+        deadline: Option<Instant>,
+    ) -> Result<Reply, Failed> {
+        let message = frame(body(request)?, self.encoding())?;
+        let (mut answered, mut out) = self.open(request, deadline)?;
+        if let Err(fault) = out.send(message, true) {
+            // The server may have answered already: that says more.
+            tracing::debug!(%fault, "a request could not be sent whole");
+        }
+        let (head, input) = poll_fn(|task| answered.poll(task))
+            .await
+            .map_err(|fault| failed(&fault))?;
+        let mut answer = Answer::new(head, input, self.most)?;
+        let first = poll_fn(|task| answer.poll_next(task)).await?;
+        if first.is_some() && poll_fn(|task| answer.poll_next(task)).await?.is_some() {
+            return Err(status::local(
+                code::UNIMPLEMENTED,
+                "more than one message came to a unary call",
+            )
+            .into());
+        }
+        let message = first.ok_or_else(|| {
+            status::local(
+                code::UNIMPLEMENTED,
+                "the call ended well and without a message",
+            )
+        })?;
+        let mut reply = Reply::new(Body::One(message));
+        reply.metadata = answer.metadata;
+        reply.trailers = answer.trailers;
+        reply.peer = Some(self.peer.clone());
+        Ok(reply)
+    }
+}
+
+/// The message that a request begins with.
+pub(super) fn body(request: &Request) -> Result<Bytes> {
+    match &request.body {
+        Body::One(message) => Ok(message.clone()),
+        Body::Empty => Ok(Bytes::new()),
+        Body::Stream(_) => Err(Error::internal(
+            id::CLIENT,
+            "a stream's messages are sent once it is open",
+        )),
+    }
+}
+
+/// A server's answer as it is read: messages, and then how the call ended.
+pub(super) struct Answer {
+    pub(super) metadata: Metadata,
+    pub(super) trailers: Metadata,
+    input: Inbound,
+    messages: Messages,
+    /// The end, where the head was also the trailers, or once it was read.
+    end: Option<Result<()>>,
+}
+
+impl Answer {
+    /// An answer that begins with `head`.
+    ///
+    /// # Errors
+    /// Where it is none of gRPC's, or says at once how the call has failed.
+    pub(super) fn new(head: Parts, input: Inbound, most: usize) -> Result<Self> {
+        let Parts {
+            status, headers, ..
+        } = head;
+        let end = status::read(&headers);
+        if let Some(Err(error)) = end {
+            return Err(error);
+        }
+        if status != StatusCode::OK {
+            let words = format!("the server answered with HTTP status {status}");
+            return Err(status::local(
+                status::of_http_status(status.as_u16()),
+                words,
+            ));
+        }
+        let content_type = headers.get(CONTENT_TYPE);
+        if !content_type.is_some_and(|value| content::is_grpc(value.as_bytes())) {
+            let words =
+                format!("the server's answer is not gRPC: its content type is {content_type:?}");
+            return Err(status::local(code::UNKNOWN, words));
+        }
+        let encoding = match headers.get(headers::ENCODING).map(|value| value.as_bytes()) {
+            None | Some(b"identity") => Encoding::Identity,
+            Some(name) if name == gzip::NAME.as_bytes() => Encoding::Gzip,
+            Some(name) => {
+                let name = String::from_utf8_lossy(name);
+                let words = format!("the server's messages are in {name}, which was not asked for");
+                return Err(status::local(code::INTERNAL, words));
+            }
+        };
+        let own = headers::read(&headers);
+        // Of a head that is the trailers too, all is the end.
+        let (metadata, trailers) = match end {
+            None => (own, Metadata::new()),
+            Some(_) => (Metadata::new(), own),
+        };
+        Ok(Self {
+            metadata,
+            trailers,
+            input,
+            messages: Messages::new(encoding, most),
+            end,
+        })
+    }
+
+    /// The next message; `None` when the call has ended well, its error when not.
+    pub(super) fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Result<Option<Bytes>>> {
+        if let Some(end) = &self.end {
+            return Poll::Ready(end.clone().map(|()| None));
+        }
+        match ready!(self.messages.poll_next(&mut self.input, task)) {
+            Ok(Some(message)) => return Poll::Ready(Ok(Some(message))),
+            Ok(None) => {}
+            Err(Broken::Message(error)) => return self.ended(Err(error)),
+            Err(Broken::Stream(fault)) => return self.ended(Err(failed(&fault))),
+        }
+        let end = match ready!(self.input.poll_trailers(task)) {
+            Ok(Some(trailers)) => self.read_trailers(&trailers),
+            Ok(None) => Err(status::local(
+                code::INTERNAL,
+                "the call ended without a status",
+            )),
+            Err(fault) => Err(failed(&fault)),
+        };
+        self.ended(end)
+    }
+
+    /// Takes what comes and drops it; ready at the end.
+    pub(super) fn poll_discard(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        while let Ok(Some(_)) = ready!(self.poll_next(task)) {}
+        Poll::Ready(())
+    }
+
+    /// How the call has failed, once that was read.
+    pub(super) fn error(&self) -> Option<Error> {
+        self.end.as_ref()?.as_ref().err().cloned()
+    }
+
+    fn read_trailers(&mut self, trailers: &HeaderMap) -> Result<()> {
+        let end = status::read(trailers).unwrap_or_else(|| {
+            Err(status::local(
+                code::UNKNOWN,
+                "the call ended with trailers and no status in them",
+            ))
+        });
+        self.trailers = headers::read(trailers);
+        end
+    }
+
+    fn ended(&mut self, end: Result<()>) -> Poll<Result<Option<Bytes>>> {
+        self.end = Some(end.clone());
+        Poll::Ready(end.map(|()| None))
+    }
+}
+
+/// The error of a call whose stream failed.
+pub(super) fn failed(fault: &Fault) -> Error {
+    let code = match fault.reset() {
+        Some(reason) => status::of_reset(reason),
+        None => code::UNAVAILABLE,
+    };
+    let error = match code {
+        code::UNAVAILABLE => {
+            // As other protocols say that a connection is lost.
+            Error::internal(id::CLIENT_TRANSPORT, fault.to_string()).with_grpc_code(code)
+        }
+        _ => status::local(code, fault.to_string()),
+    };
+    match fault.is_untaken() {
+        true => error.unprocessed(),
+        false => error,
+    }
+}

@@ -1,0 +1,219 @@
+//! A client's connection, and the head of each call that it carries.
+
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::header::{CONTENT_TYPE, TE, USER_AGENT};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, HeaderValue, Method, Uri};
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::super::message::Encoding;
+use super::super::{Grpc, READS, content, gzip, headers, timeout};
+use crate::call::Request;
+use crate::context::Peer;
+use crate::error::{Error, Result, id};
+use crate::protocol::http2::{self, Answered, Outbound, Requests, Settings};
+use crate::protocol::kept::{self, Connect};
+use crate::protocol::{Destination, Environment};
+
+/// The largest head that a server may send, in bytes as HTTP/2 counts them.
+const HEAD: u32 = 64 * 1024;
+/// How many streams the connection's window is for; each call has its own beside it.
+const STREAMS: u32 = 1_000;
+
+/// Opens gRPC on connections.
+pub(super) struct Opens(pub(super) Grpc);
+
+/// A connection to a node.
+pub(super) struct Link {
+    /// `None` once it takes no more calls: with the last handle and stream the connection ends.
+    requests: Mutex<Option<Requests>>,
+    retired: AtomicBool,
+    pub(super) peer: Arc<Peer>,
+    pub(super) settings: Grpc,
+    /// Whether the server was seen to hold its head back until it has a message.
+    pub(super) holds_back: AtomicBool,
+    /// The longest message that is taken.
+    pub(super) most: usize,
+    scheme: Scheme,
+    authority: Authority,
+}
+
+/// How a call ended that may be made on another connection.
+pub(super) enum Failed {
+    /// This connection took no more calls.
+    Retired,
+    Call(Error),
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+impl Connect for Opens {
+    type Link = Link;
+
+    async fn connect(&self, node: &Destination, environment: &Environment) -> Result<Arc<Link>> {
+        let settings = &self.0;
+        let cannot = |words: String| {
+            Error::internal(id::CLIENT, format!("connection error: {words}")).unprocessed()
+        };
+        let connection = environment.transport.dial(&node.address).await?;
+        if connection.secure && connection.negotiated.as_deref() != Some("h2") {
+            return Err(cannot(format!(
+                "{} does not agree on HTTP/2 in its TLS handshake (ALPN)",
+                node.address
+            )));
+        }
+        let authority = authority(&node.address).ok_or_else(|| {
+            cannot(format!(
+                "{:?} cannot be named as an authority",
+                node.address
+            ))
+        })?;
+        let mut peer = Peer::new(connection.peer, connection.local, "grpc");
+        peer.node = node.id.clone();
+        peer.secure = connection.secure;
+        let offered = Settings {
+            streams: STREAMS,
+            stream_window: settings.stream_window,
+            head: HEAD,
+            ping_after: settings.client_ping_after,
+            ping_answer: settings.ping_answer,
+        };
+        let (requests, driver) = http2::connect(connection.io, &offered)
+            .await
+            .map_err(|fault| cannot(fault.to_string()))?;
+        let link = Arc::new(Link {
+            requests: Mutex::new(Some(requests)),
+            retired: AtomicBool::new(false),
+            scheme: if peer.secure {
+                Scheme::HTTPS
+            } else {
+                Scheme::HTTP
+            },
+            peer: Arc::new(peer),
+            settings: settings.clone(),
+            holds_back: AtomicBool::new(false),
+            most: environment.max_message.min(settings.max_message),
+            authority,
+        });
+        let driven = Arc::downgrade(&link);
+        let address = node.address.clone();
+        environment.tasks.spawn(async move {
+            let ended = driver.run().await;
+            if let Some(link) = driven.upgrade() {
+                kept::Link::retire(&*link);
+            }
+            if let Err(fault) = ended {
+                debug!(node = %address, %fault, "a connection has ended");
+            }
+        });
+        Ok(link)
+    }
+}
+
+impl kept::Link for Link {
+    fn is_open(&self) -> bool {
+        !self.retired.load(Ordering::Acquire)
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        let requests = {
+            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+            requests.take()
+        };
+        // Its end may wake the connection's task.
+        drop(requests);
+    }
+}
+
+impl Link {
+    /// Opens the stream of a call.
+    pub(super) fn open(
+        &self,
+        request: &Request,
+        deadline: Option<Instant>,
+    ) -> Result<(Answered, Outbound), Failed> {
+        let head = self.head(request, deadline)?;
+        let requests = self
+            .requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(requests) = requests else {
+            return Err(Failed::Retired);
+        };
+        requests.send(head).map_err(|fault| {
+            debug!(node = %self.peer.node, %fault, "a connection takes no more calls");
+            kept::Link::retire(self);
+            Failed::Retired
+        })
+    }
+
+    /// How the messages of requests are compressed.
+    pub(super) fn encoding(&self) -> Encoding {
+        match self.settings.compress {
+            true => Encoding::Gzip,
+            false => Encoding::Identity,
+        }
+    }
+
+    fn head(&self, request: &Request, deadline: Option<Instant>) -> Result<http::Request<()>> {
+        let path = match &request.method.path {
+            Cow::Borrowed(path) => {
+                PathAndQuery::from_maybe_shared(bytes::Bytes::from_static(path.as_bytes()))
+            }
+            Cow::Owned(path) => PathAndQuery::try_from(path.as_str()),
+        };
+        let path = path.map_err(|_| {
+            let words = format!("{:?} cannot be a path", request.method.path);
+            Error::bad_request(id::CLIENT, words).unprocessed()
+        })?;
+        let mut uri = http::uri::Parts::default();
+        uri.scheme = Some(self.scheme.clone());
+        uri.authority = Some(self.authority.clone());
+        uri.path_and_query = Some(path);
+        let uri = Uri::from_parts(uri)
+            .map_err(|error| Error::bad_request(id::CLIENT, error.to_string()).unprocessed())?;
+        let metadata = request.cx.metadata();
+        let mut all = HeaderMap::with_capacity(8 + metadata.len());
+        all.insert(
+            CONTENT_TYPE,
+            content::of_call(request.codec.content_type())?,
+        );
+        all.insert(TE, HeaderValue::from_static("trailers"));
+        all.insert(
+            USER_AGENT,
+            HeaderValue::from_static(super::super::USER_AGENT),
+        );
+        all.insert(headers::ACCEPT_ENCODING, READS);
+        if self.settings.compress {
+            all.insert(headers::ENCODING, HeaderValue::from_static(gzip::NAME));
+        }
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            all.insert(headers::GRPC_TIMEOUT, timeout::write(left));
+        }
+        headers::write_all(metadata, &mut all)?;
+        let mut head = http::Request::new(());
+        *head.method_mut() = Method::POST;
+        *head.uri_mut() = uri;
+        *head.headers_mut() = all;
+        Ok(head)
+    }
+}
+
+/// The node's address as `:authority`; a name within this process or of a file is `localhost`.
+fn authority(address: &str) -> Option<Authority> {
+    match address.contains(':') && !address.contains('/') {
+        true => Authority::try_from(address).ok(),
+        false => Some(Authority::from_static("localhost")),
+    }
+}

@@ -1,0 +1,66 @@
+//! The client's side: one connection to a node, on which all calls are streams.
+
+mod call;
+mod link;
+mod stream;
+
+use std::fmt;
+
+use super::Grpc;
+use crate::call::{Reply, Request};
+use crate::error::{Error, Result, id};
+use crate::method::Kind;
+use crate::protocol::kept::Kept;
+use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
+use crate::transport::Borrowed;
+use link::{Failed, Opens};
+
+/// How many connections one call tries that end before it is sent.
+const DIALS: usize = 3;
+
+/// The way to one node.
+pub(super) struct GrpcChannel(Kept<Opens>);
+
+impl GrpcChannel {
+    pub(super) fn new(settings: &Grpc, node: Destination, environment: &Environment) -> Self {
+        Self(Kept::new(Opens(settings.clone()), node, environment))
+    }
+}
+
+impl Channel for GrpcChannel {
+    fn call<'a>(
+        &'a self,
+        request: &'a Request,
+        limits: AttemptLimits,
+    ) -> Borrowed<'a, Result<Reply>> {
+        Box::pin(async move {
+            for _ in 0..DIALS {
+                let link = self.0.link(limits.dial_timeout).await?;
+                let answer = match request.method.kind {
+                    Kind::Unary => link.unary(request, limits.deadline).await,
+                    kind => link.stream(request, limits.deadline, kind).await,
+                };
+                match answer {
+                    Ok(reply) => return Ok(reply),
+                    Err(Failed::Call(error)) => return Err(error),
+                    // It ended, or the peer goes away, before the call was sent: a new one is dialled.
+                    Err(Failed::Retired) => {}
+                }
+            }
+            let words = format!("{} takes no calls", self.0.node().address);
+            Err(Error::unavailable(id::CLIENT, words).unprocessed())
+        })
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl fmt::Debug for GrpcChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrpcChannel")
+            .field("node", self.0.node())
+            .finish_non_exhaustive()
+    }
+}

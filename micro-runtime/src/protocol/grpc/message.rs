@@ -1,0 +1,246 @@
+//! Messages in a stream's bytes: a flag, a length, and as many bytes; compressed where the flag says so.
+
+use std::task::{Context as Task, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::gzip;
+use crate::error::{Error, id};
+use crate::protocol::http2::{Chunk, Fault, Inbound};
+
+/// The flag and the length before a message.
+pub(super) const PREFIX: usize = 5;
+
+/// How messages of one direction are compressed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// Not at all.
+    #[default]
+    Identity,
+    /// With gzip, those whose flag says so.
+    Gzip,
+}
+
+/// Smaller messages gain nothing from being compressed.
+const WORTH: usize = 1024;
+
+/// `message` as it is sent.
+///
+/// # Errors
+/// Where it is longer than gRPC can say.
+pub(super) fn frame(message: Bytes, encoding: Encoding) -> Result<Chunk, Error> {
+    let (flag, message) = match encoding {
+        Encoding::Gzip if message.len() >= WORTH => (1, gzip::compress(&message)?),
+        _ => (0, message),
+    };
+    let length = u32::try_from(message.len()).map_err(|_| {
+        Error::internal(id::CLIENT, "a message of more than 4 GiB cannot be sent").with_grpc_code(8)
+    })?;
+    let [a, b, c, d] = length.to_be_bytes();
+    Ok(Chunk::prefixed([flag, a, b, c, d], message))
+}
+
+/// Why the next message is not there.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// What came is no message that is taken here.
+    Message(Error),
+    /// The stream or its connection failed.
+    Stream(Fault),
+}
+
+/// Reads messages of one direction of a stream.
+#[derive(Debug)]
+pub(super) struct Messages {
+    /// Bytes that came and are not used; they lie in one piece.
+    rest: Bytes,
+    /// A message that has begun: its flag, and how long it is.
+    begun: Option<(u8, usize)>,
+    /// What is there of a prefix or a message that came in several pieces.
+    partial: BytesMut,
+    encoding: Encoding,
+    /// The longest message, before and after decompression.
+    most: usize,
+    /// No bytes follow.
+    ended: bool,
+}
+
+impl Messages {
+    pub(super) fn new(encoding: Encoding, most: usize) -> Self {
+        Self {
+            rest: Bytes::new(),
+            begun: None,
+            partial: BytesMut::new(),
+            encoding,
+            most,
+            ended: false,
+        }
+    }
+
+    /// The next message of `input`; `None` at the end of its bytes.
+    pub(super) fn poll_next(
+        &mut self,
+        input: &mut Inbound,
+        task: &mut Task<'_>,
+    ) -> Poll<Result<Option<Bytes>, Broken>> {
+        loop {
+            if let Some(message) = self.take().map_err(Broken::Message)? {
+                return Poll::Ready(Ok(Some(message)));
+            }
+            if self.ended {
+                return Poll::Ready(self.end().map_err(Broken::Message));
+            }
+            match ready!(input.poll_data(task)) {
+                Some(Ok(data)) => self.rest = data,
+                Some(Err(fault)) => return Poll::Ready(Err(Broken::Stream(fault))),
+                None => self.ended = true,
+            }
+        }
+    }
+
+    /// Whether it is known without asking that no message follows.
+    pub(super) fn is_at_end(&self, input: &Inbound) -> bool {
+        self.rest.is_empty() && self.begun.is_none() && (self.ended || input.is_at_end())
+    }
+
+    fn end(&self) -> Result<Option<Bytes>, Error> {
+        if self.begun.is_some() || !self.partial.is_empty() {
+            return Err(wrong("the stream ended within a message"));
+        }
+        Ok(None)
+    }
+
+    /// The next message, where all of it is there. Uses up what is there otherwise.
+    fn take(&mut self) -> Result<Option<Bytes>, Error> {
+        let (flag, length) = match self.begun {
+            Some(begun) => begun,
+            None => {
+                let Some(prefix) = self.pieces(PREFIX) else {
+                    return Ok(None);
+                };
+                let begun = self.read_prefix(&prefix)?;
+                self.begun = Some(begun);
+                begun
+            }
+        };
+        let Some(message) = self.pieces(length) else {
+            return Ok(None);
+        };
+        self.begun = None;
+        match flag {
+            0 => Ok(Some(message)),
+            _ => gzip::decompress(&message, self.most).map(Some),
+        }
+    }
+
+    fn read_prefix(&self, prefix: &[u8]) -> Result<(u8, usize), Error> {
+        let &[flag, a, b, c, d] = prefix else {
+            return Err(wrong("a message's length is incomplete"));
+        };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        match (flag, self.encoding) {
+            (0, _) | (1, Encoding::Gzip) => {}
+            (1, Encoding::Identity) => {
+                return Err(wrong(
+                    "a message is compressed, and its stream's head does not say how",
+                ));
+            }
+            _ => {
+                return Err(wrong(format!(
+                    "a message has the unknown flags {flag:#04x}"
+                )));
+            }
+        }
+        if length > self.most {
+            return Err(too_large(length, self.most));
+        }
+        Ok((flag, length))
+    }
+
+    /// The next `length` bytes: a slice where they came in one piece.
+    fn pieces(&mut self, length: usize) -> Option<Bytes> {
+        if self.partial.is_empty() && self.rest.len() >= length {
+            return Some(self.rest.split_to(length));
+        }
+        let missing = length - self.partial.len();
+        let there = self.rest.split_to(missing.min(self.rest.len()));
+        if self.partial.is_empty() && !there.is_empty() {
+            // A length is only a claim, yet within the limit; more than that is never set aside.
+            self.partial.reserve(length.min(there.len() * 8));
+        }
+        self.partial.extend_from_slice(&there);
+        let whole = self.partial.len() == length && self.partial.remaining() > 0;
+        whole.then(|| self.partial.split().freeze())
+    }
+}
+
+/// A message that is longer than what is taken.
+pub(super) fn too_large(length: usize, most: usize) -> Error {
+    let words = format!("a message of {length} bytes, and at most {most} are taken");
+    Error::new(id::SERVER, words, 413).with_grpc_code(8)
+}
+
+fn wrong(words: impl Into<String>) -> Error {
+    Error::internal(id::SERVER, words.into()).with_grpc_code(13)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of `bytes` that arrive `step` at a time.
+    fn read(bytes: &[u8], step: usize, encoding: Encoding) -> Result<Vec<Bytes>, Error> {
+        let mut messages = Messages::new(encoding, 10_000);
+        let mut read = Vec::new();
+        for piece in bytes.chunks(step) {
+            messages.rest = Bytes::copy_from_slice(piece);
+            while let Some(message) = messages.take()? {
+                read.push(message);
+            }
+            assert!(messages.rest.is_empty());
+        }
+        messages.end()?;
+        Ok(read)
+    }
+
+    fn sent(messages: &[&[u8]], encoding: Encoding) -> Vec<u8> {
+        let mut all = Vec::new();
+        for message in messages {
+            let mut chunk = frame(Bytes::copy_from_slice(message), encoding).unwrap();
+            let length = chunk.remaining();
+            all.extend_from_slice(&chunk.copy_to_bytes(length));
+        }
+        all
+    }
+
+    #[test]
+    fn messages_are_the_same_however_their_bytes_arrive() {
+        let long = vec![b'x'; 5000];
+        let messages: [&[u8]; 4] = [b"one", b"", &long, b"four"];
+        for encoding in [Encoding::Identity, Encoding::Gzip] {
+            let bytes = sent(&messages, encoding);
+            assert_eq!(bytes.len() < 5000, encoding == Encoding::Gzip);
+            for step in [1, 2, 3, 4, 5, 6, 7, 9, 100, 6000] {
+                assert_eq!(read(&bytes, step, encoding).unwrap(), messages, "{step}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_an_error() {
+        let code = |bytes: &[u8], encoding| read(bytes, 64, encoding).unwrap_err().grpc_code();
+        let plain = Encoding::Identity;
+        assert_eq!(code(&[0, 0, 0], plain), Some(13));
+        assert_eq!(code(&[0, 0, 0, 0, 2, 1], plain), Some(13));
+        assert_eq!(code(&[1, 0, 0, 0, 1, 1], plain), Some(13));
+        assert_eq!(code(&[2, 0, 0, 0, 1, 1], Encoding::Gzip), Some(13));
+        assert_eq!(code(&[1, 0, 0, 0, 1, 1], Encoding::Gzip), Some(13));
+        assert_eq!(code(&[0, 0, 0, 0x27, 0x11], plain), Some(8));
+        // Much out of little.
+        let bomb = frame(vec![0; 20_000].into(), Encoding::Gzip).unwrap();
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&bomb.clone().copy_to_bytes(bomb.remaining()));
+        assert!(bytes.len() < 200);
+        assert_eq!(code(&bytes, Encoding::Gzip), Some(8));
+    }
+}

@@ -1,0 +1,312 @@
+//! The beginning of a call: what its head asks for, its one message, and the run of its handler.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode};
+use tokio::time::{Instant, timeout_at};
+
+use super::super::message::{Broken, Encoding, Messages};
+use super::super::status::{Reached, code};
+use super::super::{content, gzip, headers, timeout};
+use super::reply::Caller;
+use super::stream::Opened;
+use super::{Served, Shared};
+use crate::call::{Body, Request};
+use crate::codec::Codec;
+use crate::context::Context;
+use crate::error::{Error, Result, id};
+use crate::http1::is_loopback;
+use crate::protocol::http2::{Answer, Inbound, Incoming};
+use crate::router::Route;
+use crate::tasks::later;
+
+/// What became of a stream that the peer has opened.
+pub(super) enum Begun {
+    /// It was refused.
+    Answered,
+    Unary(Served),
+    Stream(Served),
+}
+
+/// A call that may be served.
+pub(super) struct Call {
+    pub(super) shared: Arc<Shared>,
+    pub(super) route: Route,
+    pub(super) codec: Arc<dyn Codec>,
+    pub(super) cx: Context,
+    pub(super) caller: Caller,
+    pub(super) input: Inbound,
+    pub(super) messages: Messages,
+    pub(super) answer: Answer,
+    now: Instant,
+}
+
+/// Why a request is refused before its call begins.
+enum Refused {
+    /// It is not gRPC, or not from where it may come.
+    Http(StatusCode, Error),
+    Call(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Call(error)
+    }
+}
+
+/// Begins the call of a stream.
+pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
+    let Incoming {
+        head,
+        input,
+        mut answer,
+    } = incoming;
+    let caller = Caller::of(&head.headers, shared.settings.compress);
+    let asked = match read_head(shared, &head) {
+        Ok(asked) => asked,
+        Err(Refused::Http(status, error)) => {
+            caller.fail_as(status, &mut answer, &error, Reached::Perhaps);
+            return Begun::Answered;
+        }
+        // Another node would say the same: nobody is told to ask one.
+        Err(Refused::Call(error)) => {
+            caller.fail(&mut answer, &error, Reached::Perhaps);
+            return Begun::Answered;
+        }
+    };
+    let Asked {
+        route,
+        codec,
+        encoding,
+        deadline,
+        now,
+    } = asked;
+    let streams = route.method().kind.is_stream();
+    let metadata = headers::read_request(&head.headers);
+    let call = Call {
+        shared: shared.clone(),
+        route,
+        codec,
+        cx: Context::build(metadata, deadline, Some(shared.peer.clone())),
+        caller,
+        input,
+        messages: Messages::new(encoding, shared.most),
+        answer,
+        now,
+    };
+    match streams {
+        true => Opened::serve(call),
+        false => Begun::Unary(Box::pin(call.unary())),
+    }
+}
+
+/// What a head asks for.
+struct Asked {
+    route: Route,
+    codec: Arc<dyn Codec>,
+    encoding: Encoding,
+    deadline: Option<Instant>,
+    now: Instant,
+}
+
+fn read_head(shared: &Shared, head: &Parts) -> Result<Asked, Refused> {
+    let Parts {
+        method,
+        uri,
+        headers,
+        ..
+    } = head;
+    guard(shared, head)?;
+    if method != Method::POST {
+        let words = "gRPC is called with POST";
+        return Err(Refused::Http(
+            StatusCode::METHOD_NOT_ALLOWED,
+            Error::method_not_allowed(id::SERVER, words),
+        ));
+    }
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .filter(|value| content::is_grpc(value.as_bytes()))
+        .ok_or_else(|| {
+            let words = "this is gRPC, and the content type is not application/grpc";
+            let error = Error::new(id::SERVER, words, 415);
+            Refused::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, error)
+        })?;
+    if headers.len() > shared.core.limits().headers {
+        let words = format!("{} headers are too many", headers.len());
+        let error = Error::new(id::SERVER, words, 431).with_grpc_code(code::RESOURCE_EXHAUSTED);
+        return Err(error.into());
+    }
+    let path = uri.path();
+    let (service, name) = path
+        .strip_prefix('/')
+        .and_then(|path| path.split_once('/'))
+        .filter(|(service, name)| !service.is_empty() && !name.is_empty() && !name.contains('/'))
+        .ok_or_else(|| {
+            let words = format!("malformed method name: {path:?}");
+            Error::bad_request(id::SERVER, words)
+        })?;
+    let route = shared.core.find_method(service, name)?;
+    let codec = content::codec(shared.core.codecs(), content_type)?.clone();
+    let encoding = read_encoding(headers)?;
+    let now = Instant::now();
+    let deadline = read_deadline(headers, now)?.or_else(|| {
+        let unary = !route.method().kind.is_stream();
+        let limit = shared.core.limits().call.filter(|_| unary)?;
+        now.checked_add(limit)
+    });
+    Ok(Asked {
+        route,
+        codec,
+        encoding,
+        deadline,
+        now,
+    })
+}
+
+/// Refuses what a web page may have sent from elsewhere.
+fn guard(shared: &Shared, head: &Parts) -> Result<(), Refused> {
+    let settings = &shared.settings;
+    let refuse = |words: &'static str| {
+        Refused::Http(StatusCode::FORBIDDEN, Error::forbidden(id::SERVER, words))
+    };
+    for origin in head.headers.get_all(http::header::ORIGIN) {
+        let known = settings
+            .origins
+            .iter()
+            .any(|known| known.as_bytes() == origin.as_bytes());
+        if !known {
+            return Err(refuse(
+                "pages of this origin may not call here: name it in the allowed origins",
+            ));
+        }
+    }
+    if settings.loopback_only {
+        let authority = head.uri.authority().map(|authority| authority.as_str());
+        let host = head.headers.get(http::header::HOST);
+        let named = authority
+            .map(str::as_bytes)
+            .or_else(|| host.map(|host| host.as_bytes()));
+        if !named.is_some_and(is_loopback) {
+            return Err(refuse(
+                "the server listens on loopback, and :authority names another place",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn read_encoding(headers: &HeaderMap) -> Result<Encoding> {
+    match headers.get(headers::ENCODING).map(|value| value.as_bytes()) {
+        None | Some(b"identity") => Ok(Encoding::Identity),
+        Some(name) if name == gzip::NAME.as_bytes() => Ok(Encoding::Gzip),
+        Some(name) => {
+            let name = String::from_utf8_lossy(name);
+            let words = format!("messages in {name} are not read here");
+            Err(Error::not_implemented(id::SERVER, words))
+        }
+    }
+}
+
+/// The sooner of gRPC's timeout and Go Micro's.
+fn read_deadline(headers: &HeaderMap, now: Instant) -> Result<Option<Instant>> {
+    let standard = match headers.get(headers::GRPC_TIMEOUT) {
+        None => None,
+        Some(value) => {
+            let read = timeout::read(value.as_bytes()).ok_or_else(|| {
+                Error::internal(id::SERVER, format!("malformed grpc-timeout: {value:?}"))
+            })?;
+            Some(later(now, read))
+        }
+    };
+    let go_micro = headers
+        .get(headers::GO_MICRO_TIMEOUT)
+        .and_then(|value| timeout::read_go_micro(value.as_bytes()))
+        .map(|read| later(now, read));
+    Ok([standard, go_micro].into_iter().flatten().min())
+}
+
+impl Call {
+    /// Reads the one message, runs the handler and answers.
+    async fn unary(mut self) {
+        let message = match self.one_message().await {
+            Ok(message) => message,
+            Err(Broken::Message(error)) => {
+                return self.caller.fail(&mut self.answer, &error, Reached::Perhaps);
+            }
+            // Nobody is there to be told.
+            Err(Broken::Stream(_)) => return,
+        };
+        let Self {
+            shared,
+            route,
+            codec,
+            cx,
+            caller,
+            mut answer,
+            now,
+            // What still comes is not read. Kept, since dropping it would end the stream.
+            input: _input,
+            ..
+        } = self;
+        let request = Request::new(
+            cx,
+            shared.service.clone(),
+            route.method(),
+            codec,
+            Body::One(message),
+        );
+        let serving = match route.start_at(now, request) {
+            Ok(serving) => serving,
+            Err(error) => return caller.fail(&mut answer, &error, Reached::No),
+        };
+        let result = tokio::select! {
+            biased;
+            () = poll_fn(|task| answer.poll_reset(task)) => return,
+            result = serving.finish() => result,
+        };
+        let patience = shared.core.limits().write;
+        caller.answer(&mut answer, result, patience).await;
+    }
+
+    /// The one message of a unary call.
+    async fn one_message(&mut self) -> Result<bytes::Bytes, Broken> {
+        let Self {
+            input, messages, ..
+        } = self;
+        let first = poll_fn(|task| messages.poll_next(input, task));
+        let patience = later(self.now, self.shared.core.limits().request_read);
+        let until = self
+            .cx
+            .deadline()
+            .map_or(patience, |deadline| deadline.min(patience));
+        let first = timeout_at(until, first)
+            .await
+            .map_err(|_| {
+                let words = "the request did not come in time";
+                Broken::Message(Error::timeout(id::SERVER, words))
+            })??
+            .ok_or_else(|| count("none"))?;
+        // Where it is there already; a caller who never ends its input is not waited for.
+        if !messages.is_at_end(input) {
+            let more = poll_fn(|task| {
+                std::task::Poll::Ready(match messages.poll_next(input, task) {
+                    std::task::Poll::Ready(more) => more,
+                    std::task::Poll::Pending => Ok(None),
+                })
+            });
+            if more.await?.is_some() {
+                return Err(count("more than one"));
+            }
+        }
+        Ok(first)
+    }
+}
+
+fn count(came: &str) -> Broken {
+    let words = format!("the method takes one message, and {came} came");
+    Broken::Message(Error::not_implemented(id::SERVER, words))
+}

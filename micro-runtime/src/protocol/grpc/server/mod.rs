@@ -1,0 +1,145 @@
+//! The server's side: one task a connection, which polls unary handlers itself and spawns the rest.
+
+mod call;
+mod reply;
+mod stream;
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context as Task, Waker};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+
+use super::Grpc;
+use super::message::Broken;
+use crate::context::Peer;
+use crate::error::{Error, id};
+use crate::metadata::Text;
+use crate::protocol::http2::{self, Settings};
+use crate::router::Core;
+use crate::transport::Connection;
+use call::Begun;
+
+/// How many handlers are polled in one turn of the connection's task; then other tasks run.
+const INLINE: usize = 64;
+/// How long a connection that drains is without a call before it is closed, whatever its peer says to
+/// that: one that is gone says nothing.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// What the calls of a connection share.
+struct Shared {
+    core: Arc<Core>,
+    settings: Grpc,
+    peer: Arc<Peer>,
+    /// The server's name: no request of gRPC says which service it is for.
+    service: Text,
+    /// The longest message that is taken.
+    most: usize,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Core>) {
+    let limits = *core.limits();
+    let mut peer = Peer::new(connection.peer, connection.local, "grpc");
+    peer.secure = connection.secure;
+    let offered = Settings {
+        streams: u32::try_from(limits.calls_per_connection).unwrap_or(u32::MAX),
+        stream_window: settings.stream_window,
+        head: u32::try_from(limits.head).unwrap_or(u32::MAX),
+        ping_after: settings.ping_after,
+        ping_answer: settings.ping_answer,
+    };
+    let opened = timeout(limits.first_request, http2::accept(connection.io, &offered));
+    let mut http = match opened.await {
+        Ok(Ok(http)) => http,
+        Ok(Err(fault)) => {
+            debug!(peer = %peer.address, %fault, "a connection ended before its first call");
+            return;
+        }
+        Err(_) => {
+            debug!(peer = %peer.address, "a connection said nothing in time");
+            return;
+        }
+    };
+    let shared = Arc::new(Shared {
+        settings: settings.clone(),
+        peer: Arc::new(peer),
+        service: core.name().to_owned().into(),
+        most: limits.message.min(settings.max_message),
+        core,
+    });
+    let mut draining = shared.core.draining();
+    let mut begun = pin!(draining.begun());
+    let mut drains = false;
+    let mut rests = pin!(sleep(LINGER));
+    let mut was_idle = false;
+    let mut polled = 0_usize;
+    loop {
+        let incoming = tokio::select! {
+            biased;
+            () = &mut begun, if !drains => {
+                drains = true;
+                http.drain();
+                rests.as_mut().reset(Instant::now() + LINGER);
+                continue;
+            }
+            incoming = http.next() => incoming,
+            () = &mut rests, if drains => {
+                if was_idle && http.is_idle() {
+                    return;
+                }
+                was_idle = http.is_idle();
+                rests.as_mut().reset(Instant::now() + LINGER);
+                continue;
+            }
+        };
+        match incoming {
+            // Handlers that still run see it as the end of their streams.
+            None => return,
+            Some(Err(fault)) => {
+                debug!(peer = %shared.peer.address, %fault, "a connection has failed");
+                return;
+            }
+            Some(Ok(incoming)) => match call::begin(&shared, incoming) {
+                Begun::Answered => {}
+                Begun::Stream(call) => {
+                    shared.core.tasks().spawn(call);
+                }
+                Begun::Unary(mut call) => {
+                    // Nobody is woken by this poll: a call that is pending is polled again at once,
+                    // in its task.
+                    if call
+                        .as_mut()
+                        .poll(&mut Task::from_waker(Waker::noop()))
+                        .is_pending()
+                    {
+                        shared.core.tasks().spawn(call);
+                    }
+                    polled += 1;
+                    if polled.is_multiple_of(INLINE) {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// A call that is served, to its end.
+type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What handlers get whose caller is not there any more.
+fn gone() -> Error {
+    Error::timeout(id::SERVER, "the caller has given the call up or is gone")
+}
+
+/// What a handler gets in place of a message.
+fn input_error(broken: Broken) -> Error {
+    match broken {
+        Broken::Message(error) => error,
+        Broken::Stream(_) => gone(),
+    }
+}

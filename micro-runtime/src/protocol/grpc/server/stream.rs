@@ -1,0 +1,409 @@
+//! A server's end of a stream: the two halves that a handler works on, and how it ends.
+//!
+//! Small messages that a handler sends in one go leave together, when it pauses or enough is there.
+//! The locks here are held while HTTP/2 is told something, which may wake the connection's task but
+//! runs nothing of a handler's.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as Task, Poll, Waker, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::StatusCode;
+
+use super::super::message::{Encoding, Messages, frame};
+use super::super::status::Reached;
+use super::call::{Begun, Call};
+use super::reply::Caller;
+use super::{gone, input_error};
+use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, Request};
+use crate::context::Context;
+use crate::error::{Error, Result, id};
+use crate::metadata::Metadata;
+use crate::protocol::http2::{Answer, Chunk, Inbound, Outbound};
+use crate::router::Serving;
+
+/// Messages that are gathered leave when they are so many bytes.
+const GATHERED: usize = 16 * 1024;
+/// Larger messages are sent without being copied.
+const COPIED: usize = 4 * 1024;
+
+/// A stream that a handler works on.
+pub(super) struct Opened {
+    caller: Caller,
+    cx: Context,
+    out: Mutex<Out>,
+    input: Mutex<Input>,
+}
+
+struct Out {
+    state: State,
+    /// Messages that are not given to HTTP/2 yet.
+    gathered: BytesMut,
+    /// Whether the handler is being polled, after which what is gathered leaves.
+    polled: bool,
+    /// The task that runs the handler. HTTP/2 knows one that waits for the stream: this one, which
+    /// wakes the one that waits for room, wherever the handler has taken the sending half.
+    runner: Option<Waker>,
+    waiting: Option<Waker>,
+}
+
+enum State {
+    /// The head is not sent.
+    Unopened(Answer),
+    Open(Outbound),
+    /// Nothing can be sent any more.
+    Over(Error),
+}
+
+struct Input {
+    stream: Inbound,
+    messages: Messages,
+    /// The handler takes no more: what comes is dropped.
+    deaf: bool,
+    ended: bool,
+}
+
+impl Opened {
+    /// Starts the handler of a stream, in a task of its own: its first input is not there yet.
+    pub(super) fn serve(call: Call) -> Begun {
+        let Call {
+            shared,
+            route,
+            codec,
+            cx,
+            caller,
+            input,
+            messages,
+            answer,
+            ..
+        } = call;
+        let stream = Arc::new(Self {
+            caller,
+            cx: cx.clone(),
+            out: Mutex::new(Out {
+                state: State::Unopened(answer),
+                gathered: BytesMut::new(),
+                polled: false,
+                runner: None,
+                waiting: None,
+            }),
+            input: Mutex::new(Input {
+                stream: input,
+                messages,
+                deaf: false,
+                ended: false,
+            }),
+        });
+        let halves = RawStream {
+            send: Box::new(Replies(stream.clone())),
+            receive: Box::new(Requests(stream.clone())),
+        };
+        let request = Request::new(
+            cx,
+            shared.service.clone(),
+            route.method(),
+            codec,
+            Body::Stream(halves),
+        );
+        match route.start(request) {
+            Ok(serving) => Begun::Stream(Box::pin(stream.run(serving))),
+            Err(error) => {
+                let mut out = stream.out();
+                if let State::Unopened(answer) = &mut out.state {
+                    stream.caller.fail(answer, &error, Reached::No);
+                }
+                out.state = State::Over(over());
+                Begun::Answered
+            }
+        }
+    }
+
+    /// Runs the handler to its end and tells how it ended.
+    async fn run(self: Arc<Self>, serving: Serving) {
+        // However this ends, a half that the handler gave away sends no more.
+        let _guard = Ends(&self);
+        let mut handler = pin!(serving.finish());
+        let ended = poll_fn(|task| {
+            let waiting = {
+                let mut out = self.out();
+                out.polled = true;
+                match &mut out.runner {
+                    Some(runner) => runner.clone_from(task.waker()),
+                    None => out.runner = Some(task.waker().clone()),
+                }
+                if out.poll_reset(task).is_ready() {
+                    return Poll::Ready(None);
+                }
+                out.waiting.take()
+            };
+            if let Some(waiting) = waiting {
+                waiting.wake();
+            }
+            let polled = handler.as_mut().poll(task);
+            let mut out = self.out();
+            out.polled = false;
+            if let Poll::Ready(result) = polled {
+                return Poll::Ready(Some(result));
+            }
+            // A handler that waits has accepted the call: what it set so far goes ahead.
+            self.open(&mut out);
+            out.flush();
+            drop(out);
+            self.poll_discard(task);
+            Poll::Pending
+        })
+        .await;
+        match ended {
+            Some(result) => self.finish(result),
+            // Its caller is gone. First told, so that a half given away sees why.
+            None => self.lose(&mut self.out()),
+        }
+    }
+
+    /// Notes that the caller is gone.
+    fn lose(&self, out: &mut Out) {
+        // First, so that a handler that is just running sees why its stream fails.
+        self.cx.cancel();
+        out.state = State::Over(gone());
+    }
+
+    /// Sends the head, once.
+    fn open(&self, out: &mut Out) {
+        let State::Unopened(answer) = &mut out.state else {
+            return;
+        };
+        let parts = self.cx.take_reply_parts();
+        for (key, value) in parts.trailers.iter_text() {
+            self.cx.reply_trailers().set(key.clone(), value.clone());
+        }
+        let head = self.caller.head(&parts.metadata);
+        out.state = match answer.respond(StatusCode::OK, head, false) {
+            Ok(stream) => State::Open(stream),
+            Err(_) => State::Over(gone()),
+        };
+    }
+
+    fn finish(&self, result: Result<Reply>) {
+        let mut out = self.out();
+        let mut reply = match result {
+            Ok(reply) => reply,
+            Err(error) => {
+                if let State::Unopened(answer) = &mut out.state {
+                    self.caller.fail(answer, &error, Reached::Perhaps);
+                } else {
+                    out.flush();
+                    out.finish(self.caller.trailers(Err(&error)));
+                }
+                out.state = State::Over(over());
+                return;
+            }
+        };
+        if let State::Unopened(answer) = &mut out.state {
+            let head = self.caller.head(&reply.metadata);
+            out.state = match answer.respond(StatusCode::OK, head, false) {
+                Ok(stream) => State::Open(stream),
+                Err(_) => State::Over(gone()),
+            };
+        } else {
+            // Set after the head had gone: better late than lost.
+            for (key, value) in reply.metadata.iter_text() {
+                reply.trailers.set_default(key.clone(), value.clone());
+            }
+        }
+        out.flush();
+        out.finish(self.caller.trailers(Ok(&reply.trailers)));
+        out.state = State::Over(over());
+    }
+
+    /// Takes what nobody reads any more, so that it does not hold up the caller.
+    fn poll_discard(&self, task: &mut Task<'_>) {
+        let mut input = self.input();
+        while input.deaf && !input.ended {
+            match input.stream.poll_data(task) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(_) => input.ended = true,
+                Poll::Pending => return,
+            }
+        }
+    }
+
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn input(&self) -> MutexGuard<'_, Input> {
+        self.input.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Out {
+    /// Gives HTTP/2 what is gathered.
+    fn flush(&mut self) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        let gathered = self.gathered.split().freeze();
+        self.send(Chunk::from(gathered));
+    }
+
+    fn poll_room(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
+        let held = self.gathered.len();
+        let stream = match &mut self.state {
+            State::Open(stream) => stream,
+            State::Over(error) => return Poll::Ready(Err(error.clone())),
+            State::Unopened(_) => return Poll::Ready(Err(over())),
+        };
+        let polled = match &self.runner {
+            Some(runner) => stream.poll_room(held, &mut Task::from_waker(runner)),
+            None => stream.poll_room(held, task),
+        };
+        match polled {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(_)) => {
+                self.state = State::Over(gone());
+                Poll::Ready(Err(gone()))
+            }
+            Poll::Pending => {
+                self.waiting = Some(task.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn send(&mut self, chunk: Chunk) {
+        if let State::Open(stream) = &mut self.state
+            && stream.send(chunk, false).is_err()
+        {
+            self.state = State::Over(gone());
+        }
+    }
+
+    fn finish(&mut self, trailers: http::HeaderMap) {
+        if let State::Open(stream) = &mut self.state {
+            // Fails only where the caller is gone.
+            let _ = stream.finish(trailers);
+        }
+    }
+
+    fn poll_reset(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        match &mut self.state {
+            State::Unopened(answer) => answer.poll_reset(task),
+            State::Open(stream) => stream.poll_reset(task),
+            State::Over(_) => Poll::Ready(()),
+        }
+    }
+}
+
+/// Ends what a handler may have given away.
+struct Ends<'a>(&'a Opened);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        let mut out = self.0.out();
+        if !matches!(out.state, State::Over(_)) {
+            out.state = State::Over(gone());
+        }
+        let waiting = out.waiting.take();
+        drop(out);
+        self.0.input().deaf = true;
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+    }
+}
+
+/// What a sender gets whose stream has ended.
+fn over() -> Error {
+    Error::internal(id::SERVER, "the stream has ended")
+}
+
+/// The sending half.
+struct Replies(Arc<Opened>);
+
+impl RawSend for Replies {
+    fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
+        let mut out = self.0.out();
+        self.0.open(&mut out);
+        let polled = out.poll_room(task);
+        if let Poll::Ready(Err(_)) = polled {
+            self.0.cx.cancel();
+        }
+        polled
+    }
+
+    fn send(&mut self, message: Bytes) -> Result<()> {
+        let encoding: Encoding = self.0.caller.encoding;
+        let chunk = frame(message, encoding)?;
+        let mut out = self.0.out();
+        if let State::Over(error) = &out.state {
+            return Err(error.clone());
+        }
+        if chunk.remaining() > COPIED {
+            out.flush();
+            out.send(chunk);
+        } else {
+            let length = chunk.remaining();
+            out.gathered.reserve(length);
+            bytes::BufMut::put(&mut out.gathered, chunk);
+            if !out.polled || out.gathered.len() >= GATHERED {
+                out.flush();
+            }
+        }
+        Ok(())
+    }
+
+    fn poll_finish(&mut self, _task: &mut Task<'_>) -> Poll<Result<()>> {
+        // The stream ends with its handler.
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The receiving half.
+struct Requests(Arc<Opened>);
+
+impl RawReceive for Requests {
+    fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
+        let mut input = self.0.input();
+        let Input {
+            stream,
+            messages,
+            deaf,
+            ended,
+        } = &mut *input;
+        if *deaf {
+            return Poll::Ready(Some(Err(gone())));
+        }
+        if *ended {
+            return Poll::Ready(None);
+        }
+        let next = ready!(messages.poll_next(stream, task));
+        Poll::Ready(match next {
+            Ok(Some(message)) => Some(Ok(message)),
+            Ok(None) => {
+                *ended = true;
+                None
+            }
+            Err(broken) => {
+                *deaf = true;
+                Some(Err(input_error(broken)))
+            }
+        })
+    }
+
+    fn trailers(&self) -> Metadata {
+        Metadata::new()
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.0.input().deaf = true;
+        // What comes from now on is taken by the handler's task.
+        let runner = self.0.out().runner.clone();
+        if let Some(runner) = runner {
+            runner.wake();
+        }
+    }
+}

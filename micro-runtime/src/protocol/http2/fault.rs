@@ -1,0 +1,63 @@
+//! Why a stream or a connection failed.
+
+use std::fmt;
+
+use h2::Reason;
+
+/// Why a stream or a connection failed, as far as it matters to calls.
+#[derive(Debug)]
+pub(in crate::protocol) enum Fault {
+    /// The peer has reset the stream, for this reason.
+    Reset(u32),
+    /// The peer certainly has not taken the stream: it refused it, or goes away and said so.
+    Untaken(h2::Error),
+    /// The connection is lost, or one end broke the protocol.
+    Broken(h2::Error),
+    /// The peer did not answer a ping.
+    Silent,
+    /// The stream was ended before.
+    Over,
+}
+
+impl Fault {
+    /// As gRPC reads the reason of a reset; `None` where the stream was not reset.
+    pub(in crate::protocol) fn reset(&self) -> Option<u32> {
+        match self {
+            Self::Reset(reason) => Some(*reason),
+            _ => None,
+        }
+    }
+
+    pub(in crate::protocol) fn is_untaken(&self) -> bool {
+        matches!(self, Self::Untaken(_))
+    }
+}
+
+impl From<h2::Error> for Fault {
+    fn from(error: h2::Error) -> Self {
+        // Of a stream that the peer has taken, a GOAWAY says nothing: it goes on.
+        let refused = error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM);
+        match error.reason() {
+            _ if error.is_remote() && (refused || error.is_go_away()) => Self::Untaken(error),
+            Some(reason) if error.is_remote() => Self::Reset(reason.into()),
+            _ => Self::Broken(error),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reset(reason) => {
+                write!(
+                    f,
+                    "the peer has reset the stream: {}",
+                    Reason::from(*reason)
+                )
+            }
+            Self::Untaken(error) | Self::Broken(error) => write!(f, "http2: {error}"),
+            Self::Silent => f.write_str("the peer does not answer: its connection is given up"),
+            Self::Over => f.write_str("the stream has ended"),
+        }
+    }
+}

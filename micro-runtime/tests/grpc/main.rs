@@ -1,0 +1,27 @@
+//! gRPC from a client to a server and back, and against other peers' ways of speaking it.
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_methods
+)]
+
+mod calls;
+#[path = "../mucp/generated/mod.rs"]
+mod generated;
+#[allow(dead_code, reason = "it serves two protocols' tests")]
+#[path = "../mucp/greeter.rs"]
+mod greeter;
+mod lives;
+mod mixed;
+mod net;
+#[allow(dead_code, reason = "it serves two protocols' tests")]
+#[path = "../braid/net.rs"]
+mod pipes;
+mod raw;
+#[allow(dead_code, reason = "it serves two protocols' tests")]
+#[path = "../braid/say.rs"]
+mod say;
+mod streams;
+mod traps;
+mod vectors;

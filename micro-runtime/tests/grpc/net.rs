@@ -1,0 +1,87 @@
+//! A server and clients of gRPC without a network.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use micro_runtime::call::Dispatch;
+use micro_runtime::protocol::{Channel, Destination, Environment, Grpc, Protocol};
+use micro_runtime::router::{Core, CoreOptions, Limits};
+use micro_runtime::server::Server;
+use micro_runtime::tasks::Tasks;
+use micro_runtime::transport::{Connection, Transport};
+
+use crate::pipes::{Pipes, client};
+use crate::say::{Probe, Say, SayClient};
+
+pub fn channel(
+    settings: &Grpc,
+    transport: Arc<dyn Transport>,
+    tasks: &Tasks,
+    address: &str,
+) -> Arc<dyn Channel> {
+    let environment = Environment {
+        transport,
+        tasks: tasks.clone(),
+        pool_size: 1,
+        pool_ttl: Duration::from_secs(60),
+        max_message: 64 << 20,
+    };
+    let node = Destination {
+        address: address.to_owned().into(),
+        id: "node-1".into(),
+        legacy: false,
+    };
+    settings.channel(node, &environment)
+}
+
+pub fn server(settings: &Grpc, service: impl Dispatch, limits: Limits, tasks: &Tasks) -> Server {
+    let mut options = CoreOptions::default();
+    options.name = "test.say".into();
+    options.limits = limits;
+    options.tasks = tasks.clone();
+    let core = Core::new(options, [Arc::new(service) as Arc<dyn Dispatch>]).unwrap();
+    Server::new(core, vec![Arc::new(settings.clone())]).unwrap()
+}
+
+/// A server, a client, and the pipes between them.
+pub struct Net {
+    pub server: Arc<Server>,
+    pub pipes: Arc<Pipes>,
+    pub channel: Arc<dyn Channel>,
+    pub say: SayClient,
+    pub probe: Arc<Probe>,
+}
+
+impl Net {
+    pub fn new() -> Self {
+        Self::with(Grpc::new(), Limits::default())
+    }
+
+    pub fn with(settings: Grpc, limits: Limits) -> Self {
+        let tasks = Tasks::new();
+        let probe = Arc::new(Probe::default());
+        let (pipes, mut dialled) = Pipes::new(64 * 1024);
+        let server = server(&settings, Say(probe.clone()), limits, &tasks.group());
+        let server = Arc::new(server);
+        let attach = server.clone();
+        tasks.spawn(async move {
+            while let Some(io) = dialled.recv().await {
+                attach.attach(Connection::new(io, "caller", "server"));
+            }
+        });
+        let channel = channel(&settings, pipes.clone(), &tasks.group(), "server");
+        let say = client(&channel);
+        Self {
+            server,
+            pipes,
+            channel,
+            say,
+            probe,
+        }
+    }
+
+    /// A connection to the server, for a client that is not ours.
+    pub async fn connection(&self) -> Connection {
+        self.pipes.dial("server").await.unwrap()
+    }
+}
