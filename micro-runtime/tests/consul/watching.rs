@@ -310,3 +310,17 @@ async fn all_names_at_once_are_not_watched_and_that_is_said() {
     let error = registry.watch(None).await.unwrap_err();
     assert!(error.detail().contains("one name"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_the_checks_of_all_nodes_fail_the_watch_ends_and_its_owner_asks_anew() {
+    let (_agent, registry, state) = agent().await;
+    let two = |a, b| vec![node("a", 1, a), node("b", 1, b)];
+    state.send_replace((8, two("passing", "passing")));
+    let mut watcher = watched(&registry).await;
+    state.send_replace((9, two("critical", "passing")));
+    let event = watcher.next().await.unwrap();
+    assert_eq!(told(&event).0, Action::Expire);
+    state.send_replace((10, two("critical", "critical")));
+    let error = watcher.next().await.unwrap_err();
+    assert_eq!(error.code(), 503, "{error}");
+}

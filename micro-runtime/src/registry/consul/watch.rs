@@ -111,10 +111,11 @@ impl ConsulWatcher {
                 ),
             ));
         }
-        // Its check fails for each of them at once: the agents, and not the nodes, may be cut off.
+        // The check of every one of several fails: the agents, and not the nodes, may be cut off.
         let well = |known: &Known| known.health == Health::Well;
         let sick = |known: &Known| known.health == Health::Critical;
-        if self.known.values().any(well) && nodes.values().any(sick) && !nodes.values().any(well) {
+        let sick = nodes.values().filter(|known| sick(known)).count();
+        if sick > 1 && self.known.values().any(well) && !nodes.values().any(well) {
             return Err(Error::unavailable(
                 ID,
                 format!("Consul holds no node of {} for healthy any more", self.name),
