@@ -62,7 +62,8 @@ async fn serve(args: &Args) -> Result<()> {
 }
 
 /// Prints `NODES`, their number and the milliseconds since its begin whenever the number changes for
-/// who only watches, and `FAILED` with the milliseconds for each call that fails; none is tried again.
+/// who only watches; for each call that fails `REFUSED` where it reached nobody, else `CUT`, with the
+/// milliseconds. None is tried again.
 async fn call(args: &Args) -> Result<()> {
     let begun = Instant::now();
     let registry = Arc::new(Mdns::new(&Tasks::new(), MdnsOptions::default())?);
@@ -80,8 +81,12 @@ async fn call(args: &Args) -> Result<()> {
         let health = caller
             .client()
             .request(&args.service, "Debug.Health", Frame::default());
-        if health.await.is_err() {
-            println!("FAILED {}", begun.elapsed().as_millis());
+        if let Err(error) = health.await {
+            let word = match error.is_unprocessed() {
+                true => "REFUSED",
+                false => "CUT",
+            };
+            println!("{word} {}", begun.elapsed().as_millis());
         }
         sleep(Duration::from_millis(10)).await;
     }
