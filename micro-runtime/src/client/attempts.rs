@@ -200,13 +200,14 @@ impl Attempts {
 
     /// Tells the node's entry what a failure says about it.
     fn learn(&self, entry: &Arc<NodeEntry>, error: &Error) {
-        // Only what reached nobody speaks against the node; an answer, whatever it says, proves it
-        // alive. The watch tells the rest.
+        // Only what reached nobody speaks against the node, and not that the caller had no time left;
+        // an answer, whatever it says, proves it alive. The watch tells the rest.
         let ours = [id::CLIENT, id::CLIENT_TRANSPORT, id::CLIENT_CODEC].contains(&error.id());
         if !ours {
             entry.restore(self.now());
         } else if error.is_unprocessed()
             && error.id() == id::CLIENT
+            && !error.is_timeout()
             && entry.eject(self.now())
             && let Ok(transport) = self.channels.transport(entry)
         {
