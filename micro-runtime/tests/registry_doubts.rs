@@ -266,3 +266,16 @@ async fn a_silent_node_that_expires_is_gone_though_it_is_the_last() {
     sleep(Duration::from_millis(10)).await;
     assert_eq!(ids(&view), [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_without_end_keeps_what_has_not_failed() {
+    let registry = Scripted::knowing(&["a", "b"]);
+    let view = view_of(&registry, Some(Duration::MAX)).await;
+    registry.restart_empty().await;
+    let seen = states(&view, Duration::from_secs(3600)).await;
+    assert_eq!(seen, [["a", "b"]]);
+    // What is new is heard of all the same.
+    registry.know(&["c"]);
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(ids(&view), ["a", "b", "c"]);
+}

@@ -12,6 +12,7 @@ use super::view::{DORMANT, IDLE, Shared};
 use super::{Home, NodeEntry, Nodes};
 use crate::error::Result;
 use crate::registry::{Action, Event, Service, Watcher};
+use crate::tasks::after;
 
 /// How old a snapshot may grow though no change was told: Go Micro's cache has the same.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -224,7 +225,7 @@ impl<'a> Keeper<'a> {
 
     /// Notes that the registry failed: what it says next may be all that it has learned since.
     fn doubt(&mut self) {
-        self.doubted_until = Instant::now() + self.home.grace;
+        self.doubted_until = after(self.home.grace);
     }
 
     fn event(&mut self, event: Event, loading: bool) {
