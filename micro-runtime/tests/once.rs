@@ -18,6 +18,7 @@ use micro_runtime::call::Frame;
 use micro_runtime::registry::Registry;
 use micro_runtime::transport::Transport;
 use micro_runtime::{Context, Error, Result, Service};
+use support::moody::{GOOD, MUTE, Moody};
 use support::{PROTOCOLS, Say, World, frame, words};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -172,5 +173,39 @@ async fn a_function_handles_one_event_and_exits() {
     // Nobody is asked for events any more.
     let _ = greeted.publish(frame("Jane")).await;
     function.await.unwrap().unwrap();
+    assert_eq!(heard.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_takes_no_more_events_while_its_registry_hangs() {
+    let (world, broker) = (World::default(), MemoryBroker::new());
+    let registry = Moody::default();
+    registry.set(GOOD);
+    let heard = Arc::new(AtomicUsize::new(0));
+    let hears = heard.clone();
+    let up = Arc::new(Notify::new());
+    let told = up.clone();
+    let service = world
+        .service("f", "braid")
+        .registry(registry.clone())
+        .broker(broker.clone())
+        .after_start(move || async move {
+            told.notify_one();
+            Ok(())
+        })
+        .subscribe("greeted", "", move |_: Context, _: Frame| {
+            hears.fetch_add(1, Ordering::SeqCst);
+            async { Ok(()) }
+        });
+    let function = tokio::spawn(service.serve_once());
+    up.notified().await;
+    registry.set(MUTE);
+    let caller = world.service("caller", "braid").broker(broker);
+    let greeted = caller.client().publisher("greeted");
+    for _ in 0..5 {
+        greeted.publish(frame("John")).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+    }
+    let _ = function.await.unwrap();
     assert_eq!(heard.load(Ordering::SeqCst), 1);
 }

@@ -61,9 +61,9 @@ impl Running {
         // Nobody is to come any more, so nobody needs to be waited for.
         self.options.linger = Duration::ZERO;
         let finish = async {
-            // A failure is logged, and tried again by the stop.
-            let _ = self.heartbeat.end().await;
-            self.events.close().await;
+            // A failure is logged, and tried again by the stop. A registry that is slow to answer must
+            // not keep events coming.
+            let _ = tokio::join!(self.heartbeat.end(), self.events.close());
             tokio::join!(
                 self.server.stop(Duration::MAX),
                 self.events.drain(Duration::MAX)
