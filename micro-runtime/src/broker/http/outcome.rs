@@ -16,6 +16,8 @@ pub(super) enum Posted {
     Gone,
     /// It certainly has not dealt with it.
     Missed(Error),
+    /// It was not tried: that it cannot be reached was told when it was.
+    Spared(Error),
     /// Nobody knows.
     Lost(Error),
 }
@@ -29,6 +31,8 @@ pub(super) struct Sum {
     heard: bool,
     /// Of nodes without a queue.
     unheard: Vec<Error>,
+    /// The same, of those that were not tried.
+    spared: Vec<Error>,
     /// Of queues.
     failed: Vec<Error>,
 }
@@ -37,9 +41,10 @@ impl Sum {
     /// Counts a post in; of a queue, with its name.
     pub(super) fn add(&mut self, queue: Option<String>, ended: Posted) {
         let (error, taken) = match ended {
+            Posted::Spared(error) if queue.is_none() => return self.spared.push(error),
             Posted::Taken => (None, true),
             Posted::Gone => (None, false),
-            Posted::Missed(error) => (Some(error), false),
+            Posted::Missed(error) | Posted::Spared(error) => (Some(error), false),
             Posted::Lost(error) => (Some(error), true),
         };
         self.taken |= taken;
@@ -67,8 +72,11 @@ impl Sum {
                     "a subscriber was not reached"
                 );
             }
+            // Each event would tell of them again.
+            self.spared.clear();
         }
         self.failed.append(&mut self.unheard);
+        self.failed.append(&mut self.spared);
         if self.failed.is_empty() {
             return Ok(());
         }

@@ -131,7 +131,7 @@ impl Publisher {
                 let now = self.now();
                 let posted = if entry.is_ejected(now) || !entry.claim(now) {
                     let why = "it could not be reached a moment ago and is left alone";
-                    Posted::Missed(missed(&entry, why).unprocessed())
+                    Posted::Spared(missed(&entry, why).unprocessed())
                 } else {
                     self.post(&entry, body).await
                 };
