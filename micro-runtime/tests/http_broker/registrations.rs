@@ -9,7 +9,7 @@ use micro_runtime::broker::{Broker, Http, Message, SubscribeOptions};
 use micro_runtime::registry::{Memory, RegisterOptions, Registry, Service, Watcher};
 use micro_runtime::tasks::Tasks;
 use micro_runtime::{Error, Result};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::world::{Heard, World, open};
 
@@ -166,6 +166,18 @@ async fn a_registry_that_never_answers_holds_up_nobody_for_long() {
         began.elapsed()
     );
     broker.disconnect().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_is_given_up_ends_the_subscription_all_the_same() {
+    let registry = Shaky::default();
+    let broker = Http::new(Arc::new(registry.clone()), &Tasks::new());
+    let mut subscription = open(&broker, "t", "").await;
+    registry.state.silent.store(true, Ordering::SeqCst);
+    let closing = timeout(Duration::from_secs(1), subscription.close());
+    closing.await.unwrap_err();
+    let next = timeout(Duration::from_secs(1), subscription.next());
+    assert!(next.await.unwrap().is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,10 +26,20 @@ impl Subscription for HttpSubscription {
     }
 
     async fn close(&mut self) -> Result<()> {
-        // Publishers know of it until they have heard otherwise; what they send is still taken.
-        let left = self.registration.left().await;
-        self.place.desk.close(&self.id);
-        left
+        // Publishers know of it until they have heard otherwise; what they send is still taken. It
+        // ends however long that takes, also where somebody has no more time to wait for it.
+        let _closes = Closes(&self.place, &self.id);
+        self.registration.left().await
+    }
+}
+
+/// Closes a subscription when it is dropped.
+struct Closes<'a>(&'a Place, &'a str);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        let Self(place, id) = self;
+        place.desk.close(id);
     }
 }
 
