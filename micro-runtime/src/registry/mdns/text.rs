@@ -30,10 +30,10 @@ struct Read {
     endpoints: Option<Vec<Endpoint>>,
 }
 
-/// How many objects a text may have: an endpoint with its messages' fields is some ten.
-const MAX_OBJECTS: usize = 16 * 1024;
-/// About how much memory an object takes, and half a string, beside its text.
-const OBJECT: usize = 160;
+/// How many objects and lists a text may have: an endpoint with its messages' fields is some ten.
+const MAX_OBJECTS: usize = 32 * 1024;
+/// About how much memory one takes, and half a string, beside its text.
+const OBJECT: usize = size_of::<Endpoint>();
 const QUOTE: usize = 32;
 
 /// What a text record says.
@@ -64,8 +64,8 @@ pub(super) fn write(service: &Service, node: &Node) -> Vec<u8> {
 pub(super) fn read(text: &[u8]) -> Option<Text> {
     let json = unpack(text)?;
     let count = |wanted: u8| json.iter().filter(|byte| **byte == wanted).count();
-    // Three bytes of text can become more than a hundred of memory.
-    let objects = count(b'{');
+    // Three bytes of text can become two hundred of memory; lists are read as objects too.
+    let objects = count(b'{') + count(b'[');
     if objects > MAX_OBJECTS {
         return None;
     }
@@ -123,5 +123,19 @@ mod tests {
         }
         assert_eq!(read(b"plain=text"), None);
         assert_eq!(read(&packed(&"[".repeat(100_000))), None);
+    }
+
+    #[test]
+    fn little_text_that_takes_much_memory_is_refused() {
+        for one in ["{}", "[]"] {
+            let text = |count: usize| {
+                let endpoints = vec![one; count].join(",");
+                let json = format!(r#"{{"Service":"a","Endpoints":[{endpoints}]}}"#);
+                read(&pack(json.as_bytes()).into_bytes())
+            };
+            let few = text(1000).expect("a text");
+            assert!(few.size >= 1000 * size_of::<Endpoint>(), "{}", few.size);
+            assert_eq!(text(300_000), None, "{one}");
+        }
     }
 }
