@@ -6,8 +6,10 @@ mod support;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use micro_runtime::registry::{self, Node, RegisterOptions, Registry};
-use micro_runtime::{Error, Service};
+use micro_runtime::transport::{Connection, Listener, Transport};
+use micro_runtime::{Error, Result, Service};
 use support::{PROTOCOLS, Say, World, frame};
 use tokio::time::sleep;
 
@@ -22,6 +24,54 @@ fn echo() -> Say {
 fn node(world: &World, protocol: &str, address: &'static str) -> Service {
     let say = Say::hello(move |_, _| async move { Ok(frame(address)) });
     world.service(NAME, protocol).address(address).handle(say)
+}
+
+/// A network in which what is sent to one host is lost.
+#[derive(Debug)]
+struct Swallows<T>(T);
+
+#[async_trait]
+impl<T: Transport> Transport for Swallows<T> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    async fn dial(&self, address: &str) -> Result<Connection> {
+        match address {
+            AWAY => std::future::pending().await,
+            address => self.0.dial(address).await,
+        }
+    }
+    async fn listen(&self, address: &str) -> Result<Box<dyn Listener>> {
+        self.0.listen(address).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_swallows_everything_costs_few_calls_however_short_their_time() {
+    for protocol in PROTOCOLS {
+        let world = World::default();
+        let _here = node(&world, protocol, "here:1").start().await.unwrap();
+        let mut away = registry::Service::new(NAME, "latest");
+        away.nodes = vec![Node::new("away", AWAY)];
+        let protocols = ("protocols".to_owned(), protocol.to_owned());
+        away.nodes[0].metadata.extend([protocols]);
+        let known = RegisterOptions::default();
+        world.registry.register(&away, known).await.unwrap();
+        let network = Swallows(world.network.clone());
+        let caller = world.service("b", protocol).transport(network);
+        let client = caller.client();
+        let mut failed = 0;
+        for _ in 0..60_000 / 20 {
+            let call = client.request(NAME, "Say.Hello", frame("x"));
+            let answer = call.timeout(Duration::from_secs(2)).await;
+            failed += usize::from(answer.is_err());
+            sleep(Duration::from_millis(20)).await;
+        }
+        assert!(
+            (1..=8).contains(&failed),
+            "{protocol}: {failed} calls failed"
+        );
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use tracing::debug;
 use super::call_timeout;
 use super::channels::Channels;
 use super::options::CallDefaults;
-use super::probe;
+use super::probe::Probe;
 use super::stream::bounded;
 use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
 use crate::error::{Attempt, Error, Result, id};
@@ -82,7 +82,7 @@ impl Attempts {
                 }
                 Err(error) => error,
             };
-            self.learn(&entry, &error);
+            self.learn(&entry, &error, tried_at);
             if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
                 return Err(if history.is_empty() {
                     error
@@ -198,20 +198,29 @@ impl Attempts {
         select(nodes, &options.select, &self.select, tried, now)
     }
 
-    /// Tells the node's entry what a failure says about it.
-    fn learn(&self, entry: &Arc<NodeEntry>, error: &Error) {
-        // Only what reached nobody speaks against the node, and not that the caller had no time left;
-        // an answer, whatever it says, proves it alive. The watch tells the rest.
+    /// Tells the node's entry what the failure of a try that began at `tried_at` says about it.
+    fn learn(&self, entry: &Arc<NodeEntry>, error: &Error, tried_at: Instant) {
         let ours = [id::CLIENT, id::CLIENT_TRANSPORT, id::CLIENT_CODEC].contains(&error.id());
         if !ours {
+            // An answer, whatever it says, proves it alive. The watch tells the rest.
             entry.restore(self.now());
-        } else if error.is_unprocessed()
-            && error.id() == id::CLIENT
-            && !error.is_timeout()
-            && entry.eject(self.now())
-            && let Ok(transport) = self.channels.transport(entry)
-        {
-            probe::begin(entry, self.now(), transport.clone(), &self.tasks);
+            return;
+        }
+        if error.id() != id::CLIENT {
+            return;
+        }
+        let Ok(transport) = self.channels.transport(entry) else {
+            return;
+        };
+        let probe = || Probe::new(entry, self.now(), transport.clone(), &self.tasks);
+        if error.is_timeout() {
+            // A caller's time says nothing against the node, unless nobody can reach it: a host that
+            // is gone swallows what is sent to it, and shows in no other way to calls in a hurry.
+            if !entry.answers(self.directory.millis(tried_at)) && entry.suspect() {
+                probe().check();
+            }
+        } else if error.is_unprocessed() && entry.eject(self.now()) {
+            probe().begin();
         }
     }
 

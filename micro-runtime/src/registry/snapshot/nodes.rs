@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::metadata::Text;
@@ -136,6 +136,8 @@ struct State {
     probed_until: AtomicU64,
     /// Failures to connect since the last success.
     failures: AtomicU32,
+    /// Whether somebody finds out if it can be reached, since a call to it had no answer in time.
+    suspected: AtomicBool,
     /// When a call last succeeded; 0 for never.
     alive: AtomicU64,
     /// The turn in which it was chosen last.
@@ -301,6 +303,16 @@ impl NodeEntry {
     pub(crate) fn answers(&self, since: u64) -> bool {
         let alive = self.state.alive.load(Ordering::Relaxed);
         alive != 0 && alive >= since && self.state.failures.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether to find out if it can be reached: nobody is just doing so.
+    pub(crate) fn suspect(&self) -> bool {
+        !self.state.suspected.swap(true, Ordering::AcqRel)
+    }
+
+    /// That it was found out.
+    pub(crate) fn acquit(&self) {
+        self.state.suspected.store(false, Ordering::Release);
     }
 
     /// Whether the last attempt to reach it failed.
