@@ -13,7 +13,7 @@ use micro_runtime::service::Running;
 use micro_runtime::tasks::Tasks;
 use micro_runtime::transport::Transport;
 use micro_runtime::{Error, Service};
-use support::moody::{FORBIDS, GOOD, MUTE, Moody, REFUSES, SILENT};
+use support::moody::{FORBIDS, GOOD, MUTE, Moody, REFUSES, SILENT, SLOW};
 use support::{Say, World, frame};
 use tokio::time::{Instant, sleep};
 
@@ -227,6 +227,20 @@ async fn a_registration_that_was_done_without_an_answer_is_undone_at_the_stop() 
     assert_eq!(registry.get("a").await.unwrap().len(), 1);
     registry.set(GOOD);
     running.stop().await.unwrap();
+    assert!(registry.get("a").await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_during_a_renewal_is_not_undone_by_it() {
+    let (world, registry) = (World::default(), Moody::default());
+    let running = service(&world, &registry).start().await.unwrap();
+    registry.set(SLOW);
+    let (asked, _) = registry.counts();
+    while registry.counts().0 == asked {
+        sleep(seconds(1)).await;
+    }
+    running.stop().await.unwrap();
+    sleep(seconds(5)).await;
     assert!(registry.get("a").await.is_err());
 }
 

@@ -209,7 +209,8 @@ async fn a_start_is_given_up_when_the_service_is_to_stop() {
         registry.set(GOOD);
     };
     service.handle(echo()).run_until(stop).await.unwrap();
-    assert_eq!(since.elapsed().as_secs(), 2);
+    // Two seconds, and three in which the registration under way might still be answered.
+    assert_eq!(since.elapsed().as_secs(), 5);
     assert!(registry.list().await.unwrap().is_empty());
     assert!(world.network.dial("here:1").await.is_err());
 }

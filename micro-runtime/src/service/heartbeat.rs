@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
@@ -24,6 +24,8 @@ use crate::tasks::{Tasks, later};
 const FIRST_TRIES: u32 = 3;
 /// How long one question to the registry may take, and all those of a start together.
 const REGISTRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a stop waits for a registration that is under way.
+const LAST_WAIT: Duration = Duration::from_secs(3);
 /// The longest that a check may take.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a service that was never registered waits before it tries again; it doubles each time.
@@ -51,6 +53,9 @@ struct Beat {
     ever: watch::Sender<bool>,
     /// Apart from [`Heartbeat::tasks`], which ends: for random numbers.
     chance: Tasks,
+    /// Registrations under way. What a registry was asked for cannot be taken back: one that is given
+    /// up could be done after the deregistration that follows it.
+    under_way: Tasks,
 }
 
 impl Heartbeat {
@@ -73,6 +78,7 @@ impl Heartbeat {
                 told: AtomicBool::new(false),
                 ever: watch::Sender::new(false),
                 chance: options.tasks.clone(),
+                under_way: options.tasks.group(),
             }),
             tasks: options.tasks.group(),
         }
@@ -142,9 +148,14 @@ impl Heartbeat {
     /// # Errors
     /// Where the registry does not answer; the registration then ends with its TTL.
     pub(super) async fn end(&self) -> Result<()> {
-        self.abort();
+        self.tasks.abort_all();
         // A renewal that overtook the deregistration would undo it.
-        let _ = timeout(REGISTRY_TIMEOUT, self.tasks.idle()).await;
+        let _ = timeout(LAST_WAIT, async {
+            self.tasks.idle().await;
+            self.beat.under_way.idle().await;
+        })
+        .await;
+        self.beat.under_way.abort_all();
         if !self.is_told() {
             return Ok(());
         }
@@ -158,6 +169,7 @@ impl Heartbeat {
     /// Renews nothing any more.
     pub(super) fn abort(&self) {
         self.tasks.abort_all();
+        self.beat.under_way.abort_all();
     }
 }
 
@@ -198,7 +210,12 @@ impl Beat {
         // What is not answered may be done all the same.
         self.told.store(true, Ordering::Release);
         let options = RegisterOptions::with_ttl(self.ttl);
-        bounded(self.registry.register(&self.entry, options)).await?;
+        let (registry, entry) = (self.registry.clone(), self.entry.clone());
+        let (answer, answered) = oneshot::channel();
+        self.under_way.spawn(async move {
+            let _ = answer.send(bounded(registry.register(&entry, options)).await);
+        });
+        answered.await.unwrap_or_else(|_| Err(silent()))?;
         self.ever.send_replace(true);
         Ok(())
     }

@@ -194,8 +194,9 @@ impl Running {
     async fn end(&mut self) -> Result<()> {
         self.periodic.close();
         let mut first = self.hooks.run_all(Moment::BeforeStop).await;
-        first = first.and(self.heartbeat.end().await);
-        self.events.close().await;
+        // Side by side, so that a registry that hangs holds up a stop once.
+        let (left, ()) = tokio::join!(self.heartbeat.end(), self.events.close());
+        first = first.and(left);
         // Callers still have the node in their snapshots.
         sleep(self.options.linger).await;
         let drain = self.options.drain;

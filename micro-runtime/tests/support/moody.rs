@@ -25,6 +25,8 @@ pub const FORBIDS: usize = 4;
 pub const SILENT: usize = 2;
 /// Does what it is asked, and never says so.
 pub const MUTE: usize = 3;
+/// Registers after two seconds; deregisters at once.
+pub const SLOW: usize = 5;
 
 impl Moody {
     /// How often it was asked to register, and to deregister.
@@ -58,14 +60,24 @@ impl Registry for Moody {
     async fn register(&self, service: &registry::Service, options: RegisterOptions) -> Result<()> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = options;
-        if matches!(self.mood.load(Ordering::SeqCst), GOOD | MUTE) {
+        let mood = self.mood.load(Ordering::SeqCst);
+        if mood == SLOW {
+            // Whether or not anybody still waits for it.
+            let (inner, service) = (self.inner.clone(), service.clone());
+            let done = tokio::spawn(async move {
+                tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+                inner.register(&service, options).await
+            });
+            return done.await.expect("it does not panic");
+        }
+        if matches!(mood, GOOD | MUTE) {
             self.inner.register(service, options).await?;
         }
         self.answer().await
     }
     async fn deregister(&self, service: &registry::Service) -> Result<()> {
         self.removed.fetch_add(1, Ordering::SeqCst);
-        if matches!(self.mood.load(Ordering::SeqCst), GOOD | MUTE) {
+        if matches!(self.mood.load(Ordering::SeqCst), GOOD | MUTE | SLOW) {
             self.inner.deregister(service).await?;
         }
         self.answer().await
