@@ -18,7 +18,7 @@ pub(super) struct Desk(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     inboxes: BTreeMap<String, Inbox>,
-    /// When the last one was closed.
+    /// When the last one was deregistered, of those that are closed.
     last_closed: Option<Instant>,
 }
 
@@ -27,6 +27,8 @@ struct Inbox {
     topic: String,
     queue: mpsc::Sender<Delivery>,
     registration: Arc<Registration>,
+    /// When it was deregistered, where it is open for those who have not heard of that yet.
+    left: Option<Instant>,
 }
 
 /// How long a message is waited for.
@@ -64,6 +66,7 @@ impl Desk {
             topic: topic.to_owned(),
             queue,
             registration,
+            left: None,
         };
         self.lock().inboxes.insert(id.to_owned(), inbox);
     }
@@ -78,12 +81,25 @@ impl Desk {
         all.collect()
     }
 
+    /// Notes that the subscription by `id` was deregistered just now; whether it is open and that is
+    /// new.
+    pub(super) fn left(&self, id: &str) -> bool {
+        match self.lock().inboxes.get_mut(id) {
+            Some(inbox) if inbox.left.is_none() => {
+                inbox.left = Some(Instant::now());
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Lets no more in by `id`; what is on its way still gets in.
     pub(super) fn close(&self, id: &str) {
         let mut state = self.lock();
         let inbox = state.inboxes.remove(id);
-        if inbox.is_some() {
-            state.last_closed = Some(Instant::now());
+        if let Some(inbox) = &inbox {
+            let left = inbox.left.unwrap_or_else(Instant::now);
+            state.last_closed = state.last_closed.max(Some(left));
         }
         // What it wakes is woken without the lock.
         drop(state);
@@ -96,7 +112,7 @@ impl Desk {
         drop(inboxes);
     }
 
-    /// When the last subscription was closed.
+    /// When the last of the subscriptions that are closed was deregistered.
     pub(super) fn last_closed(&self) -> Option<Instant> {
         self.lock().last_closed
     }

@@ -49,8 +49,8 @@ pub struct HttpOptions {
     /// How long a publisher waits for a subscriber's answer. Who has taken a post and does not
     /// answer by then is taken to deal with it still. 5 s.
     pub answer: Duration,
-    /// How long a disconnect serves on after the last subscription was deregistered: publishers hear
-    /// of that a moment later. 500 ms.
+    /// How long a subscription that is closed, and a disconnect, serve on after the deregistration:
+    /// publishers hear of that a moment later. 500 ms.
     pub linger: Duration,
     /// How long a disconnect waits for posts that are just coming in. 5 s.
     pub drain: Duration,
