@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::super::{Delivery, Message};
+use super::listening::Held;
 use super::registration::Registration;
 use crate::metadata::Text;
 
@@ -118,12 +119,13 @@ impl Desk {
     }
 
     /// Hands a message over, and waits until it is settled, as long as there is patience. What has
-    /// its place in the queue stays there.
+    /// its place in the queue stays there. `held` is given back when it is settled.
     pub(super) async fn hand(
         &self,
         id: &str,
         topic: Text,
         message: Message,
+        held: Held,
         patience: &mut Patience<'_>,
     ) -> Handed {
         let queue = match self.lock().inboxes.get(id) {
@@ -142,6 +144,7 @@ impl Desk {
         };
         let (settled, wait) = oneshot::channel();
         place.send(Delivery::new(topic, message, move |_| {
+            drop(held);
             // Nobody waits any longer: that changes nothing for the handler.
             let _ = settled.send(());
         }));
@@ -186,7 +189,7 @@ mod tests {
             settle: Duration::from_secs(30),
             closing: &mut closing.subscribe(),
         };
-        desk.hand(id, topic.into(), Message::new("m"), &mut patience)
+        desk.hand(id, topic.into(), Message::new("m"), None, &mut patience)
             .await
     }
 
