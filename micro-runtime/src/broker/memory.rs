@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::{Notify, Semaphore};
 
-use super::{Broker, Delivery, Message, SubscribeOptions, Subscription};
+use super::{Broker, Closing, Delivery, Message, SubscribeOptions, Subscription};
 use crate::error::Result;
 use crate::metadata::Text;
 
@@ -301,9 +301,9 @@ impl Subscription for Subscribed {
         message.map(|message| Delivery::new(self.topic.clone(), message, |_| {}))
     }
 
-    async fn close(&mut self) -> Result<()> {
+    fn close(&mut self) -> Closing {
         self.shared.leave(&self.topic, &self.inbox, &self.member);
-        Ok(())
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

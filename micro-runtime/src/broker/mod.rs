@@ -15,6 +15,8 @@ pub use http::{Http, HttpOptions};
 pub use memory::Memory;
 
 use std::fmt::{self, Debug};
+use std::future::Future;
+use std::pin::Pin;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -65,13 +67,18 @@ pub trait Subscription: Debug + Send + 'static {
     /// Waits for the next message; `None` when no more come. Cancel safe.
     async fn next(&mut self) -> Option<Delivery>;
 
-    /// Tells the broker that no more are wanted. Messages that were taken before are still given by
-    /// [`next`](Subscription::next), then `None`.
+    /// Tells the broker that no more are wanted: what it gives is to be waited for, and may take a
+    /// while. Until then messages may come that others have sent before they heard of it, and
+    /// [`next`](Subscription::next) can be called beside it. Messages that were taken are still given
+    /// after it, then `None`. Dropped before, the subscription ends all the same.
     ///
     /// # Errors
     /// Where the broker could not be told; it stops delivering all the same.
-    async fn close(&mut self) -> Result<()>;
+    fn close(&mut self) -> Closing;
 }
+
+/// The end of a subscription, to be waited for.
+pub type Closing = Pin<Box<dyn Future<Output = Result<()>> + Send + 'static>>;
 
 /// How a topic is subscribed to.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! Takes the events of one subscription, as many as handlers may run, until it is closed.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -81,23 +82,32 @@ impl Reader {
         // the queue.
         loop {
             let slots = self.consumer.slots.clone();
-            let next = async {
-                let slot = slots.acquire_owned().await.ok()?;
-                Some((subscription.next().await?, slot))
-            };
+            let next = next(slots, &mut *subscription);
             match self.unless_closing(next).await {
                 Some(Some((delivery, slot))) => self.handle(delivery, slot),
                 Some(None) => return Ended::Lost,
                 None => break,
             }
         }
-        if let Err(error) = within("ending a subscription", subscription.close()).await {
+        // While the broker is told, which may take its time, others still send: that is handled too.
+        let mut close = pin!(within("ending a subscription", subscription.close()));
+        let closed = loop {
+            let slots = self.consumer.slots.clone();
+            tokio::select! {
+                biased;
+                closed = &mut close => break closed,
+                Some((delivery, slot)) = next(slots, &mut *subscription) => {
+                    self.handle(delivery, slot);
+                }
+            }
+        };
+        if let Err(error) = closed {
             let topic = self.consumer.topic();
             warn!(%error, topic, "a subscription could not be ended in order");
         }
         self.closed();
-        while let Ok(slot) = self.consumer.slots.clone().acquire_owned().await
-            && let Some(delivery) = subscription.next().await
+        while let Some((delivery, slot)) =
+            next(self.consumer.slots.clone(), &mut *subscription).await
         {
             self.handle(delivery, slot);
         }
@@ -134,6 +144,15 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.closed();
     }
+}
+
+/// A slot and then the next event; `None` when no more come. Cancel safe.
+async fn next(
+    slots: Arc<Semaphore>,
+    subscription: &mut dyn Subscription,
+) -> Option<(Delivery, OwnedSemaphorePermit)> {
+    let slot = slots.acquire_owned().await.ok()?;
+    Some((subscription.next().await?, slot))
 }
 
 /// How long to wait before subscribing again, at first and at most.

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use micro_runtime::broker::{Broker, Delivery, Message, Settled, SubscribeOptions, Subscription};
+use micro_runtime::broker::{
+    Broker, Closing, Delivery, Message, Settled, SubscribeOptions, Subscription,
+};
 use micro_runtime::call::{Backoff, Frame};
 use micro_runtime::event::Subscriber;
 use micro_runtime::{Context, Error, Result, Service};
@@ -56,9 +58,9 @@ impl Subscription for One {
         let receipt = move |how| settled.send(how).unwrap();
         Some(Delivery::new("t", message, receipt))
     }
-    async fn close(&mut self) -> Result<()> {
+    fn close(&mut self) -> Closing {
         self.messages.close();
-        Ok(())
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

@@ -14,6 +14,11 @@ const GONE: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: c
 const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 64\r\nConnection: close\r\n\r\n\
                     {\"id\":\"go.micro.broker\",\"code\":503,\"detail\":\"its queue is full   \"}";
 
+const BAD_GATEWAY: &str =
+    "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+const GATEWAY_TIMEOUT: &str =
+    "HTTP/1.1 504 Gateway Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
 #[tokio::test]
 async fn processes_and_queues_get_their_copies() {
     let world = World::default();
@@ -94,28 +99,30 @@ async fn another_member_of_a_queue_takes_what_one_does_not() {
 
 #[tokio::test]
 async fn what_may_have_been_dealt_with_is_not_sent_again() {
-    let world = World::default();
-    // It takes the post and closes without a word.
-    let mut fakes = Vec::new();
-    for number in 0..3 {
-        let fake = Fake::listen(&world, "").await;
-        world
-            .register("t", "q", &format!("t-{number}"), &fake.address)
-            .await;
-        fakes.push(fake);
+    // It takes the post and closes without a word, or a proxy has lost the answer.
+    for says in ["", BAD_GATEWAY, GATEWAY_TIMEOUT] {
+        let world = World::default();
+        let mut fakes = Vec::new();
+        for number in 0..3 {
+            let fake = Fake::listen(&world, says).await;
+            world
+                .register("t", "q", &format!("t-{number}"), &fake.address)
+                .await;
+            fakes.push(fake);
+        }
+        let error = world
+            .broker()
+            .publish("t", Message::new("m"))
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), 503);
+        assert!(!error.is_unprocessed(), "{error}");
+        assert!(error.detail().contains("of the queue q, t-"), "{error}");
+        let posts = fakes
+            .iter_mut()
+            .filter_map(|fake| fake.posts.try_recv().ok());
+        assert_eq!(posts.count(), 1, "{says}");
     }
-    let error = world
-        .broker()
-        .publish("t", Message::new("m"))
-        .await
-        .unwrap_err();
-    assert_eq!(error.code(), 503);
-    assert!(!error.is_unprocessed(), "{error}");
-    assert!(error.detail().contains("of the queue q, t-"), "{error}");
-    let posts = fakes
-        .iter_mut()
-        .filter_map(|fake| fake.posts.try_recv().ok());
-    assert_eq!(posts.count(), 1);
 }
 
 #[tokio::test]

@@ -181,6 +181,64 @@ async fn posts_are_bounded_and_the_bound_is_reached() {
     assert_eq!(heard.words().await, ["hi", "hi"]);
 }
 
+#[tokio::test]
+async fn messages_of_four_mebibytes_are_taken_and_much_longer_ones_are_not() {
+    let world = World::default();
+    let broker = world.broker();
+    let mut heard = subscribe(&broker, "t", "").await;
+    let publisher = world.broker();
+    let long = |length: usize| Message::new(vec![b'x'; length]);
+    publisher.publish("t", long(4 << 20)).await.unwrap();
+    let error = publisher.publish("t", long(5 << 20)).await.unwrap_err();
+    assert!(error.detail().contains("it answered 413"), "{error}");
+    assert_eq!(heard.words().await, ["x".repeat(4 << 20)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_posts_together_are_bounded() {
+    let world = World::default();
+    let mut options = world.options();
+    options.max_held = 4000;
+    let broker = world.broker_with(options);
+    let mut subscription = open(&broker, "t", "").await;
+    let node = world.node().await;
+    let body = hi("t");
+    let request = post(
+        &node.id,
+        &format!("{body}{}", " ".repeat(1100 - body.len())),
+    );
+    assert!((1001..1333).contains(&request.len()), "three fit, not four");
+    let began = Instant::now();
+    let mut lines = Vec::new();
+    // One is being dealt with, one waits in the queue, one has not come yet but for its end.
+    for count in [request.len(), request.len(), request.len() - 1] {
+        let mut line = world.dial(&node.address).await;
+        line.write_all(&request.as_bytes()[..count]).await.unwrap();
+        lines.push(line);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let delivery = subscription.next().await.unwrap();
+    let said = world.say(&node.address, request.as_bytes()).await;
+    assert_eq!(status(&said), "503");
+    assert!(said.contains("as many bytes as they may"), "{said}");
+    assert_eq!(
+        began.elapsed(),
+        Duration::from_millis(3),
+        "it waits for nothing"
+    );
+    // What is done with is not counted any more, nor what does not come.
+    delivery.ack();
+    assert_eq!(status(&answer(&mut lines[0]).await), "200");
+    drop(lines.pop());
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    for _ in 0..5 {
+        let (said, ()) = tokio::join!(world.say(&node.address, request.as_bytes()), async {
+            subscription.next().await.unwrap().ack()
+        });
+        assert_eq!(status(&said), "200");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn slow_and_silent_peers_are_let_go() {
     let world = World::default();

@@ -24,6 +24,7 @@ struct Shaky {
 struct State {
     down: AtomicBool,
     silent: AtomicBool,
+    refusing: AtomicBool,
     registered: AtomicUsize,
     deregistered: AtomicUsize,
 }
@@ -62,6 +63,9 @@ impl Registry for Shaky {
     async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
         self.check().await?;
         self.state.registered.fetch_add(1, Ordering::SeqCst);
+        if self.state.refusing.load(Ordering::SeqCst) {
+            return Err(Error::bad_request("test", "there is no room for the name"));
+        }
         assert_eq!(options.ttl, Some(Duration::from_secs(60)));
         self.inner.register(service, options).await
     }
@@ -146,6 +150,22 @@ async fn a_registry_that_is_down_is_asked_until_it_is_not() {
     sleep(Duration::from_secs(55)).await;
     broker.publish("t", Message::new("still")).await.unwrap();
     assert_eq!(heard.words().await, ["known", "still"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_registry_refuses_is_told_and_not_tried_again() {
+    let registry = Shaky::default();
+    registry.state.refusing.store(true, Ordering::SeqCst);
+    let broker = broker(&registry);
+    let options = SubscribeOptions::default();
+    let error = broker.subscribe("t", options.clone()).await.unwrap_err();
+    assert_eq!(error.code(), 400);
+    assert_eq!(error.detail(), "there is no room for the name");
+    sleep(Duration::from_secs(100)).await;
+    assert_eq!(registry.state.registered.load(Ordering::SeqCst), 1);
+    registry.state.refusing.store(false, Ordering::SeqCst);
+    let _subscription = broker.subscribe("u", options).await.unwrap();
+    assert_eq!(registry.count().await, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -108,15 +108,49 @@ async fn who_has_not_heard_yet_that_a_broker_disconnects_is_still_served() {
     });
     closed.unwrap();
     assert_eq!(heard.words().await, ["hi"; 3]);
-    // The moment counts from when the last subscription was closed.
-    for (pause, waits) in [(200, 300), (600, 0)] {
+    // The moment counts from when the last subscription was deregistered; a close has waited for it.
+    for (closes, pause, waits) in [(false, 200, 300), (false, 600, 0), (true, 0, 0)] {
         let mut subscription = open(&broker, "t", "").await;
-        subscription.close().await.unwrap();
+        if closes {
+            subscription.close().await.unwrap();
+        }
+        drop(subscription);
         sleep(Duration::from_millis(pause)).await;
         let began = Instant::now();
         broker.disconnect().await.unwrap();
         assert_eq!(began.elapsed(), Duration::from_millis(waits));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_not_heard_yet_that_a_subscription_closes_is_still_served() {
+    let world = World::default();
+    let broker = world.broker();
+    let mut one = open(&broker, "t", "q").await;
+    let node = world.node().await;
+    let mut two = open(&broker, "u", "q").await;
+    let request = post(&node.id, &hi("t"));
+    let began = Instant::now();
+    let (first, second, ()) = tokio::join!(one.close(), two.close(), async {
+        sleep(Duration::from_millis(400)).await;
+        assert!(world.nodes().await.is_empty());
+        let (said, ()) = tokio::join!(world.say(&node.address, request.as_bytes()), async {
+            one.next().await.unwrap().ack()
+        });
+        assert_eq!(status(&said), "200");
+    });
+    first.and(second).unwrap();
+    assert_eq!(began.elapsed(), Duration::from_millis(500), "both at once");
+    assert!(one.next().await.is_none());
+    let said = world.say(&node.address, request.as_bytes()).await;
+    assert_eq!(status(&said), "404");
+    // A second close and a broker that disconnects wait for nothing more.
+    one.close().await.unwrap();
+    let mut three = open(&broker, "t", "q").await;
+    drop(two);
+    let (closed, disconnected) = tokio::join!(three.close(), broker.disconnect());
+    closed.and(disconnected).unwrap();
+    assert_eq!(began.elapsed(), Duration::from_millis(1000));
 }
 
 #[tokio::test]

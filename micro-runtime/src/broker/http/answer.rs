@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::desk::{Handed, Patience};
-use super::listening::Place;
+use super::listening::{Held, Place};
 use super::message::{self, Posted};
 use crate::broker::ID;
 use crate::error::{Error, status_text};
@@ -83,29 +83,33 @@ impl Answer {
 
 /// Deals with a request: refuses it, or hands its message over and waits for the handler.
 pub(super) async fn answer(
-    request: &Message,
+    request: Message,
+    held: Held,
     place: &Place,
     closing: &mut watch::Receiver<bool>,
 ) -> Answer {
-    let Start::Request { method, target } = request.head.start() else {
+    let Message { head, body, .. } = request;
+    let Start::Request { method, target } = head.start() else {
         return Answer::malformed(Malformed::Syntax);
     };
-    if let Err(mut refusal) = admit(&request.head, method, target, place.loopback.as_deref()) {
+    if let Err(mut refusal) = admit(&head, method, target, place.loopback.as_deref()) {
         refusal.head_only = method == b"HEAD";
         return refusal;
     }
-    let Posted { topic, message } = match message::decode(&request.body) {
+    let Posted { topic, message } = match message::decode(&body) {
         Ok(posted) => posted,
         Err(words) => {
             let words = format!("Error parsing request body: {words}");
             return Answer::error(Error::internal(ID, words));
         }
     };
+    // It has been copied, and the handler may take its time.
+    drop(body);
     if topic.is_empty() {
         return Answer::error(Error::internal(ID, "Topic not found"));
     }
     let id = node_id(target).unwrap_or_default();
-    let only_taken = prefers_async(&request.head);
+    let only_taken = prefers_async(&head);
     let mut patience = Patience {
         room: place.options.room,
         settle: match only_taken {
@@ -114,7 +118,8 @@ pub(super) async fn answer(
         },
         closing,
     };
-    match place.desk.hand(&id, topic, message, &mut patience).await {
+    let handed = place.desk.hand(&id, topic, message, held, &mut patience);
+    match handed.await {
         Handed::Over => Answer {
             status: if only_taken { 202 } else { 200 },
             error: None,

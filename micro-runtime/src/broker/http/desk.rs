@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
 use super::super::{Delivery, Message};
+use super::listening::Held;
 use super::registration::Registration;
 use crate::metadata::Text;
 
@@ -18,7 +19,7 @@ pub(super) struct Desk(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     inboxes: BTreeMap<String, Inbox>,
-    /// When the last one was closed.
+    /// When the last one was deregistered, of those that are closed.
     last_closed: Option<Instant>,
 }
 
@@ -27,6 +28,8 @@ struct Inbox {
     topic: String,
     queue: mpsc::Sender<Delivery>,
     registration: Arc<Registration>,
+    /// When it was deregistered, where it is open for those who have not heard of that yet.
+    left: Option<Instant>,
 }
 
 /// How long a message is waited for.
@@ -64,6 +67,7 @@ impl Desk {
             topic: topic.to_owned(),
             queue,
             registration,
+            left: None,
         };
         self.lock().inboxes.insert(id.to_owned(), inbox);
     }
@@ -78,12 +82,25 @@ impl Desk {
         all.collect()
     }
 
+    /// Notes that the subscription by `id` was deregistered just now; whether it is open and that is
+    /// new.
+    pub(super) fn left(&self, id: &str) -> bool {
+        match self.lock().inboxes.get_mut(id) {
+            Some(inbox) if inbox.left.is_none() => {
+                inbox.left = Some(Instant::now());
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Lets no more in by `id`; what is on its way still gets in.
     pub(super) fn close(&self, id: &str) {
         let mut state = self.lock();
         let inbox = state.inboxes.remove(id);
-        if inbox.is_some() {
-            state.last_closed = Some(Instant::now());
+        if let Some(inbox) = &inbox {
+            let left = inbox.left.unwrap_or_else(Instant::now);
+            state.last_closed = state.last_closed.max(Some(left));
         }
         // What it wakes is woken without the lock.
         drop(state);
@@ -96,18 +113,19 @@ impl Desk {
         drop(inboxes);
     }
 
-    /// When the last subscription was closed.
+    /// When the last of the subscriptions that are closed was deregistered.
     pub(super) fn last_closed(&self) -> Option<Instant> {
         self.lock().last_closed
     }
 
     /// Hands a message over, and waits until it is settled, as long as there is patience. What has
-    /// its place in the queue stays there.
+    /// its place in the queue stays there. `held` is given back when it is settled.
     pub(super) async fn hand(
         &self,
         id: &str,
         topic: Text,
         message: Message,
+        held: Held,
         patience: &mut Patience<'_>,
     ) -> Handed {
         let queue = match self.lock().inboxes.get(id) {
@@ -126,6 +144,7 @@ impl Desk {
         };
         let (settled, wait) = oneshot::channel();
         place.send(Delivery::new(topic, message, move |_| {
+            drop(held);
             // Nobody waits any longer: that changes nothing for the handler.
             let _ = settled.send(());
         }));
@@ -170,7 +189,7 @@ mod tests {
             settle: Duration::from_secs(30),
             closing: &mut closing.subscribe(),
         };
-        desk.hand(id, topic.into(), Message::new("m"), &mut patience)
+        desk.hand(id, topic.into(), Message::new("m"), None, &mut patience)
             .await
     }
 

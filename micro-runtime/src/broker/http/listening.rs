@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -33,6 +33,9 @@ pub(super) struct Listening {
     pub(super) place: Arc<Place>,
 }
 
+/// The share of a post in the bytes that all may hold, given back when it is dropped.
+pub(super) type Held = Option<OwnedSemaphorePermit>;
+
 /// What connections and subscriptions share.
 #[derive(Debug)]
 pub(super) struct Place {
@@ -44,6 +47,8 @@ pub(super) struct Place {
     pub(super) closing: watch::Sender<bool>,
     /// A group of its own: a stop waits for it and ends it.
     pub(super) tasks: Tasks,
+    /// A permit for each byte that posts may hold.
+    room: Arc<Semaphore>,
     connections: AtomicUsize,
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
@@ -77,6 +82,7 @@ impl Listening {
             loopback: loopback.then(|| advertised.clone()),
             closing: watch::Sender::new(false),
             tasks: tasks.group(),
+            room: Arc::new(Semaphore::new(options.max_held.min(Semaphore::MAX_PERMITS))),
             connections: AtomicUsize::new(0),
             #[cfg(feature = "tls")]
             tls,
@@ -116,6 +122,19 @@ impl Place {
         return self.tls.is_some();
         #[cfg(not(feature = "tls"))]
         false
+    }
+
+    /// Counts `bytes` more to what a post holds; whether there is room for them.
+    pub(super) fn hold(&self, held: &mut Held, bytes: usize) -> bool {
+        let more = u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| self.room.clone().try_acquire_many_owned(bytes).ok());
+        match (held, more) {
+            (_, None) => return false,
+            (Some(held), Some(more)) => held.merge(more),
+            (held, more) => *held = more,
+        }
+        true
     }
 
     /// The connection inside its handshake, where there is one.

@@ -172,6 +172,10 @@ impl Broker for Http {
 
     /// As in the trait. It gives when the subscription is registered, or after 2 s: where the
     /// registry fails it goes on trying.
+    ///
+    /// # Errors
+    /// 400 where the topic or queue has no name that can be had, also where the registry says so
+    /// within that time; else where the broker cannot listen.
     async fn subscribe(
         &self,
         topic: &str,
@@ -210,7 +214,10 @@ impl Broker for Http {
             registration,
             place,
         };
-        let _ = timeout(REGISTERING, subscription.registration.tried()).await;
+        // Dropped, what was refused is taken back: it may have been done in part.
+        if let Ok(tried) = timeout(REGISTERING, subscription.registration.tried()).await {
+            tried?;
+        }
         Ok(Box::new(subscription))
     }
 

@@ -30,8 +30,12 @@ pub struct HttpOptions {
     pub register_ttl: Duration,
     /// How often it is registered again; zero for once. 30 s, as in Go Micro.
     pub register_interval: Duration,
-    /// The largest post that is taken, in bytes: a body in base64 and its header. 64 MiB.
+    /// The largest post that is taken, in bytes: a message's body in base64, which is a third longer,
+    /// and its header. 6 MiB: messages of 4 MiB.
     pub max_post: usize,
+    /// How many bytes may have come of all posts together that are being read, wait in a queue or have
+    /// a handler that runs. One more is refused at once. 256 MiB.
+    pub max_held: usize,
     /// How many connections are open at once. 1,024.
     pub max_connections: usize,
     /// How long a post may take to come in once its first byte is there. 30 s.
@@ -49,8 +53,8 @@ pub struct HttpOptions {
     /// How long a publisher waits for a subscriber's answer. Who has taken a post and does not
     /// answer by then is taken to deal with it still. 5 s.
     pub answer: Duration,
-    /// How long a disconnect serves on after the last subscription was deregistered: publishers hear
-    /// of that a moment later. 500 ms.
+    /// How long a subscription that is closed, and a disconnect, serve on after the deregistration:
+    /// publishers hear of that a moment later. 500 ms.
     pub linger: Duration,
     /// How long a disconnect waits for posts that are just coming in. 5 s.
     pub drain: Duration,
@@ -68,7 +72,8 @@ impl Default for HttpOptions {
             client_tls: None,
             register_ttl: Duration::from_secs(60),
             register_interval: Duration::from_secs(30),
-            max_post: 64 << 20,
+            max_post: 6 << 20,
+            max_held: 256 << 20,
             max_connections: 1024,
             request_read: Duration::from_secs(30),
             idle: Duration::from_secs(90),

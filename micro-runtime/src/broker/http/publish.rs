@@ -214,7 +214,11 @@ impl Publisher {
                 entry.restore(now);
                 let error = Error::from_wire(&String::from_utf8_lossy(answer.body()));
                 let why = format!("it answered {}: {}", answer.status, error.detail());
-                Posted::Missed(missed(entry, why).unprocessed())
+                match answer.status {
+                    // Of a proxy, which may have lost the answer and not the post.
+                    502 | 504 => Posted::Lost(missed(entry, why)),
+                    _ => Posted::Missed(missed(entry, why).unprocessed()),
+                }
             }
             Err(error) if error.is_unprocessed() => {
                 entry.eject(now);

@@ -36,6 +36,8 @@ enum Stage {
     New,
     /// It was tried, and will be again.
     Kept,
+    /// The registry has refused it: it cannot be named so.
+    Refused(Error),
     /// It is taken back, or could not be.
     Left(Result<()>),
 }
@@ -58,13 +60,20 @@ impl Registration {
     }
 
     /// Waits until registering was tried once.
-    pub(super) async fn tried(&self) {
-        // A task that was stopped tries no more.
-        let _ = self
-            .stage
-            .clone()
+    ///
+    /// # Errors
+    /// Where the registry refuses it for what it is. It is tried on until nobody holds it.
+    pub(super) async fn tried(&self) -> Result<()> {
+        let mut stage = self.stage.clone();
+        match stage
             .wait_for(|stage| *stage != Stage::New)
-            .await;
+            .await
+            .as_deref()
+        {
+            Ok(Stage::Refused(error)) => Err(error.clone()),
+            // A task that was stopped tries no more.
+            _ => Ok(()),
+        }
     }
 
     /// Has it taken back, without waiting.
@@ -85,7 +94,7 @@ impl Registration {
         {
             Ok(stage) => match &*stage {
                 Stage::Left(result) => result.clone(),
-                Stage::New | Stage::Kept => Ok(()),
+                Stage::New | Stage::Kept | Stage::Refused(_) => Ok(()),
             },
             Err(_) => Err(Error::unavailable(
                 ID,
@@ -103,12 +112,17 @@ impl Entry {
         tell: &watch::Sender<Stage>,
     ) {
         let mut failures = 0;
+        let mut refused = false;
         let once = self.interval.is_zero();
         let interval = if once { Duration::MAX } else { self.interval };
         while *wanted.borrow() {
             let options = RegisterOptions::with_ttl(self.ttl);
             let registered = bounded(self.registry.register(&self.service, options)).await;
-            tell.send_replace(Stage::Kept);
+            refused = matches!(&registered, Err(error) if error.code() == 400);
+            tell.send_replace(match &registered {
+                Err(error) if refused => Stage::Refused(error.clone()),
+                _ => Stage::Kept,
+            });
             let pause = match registered {
                 Ok(()) => {
                     failures = 0;
@@ -136,7 +150,10 @@ impl Entry {
             }
         }
         let left = bounded(self.registry.deregister(&self.service)).await;
-        if let Err(error) = &left {
+        // What was refused may not be deregistered either.
+        if let Err(error) = &left
+            && !refused
+        {
             warn!(node = self.node(), %error, "a subscription could not be deregistered, its registration ends with its TTL");
         }
         tell.send_replace(Stage::Left(left));

@@ -9,7 +9,7 @@ use tokio::time::{timeout, timeout_at};
 use tracing::debug;
 
 use super::answer::{self, Answer};
-use super::listening::Place;
+use super::listening::{Held, Place};
 use crate::broker::ID;
 use crate::error::Error;
 use crate::http1::{Bounds, Decoder, Malformed, Message, Outbox, Role, linger, poll_fill};
@@ -39,14 +39,16 @@ pub(super) async fn serve(connection: Connection, place: Arc<Place>) {
         connection,
         decoder: Decoder::new(Role::Request, bounds),
         inbox: BytesMut::new(),
+        held: None,
         place: &place,
     };
     let mut closing = place.closing.subscribe();
     loop {
         let (answer, last) = match conn.next(&mut closing).await {
             Next::Request(request) => {
-                let answer = answer::answer(&request, &place, &mut closing).await;
-                (answer, !request.keep_alive || *closing.borrow())
+                let (keep_alive, held) = (request.keep_alive, conn.held.take());
+                let answer = answer::answer(request, held, &place, &mut closing).await;
+                (answer, !keep_alive || *closing.borrow())
             }
             Next::Refused(answer) => (answer, true),
             Next::Gone => return,
@@ -64,6 +66,8 @@ struct Conn<'a> {
     connection: Connection,
     decoder: Decoder,
     inbox: BytesMut,
+    /// For what has come of the next request.
+    held: Held,
     place: &'a Place,
 }
 
@@ -80,6 +84,10 @@ impl Conn<'_> {
         let options = &self.place.options;
         let mut until = after(options.idle);
         let mut begun = false;
+        // What came together with the request before it.
+        if !self.place.hold(&mut self.held, self.inbox.len()) {
+            return Next::Refused(no_room());
+        }
         loop {
             match self.decoder.decode(&mut self.inbox) {
                 Ok(Some(request)) => return Next::Request(request),
@@ -99,7 +107,11 @@ impl Conn<'_> {
                 _ = closing.wait_for(|closing| *closing), if !begun => return Next::Gone,
             };
             match read {
-                Ok(Ok(1..)) => {}
+                Ok(Ok(more @ 1..)) => {
+                    if !self.place.hold(&mut self.held, more) {
+                        return Next::Refused(no_room());
+                    }
+                }
                 Ok(Ok(0) | Err(_)) if begun && self.decoder.has_head() => {
                     return Next::Refused(Answer::unread(Malformed::Truncated));
                 }
@@ -125,4 +137,11 @@ impl Conn<'_> {
             Ok(Ok(()))
         )
     }
+}
+
+fn no_room() -> Answer {
+    Answer::error(Error::unavailable(
+        ID,
+        "the broker has no room: posts hold as many bytes as they may",
+    ))
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use super::super::{Delivery, Subscription};
+use super::super::{Closing, Delivery, Subscription};
 use super::listening::Place;
 use super::registration::Registration;
-use crate::error::Result;
 
 #[derive(Debug)]
 pub(super) struct HttpSubscription {
@@ -25,21 +25,43 @@ impl Subscription for HttpSubscription {
         self.inbox.recv().await
     }
 
-    async fn close(&mut self) -> Result<()> {
-        // Publishers know of it until they have heard otherwise; what they send is still taken. It
-        // ends however long that takes, also where somebody has no more time to wait for it.
-        let _closes = Closes(&self.place, &self.id);
-        self.registration.left().await
+    fn close(&mut self) -> Closing {
+        self.registration.leave();
+        let registration = self.registration.clone();
+        // It ends however long that takes, also where somebody has no more time to wait for it.
+        let closes = Closes {
+            place: self.place.clone(),
+            id: self.id.clone(),
+        };
+        Box::pin(async move {
+            let left = registration.left().await;
+            closes.linger().await;
+            left
+        })
     }
 }
 
 /// Closes a subscription when it is dropped.
-struct Closes<'a>(&'a Place, &'a str);
+struct Closes {
+    place: Arc<Place>,
+    id: String,
+}
 
-impl Drop for Closes<'_> {
+impl Closes {
+    /// Publishers hear a moment later that it was deregistered, and those of Go Micro's do not see
+    /// that they are refused: what they send until then is taken.
+    async fn linger(&self) {
+        let place = &self.place;
+        if place.desk.left(&self.id) {
+            let mut closing = place.closing.subscribe();
+            let _ = timeout(place.options.linger, closing.wait_for(|closing| *closing)).await;
+        }
+    }
+}
+
+impl Drop for Closes {
     fn drop(&mut self) {
-        let Self(place, id) = self;
-        place.desk.close(id);
+        self.place.desk.close(&self.id);
     }
 }
 
