@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
 /// What packed text may hold, unpacked: a description of a service's endpoints has some kilobytes.
-const MAX_UNPACKED: usize = 1 << 20;
+pub(super) const MAX_UNPACKED: usize = 1 << 20;
 /// How much room is made at once.
 const STEP: usize = 4 * 1024;
 

@@ -1,7 +1,7 @@
 //! Registration, its renewal and its end.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use micro_runtime::registry::consul::Options;
@@ -201,6 +201,36 @@ async fn the_next_agent_is_used_where_one_does_not_answer_and_both_are_told_of_t
         (second.lines(), first.lines()),
         (vec![DEREGISTER.to_owned()], vec![DEREGISTER.to_owned()])
     );
+}
+
+#[tokio::test]
+async fn who_deregisters_again_after_an_error_reaches_all_agents_that_were_told() {
+    let down = Arc::new(Mutex::new([false; 2]));
+    let agent = |number: usize| {
+        let down = down.clone();
+        Agent::start(move |_| match down.lock().unwrap()[number] {
+            true => Answer::Raw(Vec::new()),
+            false => Answer::ok(""),
+        })
+    };
+    let (first, second) = (agent(0).await, agent(1).await);
+    let addresses = [first.address.clone(), second.address.clone()];
+    let registry = Consul::new(addresses, &Tasks::new()).unwrap();
+    registry.register(&service(1), ttl()).await.unwrap();
+    *down.lock().unwrap() = [true, false];
+    // It has changed: the second is told.
+    registry.register(&service(2), ttl()).await.unwrap();
+    *down.lock().unwrap() = [true, true];
+    registry.deregister(&service(2)).await.unwrap_err();
+    *down.lock().unwrap() = [false, false];
+    first.lines();
+    second.lines();
+    registry.deregister(&service(2)).await.unwrap();
+    let each = vec![DEREGISTER.to_owned()];
+    assert_eq!((first.lines(), second.lines()), (each.clone(), each));
+    // Once is enough.
+    registry.deregister(&service(2)).await.unwrap();
+    assert_eq!((first.lines().len(), second.lines().len()), (0, 1));
 }
 
 #[tokio::test]

@@ -150,7 +150,7 @@ impl Inner {
     }
 
     async fn deregister(&self, node: &Node, deadline: Instant) -> Result<()> {
-        let told = self.told().remove(&node.id).unwrap_or_default();
+        let told = self.told().get(&node.id).cloned().unwrap_or_default();
         let question = Question::put("/v1/agent/service/deregister/", &node.id);
         let answer = self.agents.ask(&question, deadline).await?;
         let unknown = answer.status() == 404
@@ -164,6 +164,8 @@ impl Inner {
             // It may be gone for good; then its cluster forgets the node by itself.
             let _ = self.agents.ask_one(other, &question, deadline).await;
         }
+        // Not before: who tries again after an error is to reach all of them.
+        self.told().remove(&node.id);
         Ok(())
     }
 

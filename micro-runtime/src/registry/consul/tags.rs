@@ -7,7 +7,17 @@
 use std::collections::BTreeMap;
 
 use crate::registry::Endpoint;
-use crate::registry::packed::{pack, unpack};
+use crate::registry::packed::{MAX_UNPACKED, pack, unpack};
+
+/// About how much memory the tags of an answer may take: endpoints, of which a large fleet tells a
+/// great deal, and all others, which nodes cannot be called without.
+const ENDPOINTS: usize = 256 << 20;
+const OTHERS: usize = 32 << 20;
+/// About how much memory an object or a list takes, and half a string, beside its text.
+const OBJECT: usize = size_of::<Endpoint>();
+const QUOTE: usize = 32;
+/// How much longer than its hex a text can be, at most.
+const MAX_RATIO: usize = 516;
 
 /// The entry that Go Micro chooses its codec by.
 const PROTOCOL: &str = "protocol";
@@ -50,15 +60,69 @@ impl Told {
 }
 
 /// Reads tags; those of one answer share a reader, since most nodes of a service have the same ones.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Reader<'a> {
     known: BTreeMap<&'a str, Option<Tag>>,
+    room: Room,
+}
+
+impl Default for Reader<'_> {
+    fn default() -> Self {
+        Self {
+            known: BTreeMap::new(),
+            room: Room {
+                endpoints: ENDPOINTS,
+                others: OTHERS,
+                told: false,
+            },
+        }
+    }
+}
+
+/// What the tags of an answer may still take.
+#[derive(Debug)]
+struct Room {
+    endpoints: usize,
+    others: usize,
+    /// Whether it was said that there is not enough.
+    told: bool,
+}
+
+impl Room {
+    /// Takes `size` for a tag, where there is as much.
+    fn take(&mut self, endpoint: bool, size: usize) -> bool {
+        let left = self.of(endpoint);
+        if let Some(less) = left.checked_sub(size) {
+            *left = less;
+            return true;
+        }
+        if !self.told {
+            self.told = true;
+            tracing::debug!("Consul's tags take too much memory to read all");
+        }
+        false
+    }
+
+    /// Takes `size` for what was done, even where there is less.
+    fn spend(&mut self, endpoint: bool, size: usize) {
+        let left = self.of(endpoint);
+        *left = left.saturating_sub(size);
+    }
+
+    fn of(&mut self, endpoint: bool) -> &mut usize {
+        match endpoint {
+            true => &mut self.endpoints,
+            false => &mut self.others,
+        }
+    }
 }
 
 /// A tag that was understood.
 #[derive(Clone, Debug)]
 struct Tag {
     packed: bool,
+    /// About how much memory it takes.
+    size: usize,
     says: Says,
 }
 
@@ -71,14 +135,21 @@ enum Says {
 
 impl<'a> Reader<'a> {
     /// What `tags` tell. Tags of others and tags that make no sense are passed over; of packed and
-    /// plain ones that kind counts which is seen first; the first version counts.
+    /// plain ones that kind counts which is seen first; the first version counts. What is too much for an
+    /// answer is passed over, too.
     pub(super) fn read(&mut self, tags: impl IntoIterator<Item = &'a str>) -> Told {
         let mut told = Told::default();
         let (mut metadata, mut endpoints, mut version) = (None, None, false);
         for text in tags {
-            let Some(tag) = self.known.entry(text).or_insert_with(|| Tag::read(text)) else {
+            let room = &mut self.room;
+            let tag = self.known.entry(text);
+            let Some(tag) = tag.or_insert_with(|| Tag::read(text, room)) else {
                 continue;
             };
+            // Each node gets a copy.
+            if !room.take(matches!(tag.says, Says::Endpoint(_)), tag.size) {
+                continue;
+            }
             match &tag.says {
                 Says::Metadata(entry) if *metadata.get_or_insert(tag.packed) == tag.packed => {
                     told.metadata.extend(
@@ -102,13 +173,34 @@ impl<'a> Reader<'a> {
 }
 
 impl Tag {
-    fn read(text: &str) -> Option<Self> {
+    fn read(text: &str, room: &mut Room) -> Option<Self> {
         let (kind, rest) = text.split_at_checked(1)?;
+        let endpoint = match kind {
+            "e" => true,
+            "t" | "v" => false,
+            _ => return None,
+        };
+        // What it unpacks to counts even where it says nothing: unpacking takes time.
         let (packed, plain) = match rest.split_at_checked(1)? {
-            ("-", rest) => (true, unpack(rest.as_bytes())?),
+            ("-", _) if !room.take(endpoint, 1) => return None,
+            ("-", rest) => {
+                let plain = unpack(rest.as_bytes());
+                let most = (rest.len() * MAX_RATIO).min(MAX_UNPACKED);
+                room.spend(endpoint, plain.as_ref().map_or(most, Vec::len));
+                (true, plain?)
+            }
             ("=", rest) => (false, rest.as_bytes().to_vec()),
             _ => return None,
         };
+        // Three bytes of text can become two hundred of memory; lists are read as objects too.
+        let size = plain.iter().fold(0, |size, byte| match byte {
+            b'{' | b'[' => size + OBJECT,
+            b'"' => size + QUOTE,
+            _ => size,
+        });
+        if !room.take(endpoint, size) {
+            return None;
+        }
         let says = match kind {
             "t" => Says::Metadata(serde_json::from_slice(&plain).ok()?),
             "e" => {
@@ -116,9 +208,10 @@ impl Tag {
                 // Lists are read as structs too, and nameless ones are of no use.
                 (!endpoint.name.is_empty()).then_some(Says::Endpoint(Box::new(endpoint)))?
             }
-            "v" => Says::Version(String::from_utf8(plain).ok()?),
+            "v" => Says::Version(str::from_utf8(&plain).ok()?.to_owned()),
             _ => return None,
         };
-        Some(Self { packed, says })
+        let size = size + plain.len();
+        Some(Self { packed, size, says })
     }
 }

@@ -395,3 +395,37 @@ fn a_tag_that_grows_without_bound_is_passed_over() {
     );
     assert_eq!(read(&[&deep]).1, Vec::<String>::new());
 }
+
+#[test]
+fn what_all_tags_of_an_answer_may_take_is_bounded_and_endpoints_leave_room_for_the_rest() {
+    // Little text that becomes much memory, in each of many nodes, and another one in each.
+    let lists = vec!["[]"; 100_000].join(",");
+    let bomb = |number: usize| {
+        let json = format!(r#"{{"name":"A{number}","request":{{"values":[{lists}]}}}}"#);
+        format!("e-{}", pack(json.as_bytes()))
+    };
+    let same = bomb(0);
+    let entries: Vec<String> = (1..=40)
+        .map(|number| {
+            let other = if number <= 10 { bomb(number) } else { same.clone() };
+            let service = format!(
+                r#"{{"ID":"{number}","Service":"s","Port":1,"Tags":["{same}","{other}","{BROKER}","{VERSION}"]}}"#
+            );
+            entry(&service, "[]")
+        })
+        .collect();
+    let body = format!("[{}]", entries.join(","));
+    let mut found = BTreeMap::new();
+    let cost = allocation_counter::measure(|| {
+        found = answer::nodes(body.as_bytes(), "s").expect("a list");
+    });
+    assert!(cost.bytes_max < 400 << 20, "{}", cost.bytes_max);
+    assert_eq!(found.len(), 40);
+    let endpoints = |known: &Known| known.service.endpoints.len();
+    assert!(found.values().any(|known| endpoints(known) > 0));
+    assert!(found.values().any(|known| endpoints(known) == 0));
+    for known in found.values() {
+        assert_eq!(known.service.nodes[0].metadata["broker"], "http");
+        assert_eq!(known.service.version, "1.0.0");
+    }
+}

@@ -5,15 +5,23 @@ use std::future::{Future, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::Poll;
+use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
+
+use super::failure;
 use super::options::parsed_port;
 use super::resolver::{Answer, Resolver, seconds};
 use crate::error::{Error, Result};
 use crate::registry::dns_message::{BadName, Data, Name, Record, kind};
+use crate::tasks::after;
 
 /// How many hosts of a service are looked up, and how many at once.
 const MAX_HOSTS: usize = 1024;
 const AT_ONCE: usize = 16;
+/// How long all questions about a service may take, unless three servers that do not answer take
+/// longer.
+const WHOLE: Duration = Duration::from_secs(10);
 
 /// Where a service is.
 #[derive(Debug, Default)]
@@ -56,9 +64,27 @@ impl Names {
 /// Looks a service up.
 ///
 /// # Errors
-/// Where no server knows. That nothing has the name is no error.
+/// Where no server knows, or none in time. That nothing has the name is no error.
 pub(super) async fn lookup(resolver: &Resolver, names: &Names) -> Result<Found> {
-    match names {
+    let timeout = resolver.options().timeout;
+    let deadline = after(WHOLE.max(timeout.saturating_mul(3)));
+    let late = || Err(failure("the name servers do not answer in time"));
+    let found = timeout_at(deadline, first(resolver, names)).await;
+    match found.unwrap_or_else(|_| late())? {
+        First::Found(found) => Ok(found),
+        First::Hosts(answer) => hosts(resolver, answer, deadline).await,
+    }
+}
+
+/// What the first questions tell.
+enum First {
+    Found(Found),
+    /// Hosts that are to be looked up.
+    Hosts(Answer),
+}
+
+async fn first(resolver: &Resolver, names: &Names) -> Result<First> {
+    let found = match names {
         Names::Host(host, port) => addresses(resolver, host, *port, &[]).await,
         Names::Service { srv, host } => {
             let answer = resolver.records(srv, kind::SRV).await?;
@@ -66,14 +92,15 @@ pub(super) async fn lookup(resolver: &Resolver, names: &Names) -> Result<Found> 
                 Some((host, port)) if answer.records.is_empty() => {
                     addresses(resolver, host, *port, &[]).await
                 }
-                _ => hosts(resolver, answer).await,
+                _ => return Ok(First::Hosts(answer)),
             }
         }
-    }
+    };
+    found.map(First::Found)
 }
 
-/// The addresses of all hosts of an answer.
-async fn hosts(resolver: &Resolver, answer: Answer) -> Result<Found> {
+/// The addresses of the hosts of an answer, as far as they are known by `deadline`.
+async fn hosts(resolver: &Resolver, answer: Answer, deadline: Instant) -> Result<Found> {
     let mut found = Found {
         ttl: answer.ttl,
         ..Found::default()
@@ -82,9 +109,11 @@ async fn hosts(resolver: &Resolver, answer: Answer) -> Result<Found> {
     let mut failed: Option<Error> = None;
     let beside = &*answer.beside;
     for some in hosts.chunks(AT_ONCE) {
-        let lookups = some
-            .iter()
-            .map(|(host, port)| addresses(resolver, host, *port, beside));
+        // Those that come after the deadline still find what was told beside the records.
+        let lookups = some.iter().map(async |(host, port)| {
+            let found = timeout_at(deadline, addresses(resolver, host, *port, beside)).await;
+            found.unwrap_or_else(|_| Err(failure(format!("{host:?} is not found in time"))))
+        });
         for host in all(lookups).await {
             match host {
                 Ok(host) => {

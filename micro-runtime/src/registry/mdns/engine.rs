@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 
 use super::bucket::Bucket;
-use super::dns::{Message, Name, Question};
+use super::dns::{Message, Name};
 use super::interfaces::Interfaces;
 use super::options::MdnsOptions;
 use super::own::Own;
@@ -369,60 +369,43 @@ impl Engine {
 
     /// Answers the asker alone, with a datagram for each node: Go Micro would mix up nodes in one.
     async fn answer(&self, message: &Message, source: SocketAddr, interfaces: &Interfaces) {
-        let mut answers = Vec::new();
         let from_here = interfaces.is_own(source.ip());
-        for question in message.questions.iter().take(MAX_QUESTIONS) {
-            self.answer_one(message.id, question, from_here, &mut answers);
-        }
-        if answers.is_empty() {
-            return;
-        }
         let sockets = lock(&self.wire).port.sockets.clone();
-        for (sent, answer) in answers.iter().enumerate() {
-            if !lock(&self.outbound).take(answer.len()) {
-                tracing::debug!(%source, "too many mDNS questions to answer all");
-                return;
-            }
-            if let Err(error) = sockets.reply(answer, source) {
-                tracing::debug!(%source, %error, "cannot answer an mDNS question");
-            }
-            if sent % ANSWERS_AT_ONCE == ANSWERS_AT_ONCE - 1 {
-                tokio::task::yield_now().await;
-            }
-        }
-    }
-
-    fn answer_one(
-        &self,
-        id: u16,
-        question: &Question,
-        from_here: bool,
-        answers: &mut Vec<Vec<u8>>,
-    ) {
-        let for_service = Own::answers_for_service(&self.zone, question);
-        let mut told = None;
         // A copy of handles: what follows takes its time.
         let all: Vec<_> = lock(&self.own)
             .values()
             .map(|one| one.own.clone())
             .collect();
-        for own in all {
-            // Nobody else can reach a loopback address, or finds somebody else there.
-            if own.is_for_this_machine() && !from_here {
-                continue;
+        // Nobody else can reach a loopback address, or finds somebody else there.
+        let told = |own: &&Arc<Own>| from_here || !own.is_for_this_machine();
+        let mut sent = 0;
+        for question in message.questions.iter().take(MAX_QUESTIONS) {
+            let for_service = Own::answers_for_service(&self.zone, question);
+            let mut last = None;
+            for own in all.iter().filter(told) {
+                if for_service && last == Some(&own.service.name) {
+                    continue;
+                }
+                let Some(mut answer) = own.answer(&self.zone, question, self.options.ttl) else {
+                    continue;
+                };
+                last = Some(&own.service.name);
+                // Who asks for an answer to itself alone gets its id back; others know the question.
+                answer.id = if question.is_unicast() { message.id } else { 0 };
+                let Ok(answer) = answer.write() else { continue };
+                // Before the next is built: one question may ask for very much.
+                if !lock(&self.outbound).take(answer.len()) {
+                    tracing::debug!(%source, "too many mDNS questions to answer all");
+                    return;
+                }
+                if let Err(error) = sockets.reply(&answer, source) {
+                    tracing::debug!(%source, %error, "cannot answer an mDNS question");
+                }
+                sent += 1;
+                if sent % ANSWERS_AT_ONCE == 0 {
+                    tokio::task::yield_now().await;
+                }
             }
-            if for_service && told.as_ref() == Some(&own.service.name) {
-                continue;
-            }
-            let Some(mut answer) = own.answer(&self.zone, question, self.options.ttl) else {
-                continue;
-            };
-            // Who asks for an answer to itself alone gets its id back; others know the question.
-            answer.id = if question.is_unicast() { id } else { 0 };
-            if let Ok(datagram) = answer.write() {
-                answers.push(datagram);
-            }
-            told = Some(own.service.name.clone());
         }
     }
 

@@ -19,8 +19,13 @@ const MAX_SIZE: usize = 32 << 20;
 const MAX_GOODBYES: usize = 1024;
 /// How long a record may hold, whatever it says: Go Micro's do so long.
 const MAX_TTL: Duration = Duration::from_secs(120);
+/// How long a node is kept at least, however short its records hold: a forged one must not make
+/// every watcher ask the group again and again.
+const MIN_TTL: Duration = Duration::from_secs(10);
 /// How long after its begin a watch asks who is there, unless somebody has asked meanwhile.
 const FIRST_QUESTION: Duration = Duration::from_secs(2);
+/// For how long the nodes of a name are not asked for again, of which some do not answer.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// What was heard, and what is to be asked.
 #[derive(Debug, Default)]
@@ -146,7 +151,7 @@ impl Seen {
             return false;
         };
         let key = (told.service.name.clone(), node.id.clone());
-        let ttl = Duration::from_secs(told.ttl.into()).min(MAX_TTL);
+        let ttl = Duration::from_secs(told.ttl.into()).clamp(MIN_TTL, MAX_TTL);
         let before = self.nodes.get(instance).map_or(0, |heard| heard.size);
         let size = self.size - before + told.size;
         let full = size > MAX_SIZE || (before == 0 && self.nodes.len() >= MAX_NODES);
@@ -257,7 +262,7 @@ impl Seen {
         let again = self.nodes.values().filter_map(|heard| {
             let late = heard.until - heard.ttl / 4;
             let asked = self.asked.get(&heard.of);
-            let at = asked.map_or(late, |asked| late.max(*asked + heard.ttl / 10));
+            let at = asked.map_or(late, |asked| late.max(*asked + (heard.ttl / 10).max(AGAIN)));
             (at < heard.until).then_some((&heard.of, at))
         });
         first.chain(again)

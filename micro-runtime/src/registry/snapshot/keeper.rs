@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::view::{DORMANT, IDLE, Shared};
 use super::{Home, NodeEntry, Nodes};
-use crate::error::Result;
+use crate::error::{Error, Result, id};
 use crate::registry::{Action, Event, Service, Watcher};
 use crate::tasks::after;
 
@@ -23,8 +23,45 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 /// How many changes are remembered while a load is under way.
 const MAX_DURING: usize = 1024;
 
+/// The right to keep a view up to date. Where the task that has it ends early, as by the panic of a
+/// registry, the view is told, so that its next use starts another.
+#[derive(Debug)]
+pub(super) struct Keeping {
+    shared: Arc<Shared>,
+    early: bool,
+}
+
+impl Keeping {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            early: true,
+        }
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        if !self.early {
+            return;
+        }
+        // Calls that find the view ready start no keeper.
+        self.shared.ready.store(false, Ordering::Release);
+        self.shared.activity.store(DORMANT, Ordering::Relaxed);
+        self.shared.loads.send_modify(|loads| {
+            loads.done += 1;
+            loads.last = Some(Instant::now());
+            loads.error = Some(Error::internal(
+                id::CLIENT,
+                "the task that asks the registry has ended early",
+            ));
+        });
+    }
+}
+
 /// Keeps a view up to date until it is unused for long, dropped, or the tasks are stopped.
-pub(super) async fn keep(shared: Arc<Shared>) {
+pub(super) async fn keep(mut keeping: Keeping) {
+    let shared = keeping.shared.clone();
     let (home, name) = (&*shared.home, &*shared.name);
     let registry = &*home.registry;
     let mut keeper = Keeper::new(&shared);
@@ -89,6 +126,8 @@ pub(super) async fn keep(shared: Arc<Shared>) {
             }
         }
     }
+    // From here on another may keep the view.
+    keeping.early = false;
     if let Some(views) = shared.views.upgrade() {
         views.forget(name);
     }

@@ -10,7 +10,8 @@ use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::{Home, Nodes, Turns, Views, keeper};
+use super::keeper::{Keeping, keep};
+use super::{Home, Nodes, Turns, Views};
 use crate::error::{Error, Result, id};
 
 /// The nodes of one name, up to date.
@@ -116,8 +117,15 @@ impl View {
             return Ok(());
         }
         let result = self.refresh(deadline).await;
-        // An old snapshot is better than an error.
-        if self.is_ready() { Ok(()) } else { result }
+        match result {
+            // An old snapshot is better than an error.
+            _ if self.is_ready() => Ok(()),
+            Err(error) if !error.is_timeout() && self.shared.nodes.load().known => {
+                tracing::debug!(name = &**self.name(), %error, "what was known serves on");
+                Ok(())
+            }
+            result => result,
+        }
     }
 
     /// Has the registry asked again, for calls that found no node or could not connect, and waits
@@ -129,9 +137,14 @@ impl View {
     pub async fn refresh(&self, deadline: Instant) -> Result<()> {
         let mut loads = self.shared.loads.subscribe();
         let before = loads.borrow_and_update().clone();
+        let fresh = before.last.is_some_and(|last| last.elapsed() < FRESH);
+        if fresh && before.error.is_some() {
+            // Nor is a keeper started that would end as the last one did.
+            return self.outcome(&before);
+        }
         let started = self.start();
         match before.last {
-            Some(last) if !started && last.elapsed() < FRESH => return self.outcome(&before),
+            Some(_) if !started && fresh => return self.outcome(&before),
             // A keeper that has just started loads by itself.
             _ if !started => {
                 self.shared.wanted.store(true, Ordering::Release);
@@ -185,7 +198,7 @@ impl View {
             return false;
         }
         let tasks = &self.shared.home.tasks;
-        *keeper = Some(tasks.spawn(keeper::keep(self.shared.clone())));
+        *keeper = Some(tasks.spawn(keep(Keeping::new(self.shared.clone()))));
         true
     }
 }

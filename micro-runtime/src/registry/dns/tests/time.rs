@@ -7,7 +7,8 @@ use tokio::time::{Instant, timeout};
 
 use super::server::Server;
 use super::{a, absent, addresses, cname, srv};
-use crate::registry::{Action, Directory, Registry, Watcher};
+use crate::registry::dns_message::kind;
+use crate::registry::{Action, Directory, Dns, Registry, Watcher};
 
 /// Lets the clock run on past what holds, while the server is reached by true sockets.
 async fn pass(time: Duration) {
@@ -171,4 +172,30 @@ async fn the_last_snapshot_serves_on_while_the_server_fails() {
         pass(Duration::from_secs(1)).await;
         let _ = view.refresh(soon()).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lookup_of_many_hosts_that_nobody_tells_of_ends_and_leaves_the_others() {
+    let server = Server::start().await;
+    let hosts = (10..30).map(|host| srv(30, 1, &format!("h{host}.local"), 80));
+    server.records(&hosts.collect::<Vec<_>>());
+    server.set(|zone| {
+        // The last one in order, so that it comes after those that take all the time.
+        zone.beside = vec![a("h29.local", 30, "10.0.0.9")];
+        zone.spoil = Some(Arc::new(|asked, answer| match asked.questions[0].kind {
+            kind::SRV => vec![answer.write().expect("a datagram")],
+            _ => Vec::new(),
+        }));
+    });
+    let mut options = server.options();
+    options.timeout = Duration::from_secs(2);
+    options.attempts = 6;
+    let registry = Dns::new(options, &server.tasks).expect("a domain");
+    let begun = Instant::now();
+    let found = addresses(&registry, "greeter").await.expect("one");
+    assert_eq!(found, ["10.0.0.9:80"]);
+    let took = begun.elapsed();
+    assert!(took <= Duration::from_secs(11), "{took:?}");
+    let known = registry.0.clone().known("greeter".to_owned()).await;
+    assert!(!known.expect("it holds").certain, "more may be there");
 }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, timeout};
 use super::super::dns::tests::captured;
 use super::super::dns::{Data, Message, Question, RESPONSE, Record, kind};
 use super::super::own::Own;
+use super::super::seen::Seen;
 use super::super::told;
 use super::super::zone::Zone;
 use super::{NEVER, Peer, SOON, greeter, name, options, register, registry};
@@ -326,4 +327,79 @@ fn a_record_of_a_type_that_nobody_reads_is_passed_over() {
         .answers
         .insert(0, Record::new(host, 120, Data::Other(47)));
     assert_eq!(told::instances(message.told()).len(), 1);
+}
+
+#[test]
+fn a_message_with_many_questions_is_answered_without_holding_all_answers() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let (registry, options) = runtime.block_on(async {
+        let options = options();
+        let registry = registry(&options);
+        let mut random = fastrand::Rng::with_seed(6);
+        let noise: String = (0..20_000).map(|_| random.alphanumeric()).collect();
+        for number in 0..40 {
+            let mut one = greeter(&format!("greeter-{number}"), "127.0.0.1:1");
+            let node = &mut one.nodes[0];
+            node.metadata.insert("noise".into(), noise.clone());
+            register(&registry, &one).await;
+        }
+        (registry, options)
+    });
+    let question = Question::new(name("greeter.micro"), kind::PTR);
+    let message = Message {
+        questions: vec![question; 16],
+        ..Message::default()
+    };
+    let datagram = message.write().expect("a datagram");
+    // A port at which nobody reads.
+    let peer = runtime.block_on(async { Peer::beside(&options) });
+    let port = peer.socket.local_addr().expect("bound").port();
+    let source = ([127, 0, 0, 1], port).into();
+    let cost = allocation_counter::measure(|| {
+        runtime.block_on(registry.0.engine.handle(&datagram, source));
+    });
+    assert!(cost.bytes_max < 2 << 20, "{}", cost.bytes_max);
+    // What the bucket has no room for is not built.
+    let cost = allocation_counter::measure(|| {
+        runtime.block_on(registry.0.engine.handle(&datagram, source));
+    });
+    assert!(cost.bytes_total < 8 << 20, "{}", cost.bytes_total);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_holds_shortly_makes_nobody_ask_again_and_again() {
+    let (of, zone) = (name("greeter.micro"), zone());
+    let source = "127.0.0.1:5353".parse().expect("an address");
+    let mut message = announcement(&greeter("greeter-1", "127.0.0.1:1"));
+    for record in &mut message.answers {
+        record.ttl = 1;
+    }
+    let instances = told::instances(message.told());
+    let (instance, node) = instances.first_key_value().expect("an instance");
+    let told = node.node(instance, &source, |of| zone.service(of).ok());
+    let told = told.expect("a node");
+    // Once, and each second.
+    for times in [1, 12] {
+        let mut seen = Seen::default();
+        let begun = Instant::now();
+        seen.watch(Some(&of), begun);
+        seen.asks(&of, begun);
+        let mut asked = 0;
+        for tick in 0..480_u32 {
+            let now = begun + Duration::from_millis(50) * tick;
+            if tick % 20 == 0 && tick / 20 < times {
+                seen.hear(instance, &of, told.clone(), now);
+            }
+            seen.expire(now);
+            if !seen.take_questions(now).is_empty() {
+                seen.asks(&of, now);
+                asked += 1;
+            }
+        }
+        assert_eq!(seen.count(&of), 0);
+        assert!((1..=2).contains(&asked), "{asked} questions in 24 s");
+    }
 }
