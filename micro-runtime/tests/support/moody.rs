@@ -64,6 +64,10 @@ impl Registry for Moody {
         if mood == SLOW {
             // Whether or not anybody still waits for it.
             let (inner, service) = (self.inner.clone(), service.clone());
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "a registry's work is nobody's task here"
+            )]
             let done = tokio::spawn(async move {
                 tokio::time::sleep(std::time::Duration::from_secs(2)).await;
                 inner.register(&service, options).await
