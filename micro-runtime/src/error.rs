@@ -324,6 +324,12 @@ impl Error {
         self
     }
 
+    /// The opposite: of a handler's error, which may be that of a call of its own.
+    pub(crate) fn processed(mut self) -> Self {
+        self.0.unprocessed = false;
+        self
+    }
+
     /// The text that Go Micro's peers read: JSON, or the plain words of a [plain](Error::plain) error.
     ///
     /// Fields with a zero value are left out and `<`, `>`, `&`, U+2028 and U+2029 are escaped, as

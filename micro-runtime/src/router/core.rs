@@ -96,6 +96,8 @@ struct Mounted {
     /// By method name, sorted.
     methods: Vec<(&'static str, u16)>,
     wrappers: Arc<[Arc<dyn Wrapper>]>,
+    /// Where it counts as the one call of a function.
+    once: Option<Arc<Once>>,
 }
 
 impl fmt::Debug for Mounted {
@@ -131,6 +133,8 @@ impl Core {
                 service,
                 methods: Vec::new(),
                 wrappers: Arc::new([]),
+                // Of a function, subscribers see to it that there is one event.
+                once: None,
             })
         });
         for service in services {
@@ -153,6 +157,11 @@ impl Core {
                 service,
                 methods,
                 wrappers: wrappers.clone(),
+                once: core
+                    .options
+                    .once
+                    .clone()
+                    .filter(|_| descriptor.name != "Debug"),
             });
             if let Some(other) = core.services.insert(descriptor.name, mounted.clone()) {
                 let other = other.service.descriptor().full_name;
@@ -240,8 +249,7 @@ impl Core {
     /// The way of events that come as calls; `None` where the service has no subscribers.
     pub(crate) fn events(&self) -> Option<Route> {
         let mounted = self.events.as_ref()?;
-        // Of a function, subscribers see to it that there is one event.
-        self.route_to(mounted, 0, None)
+        self.route_to(mounted, 0)
     }
 
     fn route(&self, mounted: &Arc<Mounted>, method: &str) -> Option<Route> {
@@ -250,26 +258,16 @@ impl Core {
             .binary_search_by_key(&method, |(name, _)| name)
             .ok()?;
         let (_, index) = *mounted.methods.get(at)?;
-        let once = match mounted.service.descriptor().name {
-            "Debug" => None,
-            _ => self.options.once.clone(),
-        };
-        self.route_to(mounted, index, once)
+        self.route_to(mounted, index)
     }
 
-    fn route_to(
-        &self,
-        mounted: &Arc<Mounted>,
-        index: u16,
-        once: Option<Arc<Once>>,
-    ) -> Option<Route> {
+    fn route_to(&self, mounted: &Arc<Mounted>, index: u16) -> Option<Route> {
         let methods = mounted.service.descriptor().methods;
         Some(Route {
             mounted: mounted.clone(),
             method: methods.get(usize::from(index))?,
             counters: self.counters.clone(),
             calls: self.options.limits.calls,
-            once,
         })
     }
 
@@ -319,7 +317,6 @@ pub struct Route {
     method: &'static Method,
     counters: Arc<CallCounters>,
     calls: usize,
-    once: Option<Arc<Once>>,
 }
 
 impl Route {
@@ -331,8 +328,8 @@ impl Route {
     /// Starts the handler with `request`, whose method must be this route's.
     ///
     /// # Errors
-    /// 503 when the server runs as many calls as it may, or takes one only and has it; 408 when the deadline has passed already.
-    /// Both are [unprocessed](Error::is_unprocessed).
+    /// 503 when the server runs as many calls as it may, or takes one only and has it; 408 when the
+    /// deadline has passed already. All are [unprocessed](Error::is_unprocessed).
     pub fn start(&self, request: Request) -> Result<Serving> {
         self.start_at(Instant::now(), request)
     }
@@ -355,7 +352,7 @@ impl Route {
             )
             .unprocessed());
         }
-        if let Some(once) = &self.once
+        if let Some(once) = &self.mounted.once
             && !once.take()
         {
             self.counters.ended();

@@ -102,10 +102,11 @@ impl Future for Serving {
             Err(panic) => Err(panicked(&*panic)),
         };
         this.done = true;
-        if answer.is_err() {
+        Poll::Ready(answer.map_err(|error| {
             this.counters.failed();
-        }
-        Poll::Ready(answer)
+            // What it says of a call that the handler made is not true of the one that it served.
+            error.processed()
+        }))
     }
 }
 

@@ -123,17 +123,19 @@ impl MucpChannel {
                 Err(failure) => return Err(failure.into()),
             };
             let reusable = message.keep_alive && !request.options.close_connection;
-            let refused = incoming::is_unprocessed(&message.head, number);
             let answer = incoming::read(&message.head, message.body, &expected);
+            let answer =
+                answer.map_err(
+                    |error| match incoming::is_unprocessed(&message.head, number) {
+                        true => error.unprocessed(),
+                        false => error,
+                    },
+                );
             let peer = wire.peer().clone();
             wire.recycle(message.head);
             if reusable {
                 self.keep(wire);
             }
-            let answer = answer.map_err(|error| match refused {
-                true => error.unprocessed(),
-                false => error,
-            });
             return match answer? {
                 Answer::Message(body) => {
                     let mut reply = Reply::new(Body::One(body));

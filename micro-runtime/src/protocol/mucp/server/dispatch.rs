@@ -238,7 +238,7 @@ impl Conn<'_> {
             }
             Err(error) => {
                 let echo = Echo::Of(&inbound);
-                reply::put_refusal(&mut self.out, echo, envelope, &id, &error, close);
+                reply::put_error(&mut self.out, echo, envelope, &id, &error, close);
                 self.decoder.recycle(inbound.head);
             }
         }
@@ -371,7 +371,7 @@ impl Conn<'_> {
                 reply::put_plain(&mut answer, code, status, &words);
             }
             Instead::Error(envelope, id, error) => {
-                reply::put_refusal(&mut answer, echo, envelope, &id, &error, close);
+                reply::put_error(&mut answer, echo, envelope, &id, &error, close);
             }
             Instead::Text(words) => {
                 let said = Said {

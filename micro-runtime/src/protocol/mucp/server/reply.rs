@@ -141,7 +141,7 @@ pub(super) fn put(out: &mut Outbox, echo: Echo<'_>, said: Said<'_>) {
     }
 }
 
-/// Appends the response that `error` is, which a handler has given or may have.
+/// Appends the response that `error` is.
 pub(super) fn put_error(
     out: &mut Outbox,
     echo: Echo<'_>,
@@ -150,45 +150,12 @@ pub(super) fn put_error(
     error: &Error,
     close: bool,
 ) {
-    put_error_of(out, echo, envelope, id, error, close, false);
-}
-
-/// Appends the response that `error` is to a call that no handler has seen; where the error says so
-/// too, so does the response.
-pub(super) fn put_refusal(
-    out: &mut Outbox,
-    echo: Echo<'_>,
-    envelope: Envelope,
-    id: &str,
-    error: &Error,
-    close: bool,
-) {
-    put_error_of(
-        out,
-        echo,
-        envelope,
-        id,
-        error,
-        close,
-        error.is_unprocessed(),
-    );
-}
-
-fn put_error_of(
-    out: &mut Outbox,
-    echo: Echo<'_>,
-    envelope: Envelope,
-    id: &str,
-    error: &Error,
-    close: bool,
-    unprocessed: bool,
-) {
     let words = names::error_text(error);
     let said = Said {
         body: envelope.seal_error(id, &words),
         error: Some(&words),
         grpc: envelope == Envelope::Grpc,
-        unprocessed,
+        unprocessed: error.is_unprocessed(),
         close,
         ..Said::default()
     };
