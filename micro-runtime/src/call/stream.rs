@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
 use super::Payload;
@@ -76,6 +76,8 @@ pub enum StreamEnd {
 pub struct Sender<M> {
     raw: Box<dyn RawSend>,
     codec: Arc<dyn Codec>,
+    /// Small messages are written into it one after the other, and are slices of it.
+    block: BytesMut,
     message: PhantomData<fn(M)>,
 }
 
@@ -85,6 +87,7 @@ impl<M: Payload> Sender<M> {
         Self {
             raw,
             codec,
+            block: BytesMut::new(),
             message: PhantomData,
         }
     }
@@ -97,7 +100,7 @@ impl<M: Payload> Sender<M> {
     /// The peer's error when it has ended the stream; 500 when the connection is gone; 400 when the
     /// message does not encode.
     pub async fn send(&mut self, message: M) -> Result<()> {
-        let bytes = codec::encode(&*self.codec, &message)?;
+        let bytes = codec::encode_in(&mut self.block, &*self.codec, &message)?;
         poll_fn(|task| self.raw.poll_ready(task)).await?;
         self.raw.send(bytes)
     }

@@ -62,6 +62,28 @@ pub fn encode(codec: &dyn Codec, message: &dyn Payload) -> Result<Bytes> {
     Ok(out.freeze())
 }
 
+/// As [`encode`]; small messages are slices of `block`, which is used again once nobody holds them.
+pub(crate) fn encode_in(
+    block: &mut BytesMut,
+    codec: &dyn Codec,
+    message: &dyn Payload,
+) -> Result<Bytes> {
+    let size = codec.size_hint(message);
+    if size > SMALL || message.frame().is_some() {
+        return encode(codec, message);
+    }
+    if block.capacity() < size {
+        block.reserve(BLOCK);
+    }
+    let written = codec.encode(message, block);
+    let bytes = block.split().freeze();
+    written.map(|()| bytes)
+}
+
+/// How large a block for small messages is, and how large these may be: who keeps one keeps its block.
+const BLOCK: usize = 4 * 1024;
+const SMALL: usize = 512;
+
 /// Decodes a message; a [`Frame`] takes the bytes as they are.
 ///
 /// # Errors

@@ -138,15 +138,15 @@ async fn the_peers_error_ends_both_directions() -> Result<()> {
 #[tokio::test]
 async fn a_sender_waits_for_a_slow_receiver() -> Result<()> {
     let net = window(4);
-    // The handler sends; the client's own window of 128 holds it.
-    let mut replies = net.say.count(number(1000)).await?;
-    net.probe.until(|probe| count(&probe.sent) >= 128).await;
+    // The handler sends; the client's own window of 1,024 holds it.
+    let mut replies = net.say.count(number(5000)).await?;
+    net.probe.until(|probe| count(&probe.sent) >= 1024).await;
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(count(&net.probe.sent), 128);
+    assert_eq!(count(&net.probe.sent), 1024);
     while replies.message().await?.is_some() {}
-    assert_eq!(count(&net.probe.sent), 1000);
+    assert_eq!(count(&net.probe.sent), 5000);
 
     // The client sends; the server's window of 4 holds it.
     let mut upload = net.say.collect().await?;
@@ -175,6 +175,39 @@ async fn a_sender_waits_for_a_slow_receiver() -> Result<()> {
     net.probe.go.notify_waiters();
     let reply = upload.finish().await?;
     assert_eq!(reply.number, sent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sender_waits_when_its_bytes_fill_the_window_and_not_only_its_messages() -> Result<()> {
+    let mut limits = Limits::default();
+    limits.stream_bytes = 10_000;
+    let net = Net::with(64 * 1024, limits);
+    let mut upload = net.say.collect().await?;
+    upload.send(word("hold")).await?;
+    net.probe.until(|probe| count(&probe.received) == 1).await;
+    for _ in 0..3 {
+        // The third goes beyond the window, which one message may.
+        upload.send(sized("", 4000)).await?;
+    }
+    let waits = upload.send(sized("", 1));
+    let settled = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = waits => panic!("12,000 bytes are more than 10,000"),
+        () = settled => {}
+    }
+    assert_eq!(count(&net.probe.received), 1);
+    net.probe.go.notify_waiters();
+    for _ in 0..20 {
+        upload.send(sized("", 25_000)).await?;
+    }
+    upload.finish().await?;
+    assert_eq!(count(&net.probe.received), 24);
     Ok(())
 }
 

@@ -55,7 +55,7 @@ async fn the_bytes_of_a_call_are_as_documented() {
     net.say.hello(word("x")).await.unwrap();
     let (out, input) = net.pipes.tap.bytes();
 
-    let mut expected = opening([0, 64 << 20, 128, 64 << 10, 256]);
+    let mut expected = opening([0, 64 << 20, 1024, 64 << 10, 256, 256 << 10]);
     let named = call(
         &HELLO_NAMES,
         &[block(&[("k", "v")]), message("metadata", 0)].concat(),
@@ -70,7 +70,7 @@ async fn the_bytes_of_a_call_are_as_documented() {
     expected.extend(frame(CALL, BODY | LAST, 0, (0, 1), &message("x", 0)));
     assert_eq!(out, expected);
 
-    let mut expected = opening([1000, 64 << 20, 128, 64 << 10, 256]);
+    let mut expected = opening([1000, 64 << 20, 1024, 64 << 10, 256, 256 << 10]);
     let blocks = [
         block(&[("Seen", "yes"), ("Also", "this")]),
         block(&[("Took", "long")]),
@@ -104,19 +104,27 @@ async fn the_bytes_of_a_stream_are_as_documented() {
         })
     };
     assert_eq!(peer.next().await, seen(REPLY, 0, &[]));
-    for i in 1..=64 {
+    for i in 1..=512 {
         peer.send(MESSAGE, 0, 0, (7, 3), &message("", i)).await;
     }
-    let mut credit = 0;
-    for _ in 1..=65 {
+    let (mut messages, mut bytes) = (0, 0);
+    for _ in 1..=513 {
         let seen = peer.next().await.unwrap();
         match seen.kind {
             MESSAGE => {}
-            CREDIT => credit += u32::from_le_bytes(seen.payload.try_into().unwrap()),
+            CREDIT => {
+                let number =
+                    |at: usize| u32::from_le_bytes(seen.payload[at..at + 4].try_into().unwrap());
+                assert_eq!(seen.payload.len(), 8);
+                messages += number(0);
+                bytes += number(4);
+            }
             kind => panic!("{kind}"),
         }
     }
-    assert_eq!(credit, 64, "half of the window");
+    assert_eq!(messages, 512, "half of the window");
+    let sent = (1..=512).map(|i| message("", i).len()).sum::<usize>();
+    assert_eq!(bytes as usize, sent);
     peer.send(END, 0, 0, (7, 3), &[]).await;
     assert_eq!(peer.next().await, seen(END, 0, &[]));
     // The route is known now; the place may be used again, with another generation.
@@ -129,7 +137,7 @@ async fn the_bytes_of_a_stream_are_as_documented() {
         peer.send(MESSAGE, 0, 0, id, &[]).await;
         peer.send(END, 0, 0, id, &[]).await;
         peer.send(CANCEL, 0, 0, id, &[]).await;
-        peer.send(CREDIT, 0, 0, id, &9_u32.to_le_bytes()).await;
+        peer.send(CREDIT, 0, 0, id, &credit(9, 9)).await;
     }
     peer.send(PING, 0, 0, (0, 0), &5_u64.to_le_bytes()).await;
     let answer = peer.next().await.unwrap();
