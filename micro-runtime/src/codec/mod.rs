@@ -62,27 +62,23 @@ pub fn encode(codec: &dyn Codec, message: &dyn Payload) -> Result<Bytes> {
     Ok(out.freeze())
 }
 
-/// As [`encode`]; small messages are slices of `block`, which is used again once nobody holds them.
-pub(crate) fn encode_in(
-    block: &mut BytesMut,
+/// Encodes a small message into `small`, in place of what is there, and any other as [`encode`] does.
+pub(crate) fn encode_small(
+    small: &mut BytesMut,
     codec: &dyn Codec,
     message: &dyn Payload,
-) -> Result<Bytes> {
+) -> Result<Option<Bytes>> {
+    small.clear();
     let size = codec.size_hint(message);
     if size > SMALL || message.frame().is_some() {
-        return encode(codec, message);
+        return encode(codec, message).map(Some);
     }
-    if block.capacity() < size {
-        block.reserve(BLOCK);
-    }
-    let written = codec.encode(message, block);
-    let bytes = block.split().freeze();
-    written.map(|()| bytes)
+    small.reserve(size);
+    codec.encode(message, small).map(|()| None)
 }
 
-/// How large a block for small messages is, and how large these may be: who keeps one keeps its block.
-const BLOCK: usize = 4 * 1024;
-const SMALL: usize = 512;
+/// Up to this size a message is small: copying it costs less than a buffer of its own.
+const SMALL: usize = 1024;
 
 /// Decodes a message; a [`Frame`] takes the bytes as they are.
 ///

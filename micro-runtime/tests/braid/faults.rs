@@ -222,7 +222,7 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
                 &message("hold", 0),
             );
             let mut frames = vec![frame(CALL, NAMES | STREAM | BODY, 0, (0, 0), &collect)];
-            frames.extend(many(1100));
+            frames.extend(many(4200));
             frames
         }),
         (16, "more bytes than the window", {
@@ -230,8 +230,8 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
                 &["/test.Say/Collect", SUM_NAMES[1], ""],
                 &message("hold", 0),
             );
-            // The second goes beyond the window of 256 KiB, which one message may.
-            let large = frame(MESSAGE, 0, 0, (0, 0), &[0; 200 << 10]);
+            // The second goes beyond the window of 512 KiB, which one message may.
+            let large = frame(MESSAGE, 0, 0, (0, 0), &[0; 400 << 10]);
             let mut frames = vec![frame(CALL, NAMES | STREAM | BODY, 0, (0, 0), &collect)];
             frames.extend([large.clone(), large, frame(MESSAGE, 0, 0, (0, 0), &[])]);
             frames
@@ -310,7 +310,7 @@ async fn opens(bytes: &[u8]) -> Vec<u8> {
 async fn an_opening_that_is_none_is_refused() {
     let code = |bytes: &[u8]| {
         u16::from_le_bytes(
-            bytes[bytes.len().min(4 + 16 + 22 + 16 + 8)..][..2]
+            bytes[bytes.len().min(4 + 16 + 26 + 16 + 8)..][..2]
                 .try_into()
                 .unwrap(),
         )
@@ -406,11 +406,6 @@ async fn client_says(frames: Vec<Vec<u8>>) -> (Option<u16>, [String; 2]) {
 #[tokio::test]
 async fn a_wrong_frame_of_a_server_fails_the_calls_with_a_reason() {
     let open = frame(REPLY, 0, 0, (1, 0), &[]);
-    let many = |n: usize| {
-        let mut frames = vec![open.clone()];
-        frames.extend((0..n).map(|_| frame(MESSAGE, 0, 0, (1, 0), &[])));
-        frames
-    };
     let cases = vec![
         (
             3,
@@ -473,7 +468,12 @@ async fn a_wrong_frame_of_a_server_fails_the_calls_with_a_reason() {
             "a reply to a call to come",
             vec![frame(REPLY, BODY, 0, (0, 1), &[])],
         ),
-        (16, "more messages than the window", many(1100)),
+        (16, "more bytes than the window", {
+            // The first goes beyond it, which one message may; the other comes in the same read.
+            let large = message(&"x".repeat(600 << 10), 0);
+            let [large, small] = [&large[..], &[]].map(|bytes| frame(MESSAGE, 0, 0, (1, 0), bytes));
+            vec![open.clone(), large, small]
+        }),
         (
             18,
             "more credit than can be counted",

@@ -55,7 +55,7 @@ async fn the_bytes_of_a_call_are_as_documented() {
     net.say.hello(word("x")).await.unwrap();
     let (out, input) = net.pipes.tap.bytes();
 
-    let mut expected = opening([0, 64 << 20, 1024, 64 << 10, 256, 256 << 10]);
+    let mut expected = opening([0, 64 << 20, 4096, 64 << 10, 256, 512 << 10]);
     let named = call(
         &HELLO_NAMES,
         &[block(&[("k", "v")]), message("metadata", 0)].concat(),
@@ -70,7 +70,7 @@ async fn the_bytes_of_a_call_are_as_documented() {
     expected.extend(frame(CALL, BODY | LAST, 0, (0, 1), &message("x", 0)));
     assert_eq!(out, expected);
 
-    let mut expected = opening([1000, 64 << 20, 1024, 64 << 10, 256, 256 << 10]);
+    let mut expected = opening([1000, 64 << 20, 4096, 64 << 10, 256, 512 << 10]);
     let blocks = [
         block(&[("Seen", "yes"), ("Also", "this")]),
         block(&[("Took", "long")]),
@@ -104,11 +104,11 @@ async fn the_bytes_of_a_stream_are_as_documented() {
         })
     };
     assert_eq!(peer.next().await, seen(REPLY, 0, &[]));
-    for i in 1..=512 {
+    for i in 1..=2048 {
         peer.send(MESSAGE, 0, 0, (7, 3), &message("", i)).await;
     }
     let (mut messages, mut bytes) = (0, 0);
-    for _ in 1..=513 {
+    for _ in 1..=2049 {
         let seen = peer.next().await.unwrap();
         match seen.kind {
             MESSAGE => {}
@@ -119,11 +119,11 @@ async fn the_bytes_of_a_stream_are_as_documented() {
                 messages += number(0);
                 bytes += number(4);
             }
-            kind => panic!("{kind}"),
+            kind => panic!("{kind} {}", String::from_utf8_lossy(&seen.payload)),
         }
     }
-    assert_eq!(messages, 512, "half of the window");
-    let sent = (1..=512).map(|i| message("", i).len()).sum::<usize>();
+    assert_eq!(messages, 2048, "half of the window");
+    let sent = (1..=2048).map(|i| message("", i).len()).sum::<usize>();
     assert_eq!(bytes as usize, sent);
     peer.send(END, 0, 0, (7, 3), &[]).await;
     assert_eq!(peer.next().await, seen(END, 0, &[]));

@@ -246,9 +246,9 @@ impl Flow {
         Poll::Pending
     }
 
-    /// Takes the credit of `message`, which is sent now; says whether the peer may wait for it, as
+    /// Takes the credit of a message of `length` bytes, which is sent now; says whether the peer may wait for it, as
     /// for the first after one of its own.
-    pub(super) fn spend(&self, sending: &mut Sending, message: &Bytes) -> Result<bool> {
+    pub(super) fn spend(&self, sending: &mut Sending, length: usize) -> Result<bool> {
         if self.over.load(Ordering::Acquire)
             && let Some(end) = &self.lock().end
         {
@@ -261,7 +261,7 @@ impl Flow {
             ));
         }
         sending.sent.messages += 1;
-        sending.sent.bytes += message.len() as u64;
+        sending.sent.bytes += length as u64;
         let Total { messages, bytes } = sending.sent;
         self.sent_messages.store(messages, Ordering::Relaxed);
         self.sent_bytes.store(bytes, Ordering::Relaxed);

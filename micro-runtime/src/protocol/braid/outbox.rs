@@ -25,7 +25,7 @@ use crate::transport::WriteSide;
 pub(super) const HIGH_WATER: usize = 256 * 1024;
 /// From this many queued bytes on a stream's sender writes them itself: waiting for the flusher would
 /// only make the queue longer.
-const ENOUGH: usize = 64 * 1024;
+const ENOUGH: usize = 32 * 1024;
 /// What a queue's buffer begins with.
 pub(super) const FIRST: usize = 16 * 1024;
 

@@ -116,7 +116,8 @@ impl Kind {
             Self::Error => ERROR,
             Self::End => metadata.saturating_add(FIXED),
             Self::Hello | Self::Goaway => SMALL,
-            Self::Cancel | Self::Credit | Self::Ping => 16,
+            Self::Credit => 16,
+            Self::Cancel | Self::Ping => 8,
         }
     }
 }

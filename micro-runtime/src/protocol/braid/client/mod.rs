@@ -22,8 +22,8 @@ use link::{Failed, Link};
 
 /// Limits of ours that no setting names: a stream's window in messages and in bytes, a metadata
 /// block's bytes and pairs.
-const WINDOW: usize = 1024;
-const BYTES: usize = 256 * 1024;
+const WINDOW: usize = 4096;
+const BYTES: usize = 512 * 1024;
 const METADATA: usize = 64 * 1024;
 const PAIRS: usize = 256;
 

@@ -5,6 +5,7 @@ use std::task::{Context as Task, Poll, Waker, ready};
 
 use bytes::Bytes;
 
+use super::super::batch::Batch;
 use super::super::fault::Fault;
 use super::super::flow::{Flow, Sending, Taking};
 use super::super::outbox::{Flush, Room, RoomWait};
@@ -145,6 +146,30 @@ struct Upload {
     finished: bool,
 }
 
+impl Upload {
+    /// Sends a message of `length` bytes, which `write` appends.
+    fn put(&mut self, length: usize, write: impl FnOnce(&mut Batch, Head)) -> Result<()> {
+        if self.finished {
+            return Err(Error::bad_request(
+                id::CLIENT,
+                "the call's input has ended already",
+            ));
+        }
+        let Held { link, id, stream } = &*self.held;
+        link.check_size(length)?;
+        let asked = stream.flow.spend(&mut self.sending, length)?;
+        let flush = match asked && link.calls.is_alone(*id) {
+            true => Flush::Now,
+            false => Flush::Enough,
+        };
+        let sent = link.out.append(Room::Ignored, |queue, _, _| {
+            write(queue, Head::new(Kind::Message, 0, *id));
+            ((), flush)
+        });
+        sent.map_err(|_| link.out.failure())
+    }
+}
+
 impl RawSend for Upload {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
         ready!(self.held.stream.flow.poll_credit(&mut self.sending, task))?;
@@ -156,24 +181,13 @@ impl RawSend for Upload {
     }
 
     fn send(&mut self, message: Bytes) -> Result<()> {
-        if self.finished {
-            return Err(Error::bad_request(
-                id::CLIENT,
-                "the call's input has ended already",
-            ));
-        }
-        let Held { link, id, stream } = &*self.held;
-        link.check_size(message.len())?;
-        let asked = stream.flow.spend(&mut self.sending, &message)?;
-        let flush = match asked && link.calls.is_alone(*id) {
-            true => Flush::Now,
-            false => Flush::Enough,
-        };
-        let sent = link.out.append(Room::Ignored, |queue, _, _| {
-            queue.frame(Head::new(Kind::Message, 0, *id), &message, |_| {});
-            ((), flush)
-        });
-        sent.map_err(|_| link.out.failure())
+        self.put(message.len(), |queue, head| {
+            queue.frame(head, &message, |_| {})
+        })
+    }
+
+    fn send_copy(&mut self, message: &[u8]) -> Result<()> {
+        self.put(message.len(), |queue, head| queue.small(head, message))
     }
 
     fn poll_finish(&mut self, _task: &mut Task<'_>) -> Poll<Result<()>> {

@@ -169,6 +169,25 @@ struct Replies {
     waiting: RoomWait,
 }
 
+impl Replies {
+    /// Sends a message of `length` bytes, which `write` appends.
+    fn put(&mut self, length: usize, write: impl FnOnce(&mut Batch, Head)) -> Result<()> {
+        let stream = &*self.stream;
+        stream.session.check_size(length)?;
+        let asked = stream.flow.spend(&mut self.sending, length)?;
+        let flush = match asked && stream.session.is_alone() {
+            true => Flush::Now,
+            false => Flush::Enough,
+        };
+        let sent = stream.session.out.append(Room::Ignored, |queue, _, _| {
+            stream.open(queue);
+            write(queue, Head::new(Kind::Message, 0, stream.id));
+            ((), flush)
+        });
+        sent.map_err(|_| stream.session.out.failure())
+    }
+}
+
 impl RawSend for Replies {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
         ready!(self.stream.flow.poll_credit(&mut self.sending, task))?;
@@ -180,19 +199,13 @@ impl RawSend for Replies {
     }
 
     fn send(&mut self, message: Bytes) -> Result<()> {
-        let stream = &*self.stream;
-        stream.session.check_size(message.len())?;
-        let asked = stream.flow.spend(&mut self.sending, &message)?;
-        let flush = match asked && stream.session.is_alone() {
-            true => Flush::Now,
-            false => Flush::Enough,
-        };
-        let sent = stream.session.out.append(Room::Ignored, |queue, _, _| {
-            stream.open(queue);
-            queue.frame(Head::new(Kind::Message, 0, stream.id), &message, |_| {});
-            ((), flush)
-        });
-        sent.map_err(|_| stream.session.out.failure())
+        self.put(message.len(), |queue, head| {
+            queue.frame(head, &message, |_| {})
+        })
+    }
+
+    fn send_copy(&mut self, message: &[u8]) -> Result<()> {
+        self.put(message.len(), |queue, head| queue.small(head, message))
     }
 
     fn poll_finish(&mut self, _task: &mut Task<'_>) -> Poll<Result<()>> {
