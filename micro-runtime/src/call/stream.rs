@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 
 use super::Payload;
@@ -41,6 +41,11 @@ pub trait RawSend: Send + Sync {
 
     /// Takes one message; call it only after `poll_ready` has said so.
     fn send(&mut self, message: Bytes) -> Result<()>;
+
+    /// As [`send`](RawSend::send), for small messages, which are cheaper to copy than to share.
+    fn send_copy(&mut self, message: &[u8]) -> Result<()> {
+        self.send(Bytes::copy_from_slice(message))
+    }
 
     /// Says that no message follows and waits until that is on its way.
     ///
@@ -76,6 +81,8 @@ pub enum StreamEnd {
 pub struct Sender<M> {
     raw: Box<dyn RawSend>,
     codec: Arc<dyn Codec>,
+    /// What small messages are encoded into, each in its turn.
+    small: BytesMut,
     message: PhantomData<fn(M)>,
 }
 
@@ -85,6 +92,7 @@ impl<M: Payload> Sender<M> {
         Self {
             raw,
             codec,
+            small: BytesMut::new(),
             message: PhantomData,
         }
     }
@@ -97,9 +105,12 @@ impl<M: Payload> Sender<M> {
     /// The peer's error when it has ended the stream; 500 when the connection is gone; 400 when the
     /// message does not encode.
     pub async fn send(&mut self, message: M) -> Result<()> {
-        let bytes = codec::encode(&*self.codec, &message)?;
+        let large = codec::encode_small(&mut self.small, &*self.codec, &message)?;
         poll_fn(|task| self.raw.poll_ready(task)).await?;
-        self.raw.send(bytes)
+        match large {
+            None => self.raw.send_copy(&self.small),
+            Some(message) => self.raw.send(message),
+        }
     }
 
     /// Ends the input: the handler sees the end of the stream, its replies still come.

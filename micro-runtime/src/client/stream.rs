@@ -149,6 +149,10 @@ impl RawSend for BoundedSend {
         self.inner.send(message)
     }
 
+    fn send_copy(&mut self, message: &[u8]) -> Result<()> {
+        self.inner.send_copy(message)
+    }
+
     fn poll_finish(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
         if self.life.context.is_cancelled() {
             return Poll::Ready(Err(self.life.why()));

@@ -62,6 +62,24 @@ pub fn encode(codec: &dyn Codec, message: &dyn Payload) -> Result<Bytes> {
     Ok(out.freeze())
 }
 
+/// Encodes a small message into `small`, in place of what is there, and any other as [`encode`] does.
+pub(crate) fn encode_small(
+    small: &mut BytesMut,
+    codec: &dyn Codec,
+    message: &dyn Payload,
+) -> Result<Option<Bytes>> {
+    small.clear();
+    let size = codec.size_hint(message);
+    if size > SMALL || message.frame().is_some() {
+        return encode(codec, message).map(Some);
+    }
+    small.reserve(size);
+    codec.encode(message, small).map(|()| None)
+}
+
+/// Up to this size a message is small: copying it costs less than a buffer of its own.
+const SMALL: usize = 1024;
+
 /// Decodes a message; a [`Frame`] takes the bytes as they are.
 ///
 /// # Errors

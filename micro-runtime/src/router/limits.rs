@@ -29,8 +29,11 @@ pub struct Limits {
     pub idle: Duration,
     /// The deadline of calls that bring none; `None` for none, as Go Micro.
     pub call: Option<Duration>,
-    /// How many messages of a stream wait for its handler before the peer is made to wait. 128.
+    /// How many messages of a stream wait for its handler before the peer is made to wait. 4,096.
     pub stream_window: usize,
+    /// How many bytes of messages of a stream do, where the protocol counts them (braid); one message
+    /// may go beyond it. 512 KiB.
+    pub stream_bytes: usize,
 }
 
 impl Default for Limits {
@@ -47,7 +50,8 @@ impl Default for Limits {
             write: Duration::from_secs(60),
             idle: Duration::from_secs(90),
             call: None,
-            stream_window: 128,
+            stream_window: 4_096,
+            stream_bytes: 512 << 10,
         }
     }
 }

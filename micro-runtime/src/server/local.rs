@@ -62,6 +62,9 @@ impl Invoke for Local {
 /// Go Micro's request timeout, which a client has where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The most messages of a stream that wait: their bytes are not counted here.
+const WINDOW: usize = 128;
+
 async fn unary(route: &Route, mut request: Request) -> Result<Reply> {
     let timeout = request.options.timeout.unwrap_or(TIMEOUT);
     request.cx = served(&request).with_deadline(after(timeout));
@@ -78,7 +81,7 @@ async fn stream(core: &Core, route: &Route, mut request: Request) -> Result<Repl
         request.cx = request.cx.with_deadline(after(timeout));
     }
     let deadline = request.cx.deadline();
-    let window = core.limits().stream_window;
+    let window = core.limits().stream_window.min(WINDOW);
     let (input, output) = (Queue::new(window), Queue::new(window));
     if let Body::One(first) = std::mem::take(&mut request.body) {
         input.push(first)?;

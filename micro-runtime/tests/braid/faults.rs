@@ -106,8 +106,8 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
         ),
         (
             6,
-            "a credit of 3 bytes",
-            vec![frame(CREDIT, 0, 0, (0, 0), &[0; 3])],
+            "a credit of 7 bytes",
+            vec![frame(CREDIT, 0, 0, (0, 0), &[0; 7])],
         ),
         (6, "a ping of 1 byte", vec![frame(PING, 0, 0, (0, 0), &[0])]),
         (6, "an empty GOAWAY", vec![frame(GOAWAY, 0, 0, (0, 0), &[])]),
@@ -118,8 +118,8 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
         ),
         (
             7,
-            "a credit of 5 bytes",
-            vec![frame(CREDIT, 0, 0, (0, 0), &[0; 5])],
+            "a credit of 9 bytes",
+            vec![frame(CREDIT, 0, 0, (0, 0), &[0; 9])],
         ),
         (
             7,
@@ -222,7 +222,18 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
                 &message("hold", 0),
             );
             let mut frames = vec![frame(CALL, NAMES | STREAM | BODY, 0, (0, 0), &collect)];
-            frames.extend(many(200));
+            frames.extend(many(4200));
+            frames
+        }),
+        (16, "more bytes than the window", {
+            let collect = call(
+                &["/test.Say/Collect", SUM_NAMES[1], ""],
+                &message("hold", 0),
+            );
+            // The second goes beyond the window of 512 KiB, which one message may.
+            let large = frame(MESSAGE, 0, 0, (0, 0), &[0; 400 << 10]);
+            let mut frames = vec![frame(CALL, NAMES | STREAM | BODY, 0, (0, 0), &collect)];
+            frames.extend([large.clone(), large, frame(MESSAGE, 0, 0, (0, 0), &[])]);
             frames
         }),
         (
@@ -248,7 +259,7 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
             "more credit than can be counted",
             vec![
                 sum((0, 0)),
-                frame(CREDIT, 0, 0, (0, 0), &u32::MAX.to_le_bytes()),
+                frame(CREDIT, 0, 0, (0, 0), &credit(u32::MAX, 0)),
             ],
         ),
         (
@@ -299,7 +310,7 @@ async fn opens(bytes: &[u8]) -> Vec<u8> {
 async fn an_opening_that_is_none_is_refused() {
     let code = |bytes: &[u8]| {
         u16::from_le_bytes(
-            bytes[bytes.len().min(4 + 16 + 22 + 16 + 8)..][..2]
+            bytes[bytes.len().min(4 + 16 + 26 + 16 + 8)..][..2]
                 .try_into()
                 .unwrap(),
         )
@@ -395,11 +406,6 @@ async fn client_says(frames: Vec<Vec<u8>>) -> (Option<u16>, [String; 2]) {
 #[tokio::test]
 async fn a_wrong_frame_of_a_server_fails_the_calls_with_a_reason() {
     let open = frame(REPLY, 0, 0, (1, 0), &[]);
-    let many = |n: usize| {
-        let mut frames = vec![open.clone()];
-        frames.extend((0..n).map(|_| frame(MESSAGE, 0, 0, (1, 0), &[])));
-        frames
-    };
     let cases = vec![
         (
             3,
@@ -462,11 +468,21 @@ async fn a_wrong_frame_of_a_server_fails_the_calls_with_a_reason() {
             "a reply to a call to come",
             vec![frame(REPLY, BODY, 0, (0, 1), &[])],
         ),
-        (16, "more messages than the window", many(200)),
+        (16, "more bytes than the window", {
+            // The first goes beyond it, which one message may; the other comes in the same read.
+            let large = message(&"x".repeat(600 << 10), 0);
+            let [large, small] = [&large[..], &[]].map(|bytes| frame(MESSAGE, 0, 0, (1, 0), bytes));
+            vec![open.clone(), large, small]
+        }),
         (
             18,
             "more credit than can be counted",
-            vec![frame(CREDIT, 0, 0, (1, 0), &u32::MAX.to_le_bytes())],
+            vec![frame(CREDIT, 0, 0, (1, 0), &credit(u32::MAX, 0))],
+        ),
+        (
+            18,
+            "more bytes than can be counted",
+            vec![frame(CREDIT, 0, 0, (1, 0), &credit(0, u32::MAX))],
         ),
         (
             19,

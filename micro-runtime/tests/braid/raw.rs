@@ -46,8 +46,8 @@ pub fn frame(kind: u8, flags: u8, route: u16, id: (u32, u32), payload: &[u8]) ->
     out
 }
 
-/// What a HELLO of version 1 says: calls, message, window, metadata, pairs.
-pub fn hello(limits: [u32; 5]) -> Vec<u8> {
+/// What a HELLO of version 1 says: calls, message, window, metadata, pairs, bytes.
+pub fn hello(limits: [u32; 6]) -> Vec<u8> {
     let mut out = 1_u16.to_le_bytes().to_vec();
     limits
         .iter()
@@ -55,13 +55,21 @@ pub fn hello(limits: [u32; 5]) -> Vec<u8> {
     out
 }
 
-pub fn opening(limits: [u32; 5]) -> Vec<u8> {
+pub fn opening(limits: [u32; 6]) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend(frame(HELLO, 0, 0, (0, 0), &hello(limits)));
     out
 }
 
-pub const PLENTY: [u32; 5] = [1000, 64 << 20, 128, 64 << 10, 256];
+pub const PLENTY: [u32; 6] = [1000, 64 << 20, 128, 64 << 10, 256, 256 << 10];
+
+/// What a CREDIT says.
+pub fn credit(messages: u32, bytes: u32) -> [u8; 8] {
+    let mut out = [0; 8];
+    out[..4].copy_from_slice(&messages.to_le_bytes());
+    out[4..].copy_from_slice(&bytes.to_le_bytes());
+    out
+}
 
 /// A call's payload: its names, then `rest`.
 pub fn call(names: &[&str], rest: &[u8]) -> Vec<u8> {

@@ -18,7 +18,7 @@ fn number(number: u64) -> Word {
 fn window(messages: usize) -> Net {
     let mut limits = Limits::default();
     limits.stream_window = messages;
-    Net::with(64 * 1024, limits)
+    Net::with(64 * 4096, limits)
 }
 
 #[tokio::test]
@@ -138,15 +138,15 @@ async fn the_peers_error_ends_both_directions() -> Result<()> {
 #[tokio::test]
 async fn a_sender_waits_for_a_slow_receiver() -> Result<()> {
     let net = window(4);
-    // The handler sends; the client's own window of 128 holds it.
-    let mut replies = net.say.count(number(1000)).await?;
-    net.probe.until(|probe| count(&probe.sent) >= 128).await;
+    // The handler sends; the client's own window of 4,096 holds it.
+    let mut replies = net.say.count(number(9000)).await?;
+    net.probe.until(|probe| count(&probe.sent) >= 4096).await;
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(count(&net.probe.sent), 128);
+    assert_eq!(count(&net.probe.sent), 4096);
     while replies.message().await?.is_some() {}
-    assert_eq!(count(&net.probe.sent), 1000);
+    assert_eq!(count(&net.probe.sent), 9000);
 
     // The client sends; the server's window of 4 holds it.
     let mut upload = net.say.collect().await?;
@@ -175,6 +175,39 @@ async fn a_sender_waits_for_a_slow_receiver() -> Result<()> {
     net.probe.go.notify_waiters();
     let reply = upload.finish().await?;
     assert_eq!(reply.number, sent);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_sender_waits_when_its_bytes_fill_the_window_and_not_only_its_messages() -> Result<()> {
+    let mut limits = Limits::default();
+    limits.stream_bytes = 10_000;
+    let net = Net::with(64 * 4096, limits);
+    let mut upload = net.say.collect().await?;
+    upload.send(word("hold")).await?;
+    net.probe.until(|probe| count(&probe.received) == 1).await;
+    for _ in 0..3 {
+        // The third goes beyond the window, which one message may.
+        upload.send(sized("", 4000)).await?;
+    }
+    let waits = upload.send(sized("", 1));
+    let settled = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = waits => panic!("12,000 bytes are more than 10,000"),
+        () = settled => {}
+    }
+    assert_eq!(count(&net.probe.received), 1);
+    net.probe.go.notify_waiters();
+    for _ in 0..20 {
+        upload.send(sized("", 25_000)).await?;
+    }
+    upload.finish().await?;
+    assert_eq!(count(&net.probe.received), 24);
     Ok(())
 }
 
@@ -250,7 +283,7 @@ async fn a_receiver_that_is_dropped_does_not_hold_the_sender_up() -> Result<()> 
 
 #[tokio::test]
 async fn large_messages_stream() -> Result<()> {
-    let net = Net::with(4 * 1024, Limits::default());
+    let net = Net::with(4 * 4096, Limits::default());
     let (mut out, mut input) = net.say.sum().await?;
     for size in [0, 5000, 100_000, 1 << 20] {
         out.send(sized("big", size)).await?;

@@ -55,7 +55,7 @@ async fn the_bytes_of_a_call_are_as_documented() {
     net.say.hello(word("x")).await.unwrap();
     let (out, input) = net.pipes.tap.bytes();
 
-    let mut expected = opening([0, 64 << 20, 128, 64 << 10, 256]);
+    let mut expected = opening([0, 64 << 20, 4096, 64 << 10, 256, 512 << 10]);
     let named = call(
         &HELLO_NAMES,
         &[block(&[("k", "v")]), message("metadata", 0)].concat(),
@@ -70,7 +70,7 @@ async fn the_bytes_of_a_call_are_as_documented() {
     expected.extend(frame(CALL, BODY | LAST, 0, (0, 1), &message("x", 0)));
     assert_eq!(out, expected);
 
-    let mut expected = opening([1000, 64 << 20, 128, 64 << 10, 256]);
+    let mut expected = opening([1000, 64 << 20, 4096, 64 << 10, 256, 512 << 10]);
     let blocks = [
         block(&[("Seen", "yes"), ("Also", "this")]),
         block(&[("Took", "long")]),
@@ -89,7 +89,9 @@ async fn the_bytes_of_a_call_are_as_documented() {
 
 #[tokio::test(start_paused = true)]
 async fn the_bytes_of_a_stream_are_as_documented() {
-    let net = Net::new();
+    let mut limits = Limits::default();
+    limits.stream_window = 128;
+    let net = Net::with(64 * 1024, limits);
     let mut peer = raw(&net).await;
     let payload = call(&SUM_NAMES, &1_000_000_u64.to_le_bytes());
     peer.send(CALL, NAMES | DEADLINE | STREAM, 0, (7, 3), &payload)
@@ -107,16 +109,24 @@ async fn the_bytes_of_a_stream_are_as_documented() {
     for i in 1..=64 {
         peer.send(MESSAGE, 0, 0, (7, 3), &message("", i)).await;
     }
-    let mut credit = 0;
+    let (mut messages, mut bytes) = (0, 0);
     for _ in 1..=65 {
         let seen = peer.next().await.unwrap();
         match seen.kind {
             MESSAGE => {}
-            CREDIT => credit += u32::from_le_bytes(seen.payload.try_into().unwrap()),
+            CREDIT => {
+                let number =
+                    |at: usize| u32::from_le_bytes(seen.payload[at..at + 4].try_into().unwrap());
+                assert_eq!(seen.payload.len(), 8);
+                messages += number(0);
+                bytes += number(4);
+            }
             kind => panic!("{kind}"),
         }
     }
-    assert_eq!(credit, 64, "half of the window");
+    assert_eq!(messages, 64, "half of the window");
+    let sent = (1..=64).map(|i| message("", i).len()).sum::<usize>();
+    assert_eq!(bytes as usize, sent);
     peer.send(END, 0, 0, (7, 3), &[]).await;
     assert_eq!(peer.next().await, seen(END, 0, &[]));
     // The route is known now; the place may be used again, with another generation.
@@ -129,7 +139,7 @@ async fn the_bytes_of_a_stream_are_as_documented() {
         peer.send(MESSAGE, 0, 0, id, &[]).await;
         peer.send(END, 0, 0, id, &[]).await;
         peer.send(CANCEL, 0, 0, id, &[]).await;
-        peer.send(CREDIT, 0, 0, id, &9_u32.to_le_bytes()).await;
+        peer.send(CREDIT, 0, 0, id, &credit(9, 9)).await;
     }
     peer.send(PING, 0, 0, (0, 0), &5_u64.to_le_bytes()).await;
     let answer = peer.next().await.unwrap();

@@ -72,6 +72,16 @@ impl Batch {
         self.left += HEAD + length;
     }
 
+    /// Appends a frame of `head` and a small `message`.
+    pub(super) fn small(&mut self, mut head: Head, message: &[u8]) {
+        head.length = u32::try_from(message.len()).expect("it is small");
+        let length = HEAD + message.len();
+        self.bytes.reserve(length);
+        head.write(&mut self.bytes);
+        self.bytes.extend_from_slice(message);
+        self.left += length;
+    }
+
     /// What to write next, as one slice; empty at the end.
     pub(super) fn chunk(&self) -> &[u8] {
         match self.large.front() {

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 
 use super::fault::Fault;
-use super::wire::{Frame, Head, Hello, Kind, PAIR, VERSION};
+use super::wire::{Credit, Frame, Head, Hello, Kind, PAIR, VERSION};
 use crate::metadata::{Metadata, Text};
 
 /// Reads the fields of one payload; what it gives are slices of it.
@@ -141,6 +141,7 @@ pub(super) fn read_hello(frame: Frame) -> Result<Hello, Fault> {
         fields.u32()? as usize,
         fields.u32()? as usize,
         fields.u32()? as usize,
+        fields.u32()? as usize,
     ))
 }
 
@@ -152,9 +153,21 @@ pub(super) fn write_hello(hello: &Hello, out: &mut Vec<u8>) {
         hello.window,
         hello.metadata,
         hello.pairs,
+        hello.bytes,
     ] {
         out.extend_from_slice(&limit.to_le_bytes());
     }
+}
+
+/// Reads a CREDIT.
+pub(super) fn read_credit(frame: Frame) -> Result<Credit, Fault> {
+    let (_, mut fields) = Fields::of(frame);
+    let credit = Credit {
+        messages: fields.u32()?,
+        bytes: fields.u32()?,
+    };
+    fields.end()?;
+    Ok(credit)
 }
 
 /// What a GOAWAY says: its sender takes no more calls.

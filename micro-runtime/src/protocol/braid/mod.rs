@@ -14,9 +14,10 @@
 //! What is received is not copied: messages, and the texts of metadata, are slices of the block that
 //! they were read into (64 KiB, or the message's own size). Who keeps a small one keeps its block.
 //!
-//! What it does not have yet: windows in bytes, pieces of large messages, and keep-alive pings (they
-//! are answered, not sent).
+//! What it does not have yet: pieces of large messages, and keep-alive pings (they are answered, not
+//! sent).
 
+mod arrivals;
 mod batch;
 mod client;
 mod error;

@@ -7,6 +7,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker, ready};
 use std::time::Duration;
@@ -22,6 +23,9 @@ use crate::transport::WriteSide;
 
 /// From this many queued bytes on, who has more waits until they are on their way.
 pub(super) const HIGH_WATER: usize = 256 * 1024;
+/// From this many queued bytes on a stream's sender writes them itself: waiting for the flusher would
+/// only make the queue longer.
+const ENOUGH: usize = 32 * 1024;
 /// What a queue's buffer begins with.
 pub(super) const FIRST: usize = 16 * 1024;
 
@@ -32,6 +36,8 @@ pub(super) enum Flush {
     Now,
     /// By the flusher, together with what others append until then.
     Soon,
+    /// As `Soon`, or from here once enough has gathered.
+    Enough,
     /// When the caller says [`flush`](Outbox::flush).
     Held,
 }
@@ -65,6 +71,8 @@ pub(super) trait Beside: Send + 'static {
 /// The queue of a connection's frames, and its writer.
 pub(super) struct Outbox<S> {
     out: Mutex<Out<S>>,
+    /// Whether the queue is over the high-water mark, to be read without its lock.
+    full: AtomicBool,
     /// Wakes the flusher.
     more: Notify,
     /// Told each time that a full queue was emptied.
@@ -114,6 +122,7 @@ impl<S: Beside> Outbox<S> {
                 failure: None,
                 beside,
             }),
+            full: AtomicBool::new(false),
             more: Notify::new(),
             room: Arc::default(),
             gone: Notify::new(),
@@ -141,13 +150,18 @@ impl<S: Beside> Outbox<S> {
         let before = out.queue.len();
         let (value, flush) = write(&mut out.queue, &mut out.beside, out.appended);
         out.appended += (out.queue.len() - before) as u64;
-        if flush == Flush::Now
-            && !out.scheduled
-            && let Some((writer, full)) = out.take(Turn::Inline)
-        {
+        let here = match flush {
+            Flush::Now => !out.scheduled,
+            Flush::Enough => out.queue.len() >= ENOUGH,
+            Flush::Soon | Flush::Held => false,
+        };
+        if here && let Some((writer, full)) = self.take(out, Turn::Inline) {
             drop(guard);
             self.write_inline(writer, full);
             return Ok(value);
+        }
+        if out.queue.len() >= HIGH_WATER {
+            self.full.store(true, Ordering::Release);
         }
         let wake = flush != Flush::Held && !std::mem::replace(&mut out.scheduled, true);
         drop(guard);
@@ -161,10 +175,18 @@ impl<S: Beside> Outbox<S> {
     pub(super) fn flush(&self) {
         let mut out = self.lock();
         // Where another writes, or has begun to, it goes on with what is queued now.
-        if let Some((writer, full)) = out.take(Turn::Inline) {
+        if let Some((writer, full)) = self.take(&mut out, Turn::Inline) {
             drop(out);
             self.write_inline(writer, full);
         }
+    }
+
+    fn take(&self, out: &mut Out<S>, turn: Turn) -> Option<(Writer, bool)> {
+        let taken = out.take(turn);
+        if out.queue.len() < HIGH_WATER {
+            self.full.store(false, Ordering::Release);
+        }
+        taken
     }
 
     /// Waits until the queue is below the high-water mark; says whether the connection goes on.
@@ -202,6 +224,9 @@ impl<S: Beside> Outbox<S> {
     }
 
     pub(super) fn is_full(&self) -> bool {
+        if !self.full.load(Ordering::Acquire) {
+            return false;
+        }
         let out = self.lock();
         out.ends == Ends::No && out.queue.len() >= HIGH_WATER
     }
@@ -320,7 +345,7 @@ impl<S: Beside> Outbox<S> {
         if let Ends::Yes(_) = out.ends {
             return Next::Ended;
         }
-        match out.take(Turn::Flusher) {
+        match self.take(&mut out, Turn::Flusher) {
             Some((writer, full)) => Next::Write(writer, full),
             None => {
                 out.scheduled = false;

@@ -116,7 +116,8 @@ impl Kind {
             Self::Error => ERROR,
             Self::End => metadata.saturating_add(FIXED),
             Self::Hello | Self::Goaway => SMALL,
-            Self::Cancel | Self::Credit | Self::Ping => 8,
+            Self::Credit => 16,
+            Self::Cancel | Self::Ping => 8,
         }
     }
 }
@@ -248,6 +249,9 @@ pub(super) struct Hello {
     pub(super) metadata: u32,
     /// Pairs of one metadata block.
     pub(super) pairs: u32,
+    /// Bytes of one stream's messages that are not yet credited; at least 1. The last message may go
+    /// beyond it.
+    pub(super) bytes: u32,
 }
 
 impl Hello {
@@ -257,6 +261,7 @@ impl Hello {
         window: usize,
         metadata: usize,
         pairs: usize,
+        bytes: usize,
     ) -> Self {
         let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
@@ -266,6 +271,15 @@ impl Hello {
             window: small(window).max(1),
             metadata: small(metadata).min(u32::MAX / 8),
             pairs: small(pairs),
+            bytes: small(bytes).max(1),
+        }
+    }
+
+    /// What may be sent of a stream to a side with these limits before it gives credit.
+    pub(super) fn window(&self) -> Credit {
+        Credit {
+            messages: self.window,
+            bytes: self.bytes,
         }
     }
 
@@ -277,6 +291,29 @@ impl Hello {
             && metadata
                 .iter_text()
                 .all(|(key, _)| longest(key, usize::from(u16::MAX)))
+    }
+}
+
+/// How many messages of a stream, and how many bytes in them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Credit {
+    pub(super) messages: u32,
+    pub(super) bytes: u32,
+}
+
+impl Credit {
+    pub(super) const NONE: Self = Self {
+        messages: 0,
+        bytes: 0,
+    };
+
+    pub(super) fn is_none(self) -> bool {
+        self == Self::NONE
+    }
+
+    pub(super) fn write(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.messages.to_le_bytes());
+        out.extend_from_slice(&self.bytes.to_le_bytes());
     }
 }
 

@@ -171,12 +171,16 @@ impl Link {
         deadline: Option<Instant>,
         sends: bool,
     ) -> Result<Reply, Failed> {
-        let credit = self.theirs.window - u32::from(matches!(request.body, Body::One(_)));
-        let window = self.ours.window;
+        let (window, mut credit) = (self.ours.window(), self.theirs.window());
+        if let Body::One(first) = &request.body {
+            let length = u32::try_from(first.len()).unwrap_or(u32::MAX);
+            credit.messages -= 1;
+            credit.bytes = credit.bytes.saturating_sub(length);
+        }
         let held = loop {
             let mut made = None;
             let begun = self.begin(request, deadline, true, |id| {
-                let stream = Arc::new(Opened::new(Flow::new(id, window, credit)));
+                let stream = Arc::new(Opened::new(Arc::new(Flow::new(id, window, credit))));
                 made = Some(stream.clone());
                 State::Stream(stream)
             });

@@ -20,8 +20,10 @@ use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
 use crate::transport::Borrowed;
 use link::{Failed, Link};
 
-/// Limits of ours that no setting names: a stream's window, a metadata block's bytes and pairs.
-const WINDOW: usize = 128;
+/// Limits of ours that no setting names: a stream's window in messages and in bytes, a metadata
+/// block's bytes and pairs.
+const WINDOW: usize = 4096;
+const BYTES: usize = 512 * 1024;
 const METADATA: usize = 64 * 1024;
 const PAIRS: usize = 256;
 
@@ -84,7 +86,7 @@ impl Connect for Opens {
             ..
         } = environment;
         let connection = transport.dial(&node.address).await?;
-        let ours = Hello::new(0, *max_message, WINDOW, METADATA, PAIRS);
+        let ours = Hello::new(0, *max_message, WINDOW, METADATA, PAIRS, BYTES);
         Link::open(connection, node.id.clone(), ours, tasks)
             .await
             .map_err(|error| {

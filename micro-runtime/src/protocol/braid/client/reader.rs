@@ -1,13 +1,13 @@
 //! A client's reader: frames of the server to the calls that they are for.
 
 use std::sync::Arc;
-use std::task::Waker;
 
 use tracing::debug;
 
+use super::super::arrivals::Arrivals;
 use super::super::error::read_error;
 use super::super::fault::Fault;
-use super::super::fields::{Fields, Goaway, message};
+use super::super::fields::{Fields, Goaway, message, read_credit};
 use super::super::inbox::Inbox;
 use super::super::outbox::{Flush, Room};
 use super::super::wire::{CallId, Frame, Head, Kind, flag};
@@ -29,12 +29,14 @@ impl Link {
     /// The reader. It awaits nothing but bytes: answers land in slots, messages in queues that credit
     /// bounds. That is what the server's reader may rely on when it waits for us.
     pub(super) async fn read(&self, inbox: &mut Inbox) -> End {
-        let mut wakers = Vec::new();
+        let mut arrivals = Arrivals::default();
         loop {
             // First those that came with the HELLO.
-            let taken = self.take_frames(inbox, &mut wakers);
-            wakers.drain(..).for_each(Waker::wake);
-            if let Err(fault) = taken {
+            let taken = self.take_frames(inbox, &mut arrivals);
+            // What came before a wrong frame counts.
+            let handed = self.hand_over(&mut arrivals);
+            arrivals.wake();
+            if let Err(fault) = taken.and(handed) {
                 return End::Fault(fault);
             }
             let words = match inbox.fill().await {
@@ -48,30 +50,40 @@ impl Link {
         }
     }
 
-    fn take_frames(&self, inbox: &mut Inbox, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
+    fn take_frames(&self, inbox: &mut Inbox, arrivals: &mut Arrivals) -> Result<(), Fault> {
         while let Some(frame) = inbox.next()? {
-            self.take_frame(frame, wakers)?;
+            let Head { kind, id, .. } = frame.head;
+            if kind == Kind::Message && arrivals.are_of(id) {
+                arrivals.add(frame.payload);
+                continue;
+            }
+            self.hand_over(arrivals)?;
+            self.take_frame(frame, arrivals)?;
         }
         Ok(())
     }
 
-    fn take_frame(&self, frame: Frame, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
+    /// Hands a stream the messages that came for it.
+    fn hand_over(&self, arrivals: &mut Arrivals) -> Result<(), Fault> {
+        if let Some((id, owed)) = arrivals.hand_over()? {
+            let head = Head::new(Kind::Credit, 0, id);
+            self.control(head, Flush::Soon, |out| owed.write(out));
+        }
+        Ok(())
+    }
+
+    fn take_frame(&self, frame: Frame, arrivals: &mut Arrivals) -> Result<(), Fault> {
         let id = frame.head.id;
         match frame.head.kind {
-            Kind::Reply => self.take_reply(frame, wakers)?,
+            Kind::Reply => self.take_reply(frame, arrivals)?,
             Kind::Error => {
                 let error = read_error(frame, &self.ours)?;
-                self.settle(id, Err(error), wakers)?;
+                self.settle(id, Err(error), arrivals)?;
             }
             Kind::Message => {
                 if let Some(stream) = self.open_stream(id)? {
-                    let (owed, wake) = stream.flow.push(frame.payload)?;
-                    if owed > 0 {
-                        self.control(Head::new(Kind::Credit, 0, id), Flush::Soon, |out| {
-                            out.extend_from_slice(&owed.to_le_bytes());
-                        });
-                    }
-                    wake.wake();
+                    arrivals.begin(id, stream.flow.clone());
+                    arrivals.add(frame.payload);
                 }
             }
             Kind::End => {
@@ -88,11 +100,9 @@ impl Link {
                 }
             }
             Kind::Credit => {
-                let (_, mut fields) = Fields::of(frame);
-                let messages = fields.u32()?;
-                fields.end()?;
+                let credit = read_credit(frame)?;
                 match self.calls.find(id)? {
-                    Found::Stream(stream) => stream.flow.grant(messages)?.wake(),
+                    Found::Stream(stream) => stream.flow.grant(credit)?.wake(),
                     Found::Unary => return Err(Fault::Order(id)),
                     Found::Late => {}
                 }
@@ -105,7 +115,7 @@ impl Link {
         Ok(())
     }
 
-    fn take_reply(&self, frame: Frame, wakers: &mut Vec<Waker>) -> Result<(), Fault> {
+    fn take_reply(&self, frame: Frame, arrivals: &mut Arrivals) -> Result<(), Fault> {
         let (head, mut fields) = Fields::of(frame);
         let mut reply = Reply::new(Body::Empty);
         if head.has(flag::METADATA) {
@@ -120,18 +130,18 @@ impl Link {
             Some(message) => Body::One(message),
             None => Body::Empty,
         };
-        self.settle(head.id, Ok(reply), wakers)
+        self.settle(head.id, Ok(reply), arrivals)
     }
 
     fn settle(
         &self,
         id: CallId,
         answer: Result<Reply>,
-        wakers: &mut Vec<Waker>,
+        arrivals: &mut Arrivals,
     ) -> Result<(), Fault> {
         match self.calls.settle(id, answer)? {
-            Settled::Unary(waker) => wakers.push(waker),
-            Settled::Stream(stream, Ok(reply)) => wakers.extend(stream.open(id, reply)?),
+            Settled::Unary(waker) => arrivals.wake_later([waker]),
+            Settled::Stream(stream, Ok(reply)) => arrivals.wake_later(stream.open(id, reply)?),
             Settled::Stream(stream, Err(error)) => {
                 stream.fail(error);
                 self.finish_if_spent();

@@ -1,14 +1,15 @@
 //! A client's end of a stream: its opening, and the two halves that the caller holds.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context as Task, Poll, Waker};
+use std::task::{Context as Task, Poll, Waker, ready};
 
 use bytes::Bytes;
 
+use super::super::batch::Batch;
 use super::super::fault::Fault;
-use super::super::flow::Flow;
+use super::super::flow::{Flow, Sending, Taking};
 use super::super::outbox::{Flush, Room, RoomWait};
-use super::super::wire::{CallId, Head, Kind};
+use super::super::wire::{CallId, Credit, Head, Kind};
 use super::link::Link;
 use crate::call::{RawReceive, RawSend, RawStream, Reply, StreamEnd};
 use crate::error::{Error, Result, id};
@@ -16,7 +17,7 @@ use crate::metadata::Metadata;
 
 /// What the connection knows of a stream: messages, and the answer that opens it.
 pub(super) struct Opened {
-    pub(super) flow: Flow,
+    pub(super) flow: Arc<Flow>,
     opening: Mutex<Opening>,
 }
 
@@ -28,7 +29,7 @@ enum Opening {
 }
 
 impl Opened {
-    pub(super) fn new(flow: Flow) -> Self {
+    pub(super) fn new(flow: Arc<Flow>) -> Self {
         Self {
             flow,
             opening: Mutex::new(Opening::Awaited(None)),
@@ -105,19 +106,21 @@ impl Held {
         RawStream {
             send: Box::new(Upload {
                 held: held.clone(),
+                sending: Sending::default(),
                 waiting: RoomWait::default(),
                 finished: !sends,
             }),
-            receive: Box::new(Download(held)),
+            receive: Box::new(Download {
+                held,
+                taking: Taking::default(),
+            }),
         }
     }
 
-    fn credit(&self, messages: u32) {
-        if messages > 0 {
-            self.link
-                .control(Head::new(Kind::Credit, 0, self.id), Flush::Soon, |out| {
-                    out.extend_from_slice(&messages.to_le_bytes());
-                });
+    fn credit(&self, owed: Credit) {
+        if !owed.is_none() {
+            let head = Head::new(Kind::Credit, 0, self.id);
+            self.link.control(head, Flush::Soon, |out| owed.write(out));
         }
     }
 }
@@ -138,13 +141,38 @@ impl Drop for Held {
 /// The sending half.
 struct Upload {
     held: Arc<Held>,
+    sending: Sending,
     waiting: RoomWait,
     finished: bool,
 }
 
+impl Upload {
+    /// Sends a message of `length` bytes, which `write` appends.
+    fn put(&mut self, length: usize, write: impl FnOnce(&mut Batch, Head)) -> Result<()> {
+        if self.finished {
+            return Err(Error::bad_request(
+                id::CLIENT,
+                "the call's input has ended already",
+            ));
+        }
+        let Held { link, id, stream } = &*self.held;
+        link.check_size(length)?;
+        let asked = stream.flow.spend(&mut self.sending, length)?;
+        let flush = match asked && link.calls.is_alone(*id) {
+            true => Flush::Now,
+            false => Flush::Enough,
+        };
+        let sent = link.out.append(Room::Ignored, |queue, _, _| {
+            write(queue, Head::new(Kind::Message, 0, *id));
+            ((), flush)
+        });
+        sent.map_err(|_| link.out.failure())
+    }
+}
+
 impl RawSend for Upload {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
-        std::task::ready!(self.held.stream.flow.poll_credit(task))?;
+        ready!(self.held.stream.flow.poll_credit(&mut self.sending, task))?;
         self.held
             .link
             .out
@@ -153,21 +181,13 @@ impl RawSend for Upload {
     }
 
     fn send(&mut self, message: Bytes) -> Result<()> {
-        if self.finished {
-            return Err(Error::bad_request(
-                id::CLIENT,
-                "the call's input has ended already",
-            ));
-        }
-        let Held { link, id, stream } = &*self.held;
-        link.check_size(message.len())?;
-        let prompt = stream.flow.spend()? && link.calls.is_alone(*id);
-        let flush = if prompt { Flush::Now } else { Flush::Soon };
-        let sent = link.out.append(Room::Ignored, |queue, _, _| {
-            queue.frame(Head::new(Kind::Message, 0, *id), &message, |_| {});
-            ((), flush)
-        });
-        sent.map_err(|_| link.out.failure())
+        self.put(message.len(), |queue, head| {
+            queue.frame(head, &message, |_| {})
+        })
+    }
+
+    fn send_copy(&mut self, message: &[u8]) -> Result<()> {
+        self.put(message.len(), |queue, head| queue.small(head, message))
     }
 
     fn poll_finish(&mut self, _task: &mut Task<'_>) -> Poll<Result<()>> {
@@ -192,24 +212,26 @@ impl Drop for Upload {
 }
 
 /// The receiving half.
-struct Download(Arc<Held>);
+struct Download {
+    held: Arc<Held>,
+    taking: Taking,
+}
 
 impl RawReceive for Download {
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
-        self.0.stream.flow.poll_next(task).map(|(next, owed)| {
-            self.0.credit(owed);
-            next
-        })
+        let (next, owed) = ready!(self.held.stream.flow.poll_next(&mut self.taking, task));
+        self.held.credit(owed);
+        Poll::Ready(next)
     }
 
     fn trailers(&self) -> Metadata {
-        self.0.stream.flow.trailers()
+        self.held.stream.flow.trailers()
     }
 }
 
 impl Drop for Download {
     fn drop(&mut self) {
-        let owed = self.0.stream.flow.deafen();
-        self.0.credit(owed);
+        let owed = self.held.stream.flow.deafen(&mut self.taking);
+        self.held.credit(owed);
     }
 }

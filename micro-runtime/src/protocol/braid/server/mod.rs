@@ -14,9 +14,10 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
+use super::arrivals::Arrivals;
 use super::error::Reached;
 use super::fault::Fault;
-use super::fields::{Fields, Goaway, message, write_hello};
+use super::fields::{Fields, Goaway, message, read_credit, write_hello};
 use super::flow::Flow;
 use super::inbox::{Broken, Inbox};
 use super::outbox::{Flush, Outbox, Room};
@@ -46,6 +47,7 @@ pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
         limits.stream_window,
         limits.head,
         limits.headers,
+        limits.stream_bytes,
     );
     let mut peer = Peer::new(connection.peer, connection.local, "braid");
     peer.secure = connection.secure;
@@ -74,6 +76,7 @@ pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
         inbox,
         ours,
         routes: Routes::default(),
+        arrivals: Arrivals::default(),
         peer: Arc::new(peer),
         taken: 0,
         polled: 0,
@@ -131,6 +134,7 @@ struct Reader {
     inbox: Inbox,
     ours: Hello,
     routes: Routes,
+    arrivals: Arrivals,
     peer: Arc<Peer>,
     /// How many calls were taken.
     taken: u64,
@@ -196,23 +200,46 @@ impl Reader {
         let mut frames = 0;
         self.polled = 0;
         while let Some(frame) = self.inbox.next()? {
+            frames += 1;
+            let Head { kind, id, .. } = frame.head;
+            if kind == Kind::Message && self.arrivals.are_of(id) {
+                self.arrivals.add(frame.payload);
+                continue;
+            }
+            self.hand_over()?;
             if self.polled >= INLINE {
                 self.polled = 0;
-                self.session.out.flush();
+                self.pause();
                 tokio::task::yield_now().await;
             }
-            frames += 1;
             if self.take_frame(frame)? {
                 // The one thing that this reader waits for. The peer's reader waits for nothing, so
                 // room comes, or the peer is given up.
-                self.session.out.flush();
+                self.pause();
                 if !self.session.out.room().await {
                     return Ok(frames);
                 }
             }
         }
-        self.session.out.flush();
+        self.hand_over()?;
+        self.pause();
         Ok(frames)
+    }
+
+    /// Hands a stream the messages that came for it.
+    fn hand_over(&mut self) -> Result<(), Fault> {
+        if let Some((id, owed)) = self.arrivals.hand_over()? {
+            let head = Head::new(Kind::Credit, 0, id);
+            self.session
+                .control(head, Flush::Held, |out| owed.write(out));
+        }
+        Ok(())
+    }
+
+    /// Lets others have what was taken so far, before anything is awaited.
+    fn pause(&mut self) {
+        self.arrivals.wake();
+        self.session.out.flush();
     }
 
     /// Takes one frame; says whether the queue of replies is full.
@@ -222,14 +249,8 @@ impl Reader {
             Kind::Call => return self.take_call(frame),
             Kind::Message => {
                 if let Some(flow) = self.stream(id)? {
-                    let (owed, wake) = flow.push(frame.payload)?;
-                    if owed > 0 {
-                        let head = Head::new(Kind::Credit, 0, id);
-                        self.session.control(head, Flush::Held, |out| {
-                            out.extend_from_slice(&owed.to_le_bytes());
-                        });
-                    }
-                    wake.wake();
+                    self.arrivals.begin(id, flow);
+                    self.arrivals.add(frame.payload);
                 }
             }
             Kind::End => {
@@ -252,11 +273,9 @@ impl Reader {
                 }
             }
             Kind::Credit => {
-                let (_, mut fields) = Fields::of(frame);
-                let messages = fields.u32()?;
-                fields.end()?;
+                let credit = read_credit(frame)?;
                 if let Some(flow) = self.stream(id)? {
-                    flow.grant(messages)?.wake();
+                    flow.grant(credit)?.wake();
                 }
             }
             Kind::Ping => {
@@ -351,11 +370,11 @@ impl Reader {
         if streams {
             let flow = Arc::new(Flow::new(
                 head.id,
-                self.ours.window,
-                self.session.theirs.window,
+                self.ours.window(),
+                self.session.theirs.window(),
             ));
             if let Some(message) = message {
-                flow.push(message)?;
+                flow.push(&mut [message].into())?;
             }
             if head.has(flag::LAST) {
                 flow.close()?;

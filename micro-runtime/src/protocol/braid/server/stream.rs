@@ -11,9 +11,9 @@ use bytes::Bytes;
 use super::super::batch::Batch;
 use super::super::error::Reached;
 use super::super::fields::write_metadata;
-use super::super::flow::Flow;
+use super::super::flow::{Flow, Sending, Taking};
 use super::super::outbox::{Flush, Room, RoomWait};
-use super::super::wire::{CallId, Head, Kind, flag};
+use super::super::wire::{CallId, Credit, Head, Kind, flag};
 use super::session::Session;
 use crate::call::{RawReceive, RawSend, RawStream, Reply, StreamEnd};
 use crate::context::Context;
@@ -52,9 +52,13 @@ impl Opened {
         RawStream {
             send: Box::new(Replies {
                 stream: self.clone(),
+                sending: Sending::default(),
                 waiting: RoomWait::default(),
             }),
-            receive: Box::new(Requests(self.clone())),
+            receive: Box::new(Requests {
+                stream: self.clone(),
+                taking: Taking::default(),
+            }),
         }
     }
 
@@ -82,7 +86,7 @@ impl Opened {
 
     /// Appends the answer that opens the stream, once.
     fn open(&self, queue: &mut Batch) {
-        if self.told.swap(true, Ordering::AcqRel) {
+        if self.told.load(Ordering::Acquire) || self.told.swap(true, Ordering::AcqRel) {
             return;
         }
         let mut parts = self.cx.take_reply_parts();
@@ -149,12 +153,11 @@ impl Opened {
         });
     }
 
-    fn credit(&self, messages: u32) {
-        if messages > 0 {
+    fn credit(&self, owed: Credit) {
+        if !owed.is_none() {
             let head = Head::new(Kind::Credit, 0, self.id);
-            self.session.control(head, Flush::Soon, |out| {
-                out.extend_from_slice(&messages.to_le_bytes());
-            });
+            self.session
+                .control(head, Flush::Soon, |out| owed.write(out));
         }
     }
 }
@@ -162,12 +165,32 @@ impl Opened {
 /// The sending half.
 struct Replies {
     stream: Arc<Opened>,
+    sending: Sending,
     waiting: RoomWait,
+}
+
+impl Replies {
+    /// Sends a message of `length` bytes, which `write` appends.
+    fn put(&mut self, length: usize, write: impl FnOnce(&mut Batch, Head)) -> Result<()> {
+        let stream = &*self.stream;
+        stream.session.check_size(length)?;
+        let asked = stream.flow.spend(&mut self.sending, length)?;
+        let flush = match asked && stream.session.is_alone() {
+            true => Flush::Now,
+            false => Flush::Enough,
+        };
+        let sent = stream.session.out.append(Room::Ignored, |queue, _, _| {
+            stream.open(queue);
+            write(queue, Head::new(Kind::Message, 0, stream.id));
+            ((), flush)
+        });
+        sent.map_err(|_| stream.session.out.failure())
+    }
 }
 
 impl RawSend for Replies {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
-        ready!(self.stream.flow.poll_credit(task))?;
+        ready!(self.stream.flow.poll_credit(&mut self.sending, task))?;
         self.stream
             .session
             .out
@@ -176,16 +199,13 @@ impl RawSend for Replies {
     }
 
     fn send(&mut self, message: Bytes) -> Result<()> {
-        let stream = &*self.stream;
-        stream.session.check_size(message.len())?;
-        let prompt = stream.flow.spend()? && stream.session.is_alone();
-        let flush = if prompt { Flush::Now } else { Flush::Soon };
-        let sent = stream.session.out.append(Room::Ignored, |queue, _, _| {
-            stream.open(queue);
-            queue.frame(Head::new(Kind::Message, 0, stream.id), &message, |_| {});
-            ((), flush)
-        });
-        sent.map_err(|_| stream.session.out.failure())
+        self.put(message.len(), |queue, head| {
+            queue.frame(head, &message, |_| {})
+        })
+    }
+
+    fn send_copy(&mut self, message: &[u8]) -> Result<()> {
+        self.put(message.len(), |queue, head| queue.small(head, message))
     }
 
     fn poll_finish(&mut self, _task: &mut Task<'_>) -> Poll<Result<()>> {
@@ -195,20 +215,22 @@ impl RawSend for Replies {
 }
 
 /// The receiving half.
-struct Requests(Arc<Opened>);
+struct Requests {
+    stream: Arc<Opened>,
+    taking: Taking,
+}
 
 impl RawReceive for Requests {
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
-        self.0.flow.poll_next(task).map(|(next, owed)| {
-            self.0.credit(owed);
-            next
-        })
+        let (next, owed) = ready!(self.stream.flow.poll_next(&mut self.taking, task));
+        self.stream.credit(owed);
+        Poll::Ready(next)
     }
 }
 
 impl Drop for Requests {
     fn drop(&mut self) {
-        let owed = self.0.flow.deafen();
-        self.0.credit(owed);
+        let owed = self.stream.flow.deafen(&mut self.taking);
+        self.stream.credit(owed);
     }
 }
