@@ -6,6 +6,8 @@
 
 pub mod braid;
 #[cfg(feature = "grpc")]
+mod exchange;
+#[cfg(feature = "grpc")]
 pub mod grpc;
 #[cfg(feature = "grpc")]
 mod http2;

@@ -6,7 +6,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::gzip;
 use crate::error::{Error, id};
-use crate::protocol::http2::{Chunk, Fault, Inbound};
+use crate::protocol::exchange::Inbound;
+use crate::protocol::http2::{Chunk, Fault};
 
 /// The flag and the length before a message.
 pub(super) const PREFIX: usize = 5;

@@ -16,7 +16,8 @@ use super::link::{Failed, Link};
 use crate::call::{Body, Reply, Request};
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
-use crate::protocol::http2::{Fault, Inbound};
+use crate::protocol::exchange::Inbound;
+use crate::protocol::http2::Fault;
 
 impl Link {
     /// A unary call. Dropped before its answer, it tells the server to stop.

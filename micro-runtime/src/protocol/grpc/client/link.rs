@@ -15,7 +15,8 @@ use super::super::{Grpc, READS, content, gzip, headers, timeout};
 use crate::call::Request;
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
-use crate::protocol::http2::{self, Answered, Outbound, Requests, Settings};
+use crate::protocol::exchange::{Answered, Outbound};
+use crate::protocol::http2::{self, Requests, Settings};
 use crate::protocol::kept::{self, Connect};
 use crate::protocol::{Destination, Environment};
 
@@ -150,11 +151,12 @@ impl Link {
         let Some(requests) = requests else {
             return Err(Failed::Retired);
         };
-        requests.send(head).map_err(|fault| {
+        let (answered, out) = requests.send(head).map_err(|fault| {
             debug!(node = %self.peer.node, %fault, "a connection takes no more calls");
             kept::Link::retire(self);
             Failed::Retired
-        })
+        })?;
+        Ok((Answered::Http2(answered), Outbound::Http2(out)))
     }
 
     /// How the messages of requests are compressed.

@@ -15,7 +15,8 @@ use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, Request};
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
 use crate::method::Kind;
-use crate::protocol::http2::{Answered, Chunk, Outbound};
+use crate::protocol::exchange::{Answered, Outbound};
+use crate::protocol::http2::Chunk;
 
 /// What comes of a stream; both halves see it.
 struct Down {

@@ -19,7 +19,7 @@ use crate::codec::Codec;
 use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::http1::is_loopback;
-use crate::protocol::http2::{Answer, Inbound, Incoming};
+use crate::protocol::exchange::{Answer, Inbound, Incoming};
 use crate::router::Route;
 use crate::tasks::later;
 

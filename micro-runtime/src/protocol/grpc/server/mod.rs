@@ -103,7 +103,7 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
                 debug!(peer = %shared.peer.address, %fault, "a connection has failed");
                 return;
             }
-            Some(Ok(incoming)) => match call::begin(&shared, incoming) {
+            Some(Ok(incoming)) => match call::begin(&shared, incoming.into()) {
                 Begun::Answered => {}
                 Begun::Stream(call) => {
                     shared.core.tasks().spawn(call);

@@ -14,7 +14,7 @@ use super::super::{READS, content, gzip, headers};
 use crate::call::Reply;
 use crate::error::Error;
 use crate::metadata::Metadata;
-use crate::protocol::http2::Answer;
+use crate::protocol::exchange::Answer;
 
 /// How a caller wants to be answered.
 #[derive(Clone, Debug)]

@@ -21,7 +21,8 @@ use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, Request};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
-use crate::protocol::http2::{Answer, Chunk, Inbound, Outbound};
+use crate::protocol::exchange::{Answer, Inbound, Outbound};
+use crate::protocol::http2::Chunk;
 use crate::router::Serving;
 
 /// Messages that are gathered leave when they are so many bytes.
