@@ -7,6 +7,7 @@ use std::task::{Context as Task, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request, response};
 
+use super::http1;
 use super::http2::{self, Chunk, Fault};
 
 /// A request that came: its head, what follows it, and the way to answer.
@@ -28,6 +29,7 @@ impl From<http2::Incoming> for Incoming {
 
 /// What comes from the peer after its head. Dropped before its end, it tells the peer to stop.
 pub(super) enum Inbound {
+    Http1(http1::Inbound),
     Http2(http2::Inbound),
 }
 
@@ -35,6 +37,7 @@ impl Inbound {
     /// The next bytes, whose room the peer has back at once; `None` at the end of them.
     pub(super) fn poll_data(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
         match self {
+            Self::Http1(input) => input.poll_data(task),
             Self::Http2(input) => input.poll_data(task),
         }
     }
@@ -45,6 +48,7 @@ impl Inbound {
         task: &mut Task<'_>,
     ) -> Poll<Result<Option<HeaderMap>, Fault>> {
         match self {
+            Self::Http1(input) => input.poll_trailers(task),
             Self::Http2(input) => input.poll_trailers(task),
         }
     }
@@ -52,6 +56,7 @@ impl Inbound {
     /// Whether it is known that nothing follows.
     pub(super) fn is_at_end(&self) -> bool {
         match self {
+            Self::Http1(input) => input.is_at_end(),
             Self::Http2(input) => input.is_at_end(),
         }
     }
@@ -59,6 +64,7 @@ impl Inbound {
 
 /// What goes to the peer after our head.
 pub(super) enum Outbound {
+    Http1(http1::Outbound),
     Http2(http2::Outbound),
 }
 
@@ -73,6 +79,7 @@ impl Outbound {
         task: &mut Task<'_>,
     ) -> Poll<Result<(), Fault>> {
         match self {
+            Self::Http1(out) => out.poll_room(held, task),
             Self::Http2(out) => out.poll_room(held, task),
         }
     }
@@ -80,6 +87,7 @@ impl Outbound {
     /// Sends `chunk`; what the peer does not take yet waits here.
     pub(super) fn send(&mut self, chunk: Chunk, end: bool) -> Result<(), Fault> {
         match self {
+            Self::Http1(out) => out.send(chunk, end),
             Self::Http2(out) => out.send(chunk, end),
         }
     }
@@ -87,6 +95,7 @@ impl Outbound {
     /// Ends what is sent with trailers.
     pub(super) fn finish(&mut self, trailers: HeaderMap) -> Result<(), Fault> {
         match self {
+            Self::Http1(out) => out.finish(trailers),
             Self::Http2(out) => out.finish(trailers),
         }
     }
@@ -94,6 +103,7 @@ impl Outbound {
     /// Gives the exchange up: what is not sent yet is dropped.
     pub(super) fn reset(&mut self) {
         match self {
+            Self::Http1(out) => out.reset(),
             Self::Http2(out) => out.reset(),
         }
     }
@@ -101,6 +111,7 @@ impl Outbound {
     /// Ready when the peer has given the exchange up or is gone.
     pub(super) fn poll_reset(&mut self, task: &mut Task<'_>) -> Poll<()> {
         match self {
+            Self::Http1(out) => out.poll_reset(task),
             Self::Http2(out) => out.poll_reset(task),
         }
     }
@@ -108,6 +119,7 @@ impl Outbound {
 
 /// The way to answer a request.
 pub(super) enum Answer {
+    Http1(http1::Answer),
     Http2(http2::Answer),
 }
 
@@ -120,6 +132,7 @@ impl Answer {
         end: bool,
     ) -> Result<Outbound, Fault> {
         match self {
+            Self::Http1(answer) => answer.respond(status, headers, end).map(Outbound::Http1),
             Self::Http2(answer) => answer.respond(status, headers, end).map(Outbound::Http2),
         }
     }
@@ -127,6 +140,7 @@ impl Answer {
     /// Ready when the peer has given the exchange up or is gone.
     pub(super) fn poll_reset(&mut self, task: &mut Task<'_>) -> Poll<()> {
         match self {
+            Self::Http1(answer) => answer.poll_reset(task),
             Self::Http2(answer) => answer.poll_reset(task),
         }
     }

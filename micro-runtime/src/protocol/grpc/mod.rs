@@ -16,6 +16,8 @@ mod server;
 mod status;
 mod timeout;
 
+pub(in crate::protocol) use server::{Served, Web};
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -26,7 +26,13 @@ impl Chunk {
         }
     }
 
-    fn prefix(&self) -> &[u8] {
+    /// The body behind the prefix.
+    pub(in crate::protocol) fn into_body(self) -> Bytes {
+        self.body
+    }
+
+    /// What is left of the prefix.
+    pub(in crate::protocol) fn prefix(&self) -> &[u8] {
         self.prefix.get(self.at..).unwrap_or_default()
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use h2::Reason;
 
+use crate::http1::Malformed;
+
 /// Why a stream or a connection failed, as far as it matters to calls.
 #[derive(Debug)]
 pub(in crate::protocol) enum Fault {
@@ -17,6 +19,10 @@ pub(in crate::protocol) enum Fault {
     Silent,
     /// The stream was ended before.
     Over,
+    /// The peer has closed its connection.
+    Closed,
+    /// What came is no body of HTTP/1.1.
+    Malformed(Malformed),
 }
 
 impl Fault {
@@ -58,6 +64,8 @@ impl fmt::Display for Fault {
             Self::Untaken(error) | Self::Broken(error) => write!(f, "http2: {error}"),
             Self::Silent => f.write_str("the peer does not answer: its connection is given up"),
             Self::Over => f.write_str("the stream has ended"),
+            Self::Closed => f.write_str("the peer has closed the connection"),
+            Self::Malformed(malformed) => write!(f, "http1: {malformed}"),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::message::Broken;
 use crate::context::Peer;
 use crate::error::{Error, id};
 use crate::metadata::Text;
+use crate::protocol::exchange::Incoming;
 use crate::protocol::http2::{self, Settings};
 use crate::router::Core;
 use crate::transport::Connection;
@@ -38,6 +39,30 @@ struct Shared {
     service: Text,
     /// The longest message that is taken.
     most: usize,
+}
+
+/// What serves the calls of a connection of HTTP/1.1, which knows what is gRPC-Web, Connect or JSON.
+pub(in crate::protocol) struct Web(Arc<Shared>);
+
+impl Web {
+    /// For the connection of `peer`.
+    pub(in crate::protocol) fn new(settings: &Grpc, core: &Arc<Core>, peer: Peer) -> Self {
+        Self(Arc::new(Shared {
+            settings: settings.clone(),
+            peer: Arc::new(peer),
+            service: core.name().to_owned().into(),
+            most: core.limits().message.min(settings.max_message),
+            core: core.clone(),
+        }))
+    }
+
+    /// Begins the call of a request; what is to be polled to its end, unless it is answered already.
+    pub(in crate::protocol) fn begin(&self, incoming: Incoming) -> Option<Served> {
+        match call::begin(&self.0, incoming) {
+            Begun::Answered => None,
+            Begun::Unary(call) | Begun::Stream(call) => Some(call),
+        }
+    }
 }
 
 /// Serves a connection to its end.
@@ -129,7 +154,7 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
 }
 
 /// A call that is served, to its end.
-type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(in crate::protocol) type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What handlers get whose caller is not there any more.
 fn gone() -> Error {
