@@ -39,6 +39,7 @@ use crate::server::Health;
 
 use hooks::Hooks;
 use options::Options;
+use parts::End;
 use periodic::Job;
 use settings::{Parsed, Settings, Stop};
 
@@ -152,8 +153,11 @@ impl Service {
         self.settings = Some(parsed.settings);
         // What is wrong shows now and not when the service starts.
         let options = self.effective()?;
-        self.named(&options, &options.client_protocols, false)?;
-        self.named(&options, &options.server_protocols, false)?;
+        Self::named(&options, &options.client_protocols, End::Client)?;
+        let server = End::Server {
+            loopback_only: false,
+        };
+        Self::named(&options, &options.server_protocols, server)?;
         Ok(self)
     }
 

@@ -11,9 +11,21 @@ use crate::event::Subscribers;
 use crate::protocol::Protocol;
 use crate::protocol::braid::Braid;
 use crate::protocol::mucp::Mucp;
+#[cfg(feature = "grpc")]
+use crate::protocol::{Grpc, Web};
 use crate::registry::Registry;
 use crate::router::{Core, CoreOptions};
 use crate::server::{Server, debug_service, health_service, reflection_services};
+
+/// The end of calls that protocols are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Client,
+    Server {
+        /// Whether requests are refused that do not name this machine as their host.
+        loopback_only: bool,
+    },
+}
 
 impl Service {
     /// The client: made on first use of the options given until then.
@@ -27,7 +39,7 @@ impl Service {
 
     pub(super) fn make_client(&self) -> Result<Client> {
         let options = self.effective()?;
-        let protocols = self.named(&options, &options.client_protocols, false)?;
+        let protocols = Self::named(&options, &options.client_protocols, End::Client)?;
         let registry = self.registry_of(&options)?;
         let broker = self.broker_of(&options)?;
         let first = protocols.first().map(|protocol| protocol.name());
@@ -58,18 +70,28 @@ impl Service {
         Client::new(client)
     }
 
-    /// The user's protocols and the built-in ones, best first.
-    fn protocols(options: &Options, loopback_only: bool) -> Vec<Arc<dyn Protocol>> {
+    /// The user's protocols and the built-in ones of one end, best first.
+    fn protocols(options: &Options, end: End) -> Vec<Arc<dyn Protocol>> {
+        let loopback_only = end
+            == End::Server {
+                loopback_only: true,
+            };
         let mucp = Mucp {
             loopback_only,
             ..Mucp::default()
         };
-        let built_in: Vec<Arc<dyn Protocol>> = vec![
+        #[cfg(feature = "grpc")]
+        let grpc = Grpc::for_listener(loopback_only);
+        let mut built_in: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(Braid::default()),
             #[cfg(feature = "grpc")]
-            Arc::new(crate::protocol::Grpc::for_listener(mucp.loopback_only)),
+            Arc::new(grpc.clone()),
             Arc::new(mucp),
         ];
+        #[cfg(feature = "grpc")]
+        if end != End::Client {
+            built_in.push(Arc::new(Web::with(grpc)));
+        }
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
         for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
             if !protocols
@@ -82,15 +104,13 @@ impl Service {
         protocols
     }
 
-    /// Those protocols that `names` has, in its order; all for an empty one. With `loopback_only`
-    /// a server refuses requests that do not name this machine as their host.
+    /// Those protocols of one end that `names` has, in its order; all for an empty one.
     pub(super) fn named(
-        &self,
         options: &Options,
         names: &[String],
-        loopback_only: bool,
+        end: End,
     ) -> Result<Vec<Arc<dyn Protocol>>> {
-        let all = Self::protocols(options, loopback_only);
+        let all = Self::protocols(options, end);
         if names.is_empty() {
             return Ok(all);
         }
@@ -120,7 +140,8 @@ impl Service {
         events: &Subscribers,
     ) -> Result<Server> {
         let loopback_only = options.is_for_this_machine(address);
-        let protocols = self.named(options, &options.server_protocols, loopback_only)?;
+        let end = End::Server { loopback_only };
+        let protocols = Self::named(options, &options.server_protocols, end)?;
         let mut core = CoreOptions::default();
         core.name.clone_from(&options.name);
         core.limits = options.limits;

@@ -166,7 +166,7 @@ impl Opened {
                 if out.poll_reset(task).is_ready() {
                     return Poll::Ready(None);
                 }
-                out.waiting.take()
+                out.take_waiting(task)
             };
             if let Some(waiting) = waiting {
                 waiting.wake();
@@ -283,6 +283,18 @@ impl Out {
         }
         let gathered = self.gathered.split().freeze();
         self.send(Chunk::from(gathered));
+    }
+
+    /// Who waits for room, where there is some: woken without, it would only ask to be woken again.
+    fn take_waiting(&mut self, task: &mut Task<'_>) -> Option<Waker> {
+        let held = self.gathered.len();
+        if self.waiting.is_some()
+            && let State::Open(stream) = &mut self.state
+            && stream.poll_room(held, task).is_pending()
+        {
+            return None;
+        }
+        self.waiting.take()
     }
 
     fn poll_room(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
