@@ -114,7 +114,7 @@ fn transport(options: &ClientOptions, protocol: &dyn Protocol) -> Result<Arc<dyn
         Some(tls) => Arc::new(TlsDial::new(
             options.transport.clone(),
             tls,
-            protocol.alpn(),
+            &protocol.client_alpn(),
         )?),
     })
 }

@@ -7,6 +7,7 @@ use std::task::{Context as Task, Poll};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request, response};
 
+use super::http1_client;
 use super::http2::{self, Chunk, Fault};
 
 /// A request that came: its head, what follows it, and the way to answer.
@@ -29,6 +30,8 @@ impl From<http2::Incoming> for Incoming {
 /// What comes from the peer after its head. Dropped before its end, it tells the peer to stop.
 pub(super) enum Inbound {
     Http2(http2::Inbound),
+    /// Of an answer.
+    Http1(Box<http1_client::Inbound>),
 }
 
 impl Inbound {
@@ -36,6 +39,7 @@ impl Inbound {
     pub(super) fn poll_data(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes, Fault>>> {
         match self {
             Self::Http2(input) => input.poll_data(task),
+            Self::Http1(input) => input.poll_data(task),
         }
     }
 
@@ -46,6 +50,7 @@ impl Inbound {
     ) -> Poll<Result<Option<HeaderMap>, Fault>> {
         match self {
             Self::Http2(input) => input.poll_trailers(task),
+            Self::Http1(input) => input.poll_trailers(task),
         }
     }
 
@@ -53,6 +58,7 @@ impl Inbound {
     pub(super) fn is_at_end(&self) -> bool {
         match self {
             Self::Http2(input) => input.is_at_end(),
+            Self::Http1(input) => input.is_at_end(),
         }
     }
 }
@@ -60,6 +66,8 @@ impl Inbound {
 /// What goes to the peer after our head.
 pub(super) enum Outbound {
     Http2(http2::Outbound),
+    /// Of a request.
+    Http1(http1_client::Upload),
 }
 
 impl Outbound {
@@ -74,6 +82,7 @@ impl Outbound {
     ) -> Poll<Result<(), Fault>> {
         match self {
             Self::Http2(out) => out.poll_room(held, task),
+            Self::Http1(out) => out.poll_room(held, task),
         }
     }
 
@@ -81,6 +90,7 @@ impl Outbound {
     pub(super) fn send(&mut self, chunk: Chunk, end: bool) -> Result<(), Fault> {
         match self {
             Self::Http2(out) => out.send(chunk, end),
+            Self::Http1(out) => out.send(chunk, end),
         }
     }
 
@@ -88,6 +98,8 @@ impl Outbound {
     pub(super) fn finish(&mut self, trailers: HeaderMap) -> Result<(), Fault> {
         match self {
             Self::Http2(out) => out.finish(trailers),
+            // A request of ours has none.
+            Self::Http1(out) => out.send(Bytes::new().into(), true),
         }
     }
 
@@ -95,6 +107,7 @@ impl Outbound {
     pub(super) fn reset(&mut self) {
         match self {
             Self::Http2(out) => out.reset(),
+            Self::Http1(out) => out.reset(),
         }
     }
 
@@ -102,6 +115,7 @@ impl Outbound {
     pub(super) fn poll_reset(&mut self, task: &mut Task<'_>) -> Poll<()> {
         match self {
             Self::Http2(out) => out.poll_reset(task),
+            Self::Http1(out) => out.poll_reset(task),
         }
     }
 }
@@ -135,6 +149,7 @@ impl Answer {
 /// The peer's answer to a request of ours, which may be far away.
 pub(super) enum Answered {
     Http2(http2::Answered),
+    Http1(http1_client::Answered),
 }
 
 impl Answered {
@@ -147,6 +162,9 @@ impl Answered {
             Self::Http2(answered) => answered
                 .poll(task)
                 .map_ok(|(head, input)| (head, Inbound::Http2(input))),
+            Self::Http1(answered) => answered
+                .poll(task)
+                .map_ok(|(head, input)| (head, Inbound::Http1(Box::new(input)))),
         }
     }
 }

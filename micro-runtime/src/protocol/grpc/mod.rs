@@ -12,9 +12,13 @@ mod content;
 mod gzip;
 mod headers;
 mod message;
+mod names;
 mod server;
 mod status;
 mod timeout;
+mod web;
+
+pub use web::{Connect, GrpcWeb, HttpVersion};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -26,6 +26,11 @@ impl Chunk {
         }
     }
 
+    /// What is left of the prefix, and the body.
+    pub(in crate::protocol) fn into_parts(self) -> (Bytes, Bytes) {
+        (Bytes::copy_from_slice(self.prefix()), self.body)
+    }
+
     fn prefix(&self) -> &[u8] {
         self.prefix.get(self.at..).unwrap_or_default()
     }

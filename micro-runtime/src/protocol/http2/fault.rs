@@ -17,6 +17,12 @@ pub(in crate::protocol) enum Fault {
     Silent,
     /// The stream was ended before.
     Over,
+    /// A connection of HTTP/1.1 is lost, or what came is not HTTP.
+    Lost {
+        words: String,
+        /// Whether the peer certainly has nothing of the request.
+        untaken: bool,
+    },
 }
 
 impl Fault {
@@ -29,7 +35,15 @@ impl Fault {
     }
 
     pub(in crate::protocol) fn is_untaken(&self) -> bool {
-        matches!(self, Self::Untaken(_))
+        matches!(self, Self::Untaken(_) | Self::Lost { untaken: true, .. })
+    }
+
+    /// A connection of HTTP/1.1 is lost, in these words.
+    pub(in crate::protocol) fn lost(words: impl fmt::Display) -> Self {
+        Self::Lost {
+            words: words.to_string(),
+            untaken: false,
+        }
     }
 }
 
@@ -58,6 +72,7 @@ impl fmt::Display for Fault {
             Self::Untaken(error) | Self::Broken(error) => write!(f, "http2: {error}"),
             Self::Silent => f.write_str("the peer does not answer: its connection is given up"),
             Self::Over => f.write_str("the stream has ended"),
+            Self::Lost { words, .. } => write!(f, "http1: {words}"),
         }
     }
 }
