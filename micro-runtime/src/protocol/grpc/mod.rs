@@ -15,6 +15,7 @@ mod message;
 mod names;
 mod server;
 mod status;
+mod text;
 mod timeout;
 mod web;
 
