@@ -2,12 +2,12 @@
 
 use std::future::poll_fn;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
-use super::super::super::message::too_large;
+use super::super::super::message::{Broken, Encoding, Messages};
 use super::super::super::status::{self, code};
 use super::super::super::{gzip, headers};
 use super::super::call::failed;
@@ -117,33 +117,16 @@ fn check_content_type(headers: &HeaderMap, subtype: &str) -> Result<()> {
 
 /// The whole body, decompressed.
 async fn body(headers: &HeaderMap, mut input: Inbound, most: usize) -> Result<Bytes> {
-    let compressed = match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
-        None | Some(b"identity" | b"") => false,
-        Some(name) if name == gzip::NAME.as_bytes() => true,
+    let encoding = match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+        None | Some(b"identity" | b"") => Encoding::Identity,
+        Some(name) if name == gzip::NAME.as_bytes() => Encoding::Gzip,
         Some(name) => return Err(not_asked_for(name)),
     };
-    let mut whole = Bytes::new();
-    let mut pieces = BytesMut::new();
-    while let Some(data) = poll_fn(|task| input.poll_data(task)).await {
-        let data = data.map_err(|fault| failed(&fault))?;
-        let length = whole.len() + pieces.len() + data.len();
-        if length > most {
-            return Err(too_large(length, most));
-        }
-        if whole.is_empty() && pieces.is_empty() {
-            // One piece is the message as it is.
-            whole = data;
-        } else {
-            pieces.extend_from_slice(&std::mem::take(&mut whole));
-            pieces.extend_from_slice(&data);
-        }
-    }
-    if whole.is_empty() {
-        whole = pieces.freeze();
-    }
-    match compressed && !whole.is_empty() {
-        true => gzip::decompress(&whole, most),
-        false => Ok(whole),
+    let mut messages = Messages::whole(encoding, most);
+    match poll_fn(|task| messages.poll_next(&mut input, task)).await {
+        Ok(body) => Ok(body.unwrap_or_default()),
+        Err(Broken::Message(error)) => Err(error),
+        Err(Broken::Stream(fault)) => Err(failed(&fault)),
     }
 }
 
