@@ -23,6 +23,12 @@ pub(in crate::protocol) enum Fault {
     Closed,
     /// What came is no body of HTTP/1.1.
     Malformed(Malformed),
+    /// A connection of HTTP/1.1 is lost, or what came is not HTTP.
+    Lost {
+        words: String,
+        /// Whether the peer certainly has nothing of the request.
+        untaken: bool,
+    },
 }
 
 impl Fault {
@@ -35,7 +41,15 @@ impl Fault {
     }
 
     pub(in crate::protocol) fn is_untaken(&self) -> bool {
-        matches!(self, Self::Untaken(_))
+        matches!(self, Self::Untaken(_) | Self::Lost { untaken: true, .. })
+    }
+
+    /// A connection of HTTP/1.1 is lost, in these words.
+    pub(in crate::protocol) fn lost(words: impl fmt::Display) -> Self {
+        Self::Lost {
+            words: words.to_string(),
+            untaken: false,
+        }
     }
 }
 
@@ -66,6 +80,7 @@ impl fmt::Display for Fault {
             Self::Over => f.write_str("the stream has ended"),
             Self::Closed => f.write_str("the peer has closed the connection"),
             Self::Malformed(malformed) => write!(f, "http1: {malformed}"),
+            Self::Lost { words, .. } => write!(f, "http1: {words}"),
         }
     }
 }
