@@ -65,7 +65,7 @@ impl Service {
             ..Mucp::default()
         };
         let built_in: Vec<Arc<dyn Protocol>> = vec![
-            Arc::new(Braid),
+            Arc::new(Braid::default()),
             #[cfg(feature = "grpc")]
             Arc::new(crate::protocol::Grpc::for_listener(mucp.loopback_only)),
             Arc::new(mucp),

@@ -3,8 +3,8 @@
 use super::super::apply::DEFAULT_REGISTRY;
 use super::Settings;
 use super::value::{
-    Bad, address, duration, list, names, pairs, path, positive, seconds, strategy, switch, text,
-    whole,
+    Bad, address, duration, fingerprint, list, names, pairs, path, positive, seconds, strategy,
+    switch, text, whole,
 };
 
 /// One setting.
@@ -142,8 +142,16 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| path(&mut to.tls_cert, from)).path(),
     Setting::new(TLS, "tls_key", "FILE", "The key of the server's certificate, in PEM", "no TLS",
         |to, from| path(&mut to.tls_key, from)).path(),
+    Setting::new(TLS, "tls_client_ca", "FILE", "The server lets in only clients with a certificate of this CA, in PEM", "anyone is let in",
+        |to, from| path(&mut to.tls_client_ca, from)).path(),
     Setting::new(TLS, "tls_ca", "FILE", "Whom the client trusts: certificates in PEM", "no TLS",
         |to, from| path(&mut to.tls_ca, from)).path(),
+    Setting::new(TLS, "tls_client_cert", "FILE", "What the client shows to servers that ask: certificates in PEM", "nothing",
+        |to, from| path(&mut to.tls_client_cert, from)).path(),
+    Setting::new(TLS, "tls_client_key", "FILE", "The key of the client's certificate, in PEM", "nothing",
+        |to, from| path(&mut to.tls_client_key, from)).path(),
+    Setting::new(TLS, "tls_fingerprint", "SHA256", "The client uses TLS and trusts exactly the certificate with this hash, as openssl x509 -fingerprint -sha256 shows it", "none",
+        |to, from| fingerprint(&mut to.tls_fingerprint, from)),
     Setting::new(TLS, "tls_insecure", "", "The client uses TLS and trusts everybody", "false",
         |to, from| switch(&mut to.tls_insecure, from)),
 ];
