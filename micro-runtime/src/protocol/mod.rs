@@ -30,7 +30,7 @@ use crate::transport::{Borrowed, Connection, Transport};
 
 pub use braid::Braid;
 #[cfg(feature = "grpc")]
-pub use grpc::Grpc;
+pub use grpc::{Compression, Grpc};
 
 /// Frames calls: one value serves for all connections of a client or a server.
 #[async_trait]
