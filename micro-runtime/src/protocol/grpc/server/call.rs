@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::message::{Broken, Encoding, Messages};
 use super::super::status::{Reached, code};
-use super::super::{content, gzip, headers, timeout};
+use super::super::{content, headers, timeout};
 use super::reply::Caller;
 use super::stream::Opened;
 use super::{Served, Shared, web, with_parts};
@@ -69,7 +69,7 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
         input,
         mut answer,
     } = incoming;
-    let caller = Caller::of(&head.headers, shared.settings.compress);
+    let caller = Caller::of(&head.headers, &shared.settings);
     let asked = match read_head(shared, &head) {
         Ok(asked) => asked,
         Err(Refused::Http(status, error)) => {
@@ -231,15 +231,12 @@ pub(super) fn guard(shared: &Shared, head: &Parts) -> Result<(), Refused> {
 }
 
 pub(super) fn read_encoding(headers: &HeaderMap) -> Result<Encoding> {
-    match headers.get(headers::ENCODING).map(|value| value.as_bytes()) {
-        None | Some(b"identity") => Ok(Encoding::Identity),
-        Some(name) if name == gzip::NAME.as_bytes() => Ok(Encoding::Gzip),
-        Some(name) => {
-            let name = String::from_utf8_lossy(name);
-            let words = format!("messages in {name} are not read here");
-            Err(Error::not_implemented(id::SERVER, words))
-        }
-    }
+    let name = headers.get(headers::ENCODING).map(|value| value.as_bytes());
+    Encoding::read(name).ok_or_else(|| {
+        let name = String::from_utf8_lossy(name.unwrap_or_default());
+        let words = format!("messages in {name} are not read here");
+        Error::not_implemented(id::SERVER, words)
+    })
 }
 
 /// The sooner of gRPC's timeout and Go Micro's.

@@ -190,7 +190,7 @@ impl Link {
                     }
                 };
                 Ok((
-                    Answered::Http1Client(answered),
+                    Answered::Http1Client(Box::new(answered)),
                     out.map(Outbound::Http1Client),
                 ))
             }
