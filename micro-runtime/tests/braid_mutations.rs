@@ -183,7 +183,7 @@ impl Mutator {
                 frame[place] = number as u8;
             }
             2 => frame[head..head + 4].copy_from_slice(&number.to_le_bytes()),
-            3 => frame[head + 4] = self.0.u8(..13),
+            3 => frame[head + 4] = self.0.u8(..14),
             4 => frame[head + 5] ^= 1 << self.0.u32(..8),
             5 => frame[head + 6..head + 8].copy_from_slice(&(number as u16).to_le_bytes()),
             6 => frame[head + 8..head + 12].copy_from_slice(&number.to_le_bytes()),
@@ -316,7 +316,7 @@ async fn server_hears(core: &Arc<Core>, frames: &[Vec<u8>], stays: bool) -> Vec<
         }
         let _ = write.shutdown().await;
     };
-    let serves = Braid.serve(Connection::new(theirs, "raw", "server"), core.clone());
+    let serves = Braid::default().serve(Connection::new(theirs, "raw", "server"), core.clone());
     let (_, _, ()) = tokio::join!(says, read.read_to_end(&mut answer), serves);
     answer
 }

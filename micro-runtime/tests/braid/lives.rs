@@ -384,7 +384,7 @@ async fn the_clients_own_client_speaks_it_too() -> Result<()> {
     let options = ClientOptions::new(
         Arc::new(registry),
         net.pipes.clone(),
-        vec![Arc::new(micro_runtime::protocol::Braid)],
+        vec![Arc::new(micro_runtime::protocol::Braid::default())],
     );
     let say = crate::say::SayClient(Client::new(options)?.target("test.say"));
     let reply = say
