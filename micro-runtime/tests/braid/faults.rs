@@ -13,7 +13,7 @@ use crate::say::word;
 use crate::wire::{HELLO_NAMES, SUM_NAMES, raw};
 
 /// The GOAWAY that a connection ends with.
-async fn ends_with(peer: &mut Raw) -> (u64, u16, String) {
+pub async fn ends_with(peer: &mut Raw) -> (u64, u16, String) {
     loop {
         let seen = peer.next().await.expect("a GOAWAY before the end");
         if seen.kind == GOAWAY {
@@ -298,8 +298,11 @@ async fn opens(bytes: &[u8]) -> Vec<u8> {
     let net = Net::new();
     let (mut ours, theirs) = tokio::io::duplex(64 * 1024);
     let core = net.server.core().clone();
-    net.tasks
-        .spawn(async move { Braid::default().serve(Connection::new(theirs, "a", "b"), core).await });
+    net.tasks.spawn(async move {
+        Braid::default()
+            .serve(Connection::new(theirs, "a", "b"), core)
+            .await
+    });
     ours.write_all(bytes).await.unwrap();
     let mut all = Vec::new();
     ours.read_to_end(&mut all).await.unwrap();
@@ -472,7 +475,12 @@ async fn a_wrong_frame_of_a_server_fails_the_calls_with_a_reason() {
             // The first goes beyond it, which one message may; the other comes in the same read.
             let large = message(&"x".repeat(600 << 10), 0);
             let large = pieces(MESSAGE, 0, (1, 0), &[], &large);
-            [vec![open.clone()], large, vec![frame(MESSAGE, 0, 0, (1, 0), &[])]].concat()
+            [
+                vec![open.clone()],
+                large,
+                vec![frame(MESSAGE, 0, 0, (1, 0), &[])],
+            ]
+            .concat()
         }),
         (
             18,

@@ -29,9 +29,15 @@ pub async fn raw(net: &Net) -> Raw {
 #[test]
 fn the_first_bytes_tell_it_from_everything_else() {
     for n in 0..MAGIC.len() {
-        assert_eq!(Braid::default().recognises(&MAGIC[..n]), Recognised::Perhaps);
+        assert_eq!(
+            Braid::default().recognises(&MAGIC[..n]),
+            Recognised::Perhaps
+        );
     }
-    assert_eq!(Braid::default().recognises(&opening(PLENTY)), Recognised::Yes);
+    assert_eq!(
+        Braid::default().recognises(&opening(PLENTY)),
+        Recognised::Yes
+    );
     for other in [
         &b"POST / HTTP/1.1\r\n"[..],
         b"PRI * HTTP/2.0",
