@@ -8,6 +8,7 @@ use crate::metadata::Text;
 use crate::protocol::{Channel, Destination, Environment, Protocol};
 use crate::registry::NodeEntry;
 use crate::transport::Transport;
+use crate::transport::clash::PlainDial;
 #[cfg(feature = "tls")]
 use crate::transport::tls::TlsDial;
 
@@ -109,7 +110,7 @@ impl Channels {
 #[cfg(feature = "tls")]
 fn transport(options: &ClientOptions, protocol: &dyn Protocol) -> Result<Arc<dyn Transport>> {
     Ok(match &options.tls {
-        None => options.transport.clone(),
+        None => Arc::new(PlainDial::new(options.transport.clone())),
         Some(tls) => Arc::new(TlsDial::new(
             options.transport.clone(),
             tls,
@@ -120,5 +121,5 @@ fn transport(options: &ClientOptions, protocol: &dyn Protocol) -> Result<Arc<dyn
 
 #[cfg(not(feature = "tls"))]
 fn transport(options: &ClientOptions, _protocol: &dyn Protocol) -> Result<Arc<dyn Transport>> {
-    Ok(options.transport.clone())
+    Ok(Arc::new(PlainDial::new(options.transport.clone())))
 }

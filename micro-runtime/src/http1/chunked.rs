@@ -11,8 +11,13 @@ const LINE: usize = 256;
 const TRAILERS: usize = 8 * 1024;
 /// The most trailer fields.
 const TRAILER_FIELDS: usize = 32;
+/// So much of one chunk is not copied, where nothing is gathered before it.
+const SHARED: usize = 4 * 1024;
 
-/// Puts a body together from its chunks.
+/// What stands behind the last chunk: names as they were sent, and values.
+pub(crate) type Trailers = Vec<(Bytes, Bytes)>;
+
+/// Puts a body together from its chunks, whole or in larger pieces.
 #[derive(Debug, Default)]
 pub(super) struct Chunked {
     next: Next,
@@ -38,7 +43,24 @@ impl Chunked {
         inbox: &mut BytesMut,
         bound: usize,
     ) -> Result<Option<Bytes>, Malformed> {
-        loop {
+        let ended = self.gather(inbox, bound, usize::MAX)?;
+        Ok(ended.map(|_| self.take()))
+    }
+
+    /// What has been gathered and not been taken.
+    pub(super) fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.body).freeze()
+    }
+
+    /// Gathers what is there in `inbox`, until that are `enough` bytes; the trailers when the body
+    /// has ended. A body of more than `bound` bytes that nobody has taken is refused.
+    pub(super) fn gather(
+        &mut self,
+        inbox: &mut BytesMut,
+        bound: usize,
+        enough: usize,
+    ) -> Result<Option<Trailers>, Malformed> {
+        while self.body.len() < enough {
             match self.next {
                 Next::Size => {
                     let Some(line) = line(inbox)? else {
@@ -55,10 +77,14 @@ impl Chunked {
                     };
                 }
                 Next::Data(missing) => {
-                    let n = missing.min(inbox.len());
-                    self.body
-                        .extend_from_slice(inbox.get(..n).unwrap_or_default());
-                    inbox.advance(n);
+                    let n = missing.min(inbox.len()).min(enough - self.body.len());
+                    if n >= SHARED && self.body.is_empty() {
+                        self.body = inbox.split_to(n);
+                    } else {
+                        self.body
+                            .extend_from_slice(inbox.get(..n).unwrap_or_default());
+                        inbox.advance(n);
+                    }
                     if n < missing {
                         self.next = Next::Data(missing - n);
                         return Ok(None);
@@ -81,17 +107,25 @@ impl Chunked {
                     let Some(end) = end else {
                         return Ok(None);
                     };
-                    let mut fields = [httparse::EMPTY_HEADER; TRAILER_FIELDS];
-                    match httparse::parse_headers(inbox.get(..end).unwrap_or_default(), &mut fields)
-                    {
-                        Ok(httparse::Status::Complete(_)) => {}
-                        Ok(httparse::Status::Partial) | Err(_) => return Err(Malformed::Trailers),
-                    }
-                    inbox.advance(end);
-                    return Ok(Some(std::mem::take(&mut self.body).freeze()));
+                    return read_trailers(&inbox.split_to(end)).map(Some);
                 }
             }
         }
+        Ok(None)
+    }
+}
+
+fn read_trailers(block: &[u8]) -> Result<Trailers, Malformed> {
+    let mut fields = [httparse::EMPTY_HEADER; TRAILER_FIELDS];
+    match httparse::parse_headers(block, &mut fields) {
+        Ok(httparse::Status::Complete((_, fields))) => Ok(fields
+            .iter()
+            .map(|field| {
+                let name = Bytes::copy_from_slice(field.name.as_bytes());
+                (name, Bytes::copy_from_slice(field.value))
+            })
+            .collect()),
+        Ok(httparse::Status::Partial) | Err(_) => Err(Malformed::Trailers),
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 
-use super::chunked::Chunked;
+use super::chunked::{Chunked, Trailers};
 use super::head::{Field, Head, Scan, Start};
 use super::{Bounds, Malformed};
 use crate::transport::Io;
@@ -17,6 +17,10 @@ use crate::transport::Io;
 const READ: usize = 8 * 1024;
 /// Room below this is not worth a read.
 const LITTLE: usize = 1024;
+/// What is read at once of a body that is taken in pieces, and how long a piece becomes.
+const PIECE: usize = 16 * 1024;
+/// How many informational responses may come before an answer.
+const INFORMATIONAL: usize = 8;
 /// A buffer that has held a larger body is not kept for the next message.
 const KEEP: usize = 64 * 1024;
 
@@ -40,7 +44,33 @@ pub(crate) struct Message {
     pub(crate) keep_alive: bool,
 }
 
+/// The beginning of a message whose body is taken in pieces.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    /// Its head.
+    pub(crate) head: Head,
+    /// How long the body is, where the head says it; 0 where there is none.
+    pub(crate) length: Option<usize>,
+    /// Whether another message may follow on the connection.
+    pub(crate) keep_alive: bool,
+}
+
+/// What there is of a body that is taken in pieces.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Bytes of it, not none.
+    Data(Bytes),
+    /// Nothing before more is read.
+    Nothing,
+    /// It has ended.
+    End(Trailers),
+}
+
 /// Cuts messages from bytes as they come.
+///
+/// A message is taken whole ([`decode`](Decoder::decode)), or its head first
+/// ([`head`](Decoder::head), [`open`](Decoder::open)) and then its body as it comes
+/// ([`piece`](Decoder::piece)).
 #[derive(Debug)]
 pub(crate) struct Decoder {
     role: Role,
@@ -48,12 +78,19 @@ pub(crate) struct Decoder {
     state: State,
     /// The list of fields of an earlier head.
     spare: Vec<Field>,
+    /// Informational responses since the last answer.
+    informational: usize,
 }
 
 #[derive(Debug)]
 enum State {
     Head(Scan),
-    Body { head: Head, framing: Framing },
+    Body {
+        head: Head,
+        framing: Framing,
+    },
+    /// The head is taken, the body comes in pieces.
+    Pieces(Framing),
 }
 
 #[derive(Debug)]
@@ -62,6 +99,8 @@ enum Framing {
     Chunked(Chunked),
     /// Only a response may end with its connection.
     UntilClose,
+    /// All pieces are taken, and only their end is left to be told.
+    Ended(Trailers),
 }
 
 impl Decoder {
@@ -72,6 +111,7 @@ impl Decoder {
             bounds,
             state: State::Head(Scan::default()),
             spare: Vec::new(),
+            informational: 0,
         }
     }
 
@@ -80,15 +120,7 @@ impl Decoder {
     /// # Errors
     /// Where the bytes are no message that we take.
     pub(crate) fn decode(&mut self, inbox: &mut BytesMut) -> Result<Option<Message>, Malformed> {
-        if let State::Head(scan) = &mut self.state {
-            let Some(end) = scan.end(inbox, self.bounds.head, false)? else {
-                return Ok(None);
-            };
-            let spare = std::mem::take(&mut self.spare);
-            let head = Head::parse(inbox.split_to(end), self.role, self.bounds.headers, spare)?;
-            let framing = framing(&head, self.role, self.bounds.body)?;
-            self.state = State::Body { head, framing };
-        }
+        self.read_head(inbox)?;
         let State::Body { framing, .. } = &mut self.state else {
             return Ok(None);
         };
@@ -112,8 +144,121 @@ impl Decoder {
                 return Err(Malformed::BodyTooLarge);
             }
             Framing::UntilClose => return Ok(None),
+            // Only of pieces.
+            Framing::Ended(_) => Bytes::new(),
         };
         Ok(self.finish(body))
+    }
+
+    /// The head of the message that comes next or is coming, read before its body is there; `None`
+    /// where bytes of it are missing. It stays until the message is taken, whole or by
+    /// [`open`](Decoder::open). Of responses, those that only inform are passed over.
+    ///
+    /// # Errors
+    /// Where the bytes are no head that we take.
+    pub(crate) fn head(&mut self, inbox: &mut BytesMut) -> Result<Option<&Head>, Malformed> {
+        while let Err(malformed) = self.read_head(inbox) {
+            // Which response informs was told when all else of its head was found good, and its
+            // bytes are gone from the inbox.
+            self.informational += 1;
+            if malformed != Malformed::Informational || self.informational > INFORMATIONAL {
+                return Err(malformed);
+            }
+        }
+        Ok(match &self.state {
+            State::Body { head, .. } => Some(head),
+            State::Head(_) | State::Pieces(_) => None,
+        })
+    }
+
+    /// Takes the head that is there, so that the body comes in pieces; `None` where there is none.
+    ///
+    /// How long the body may be is for the taker of its pieces.
+    pub(crate) fn open(&mut self) -> Option<Opening> {
+        let (head, framing) = match std::mem::replace(&mut self.state, State::Head(Scan::default()))
+        {
+            State::Body { head, framing } => (head, framing),
+            other => {
+                self.state = other;
+                return None;
+            }
+        };
+        self.informational = 0;
+        let opening = Opening {
+            length: match framing {
+                Framing::Length(length) => Some(length),
+                Framing::Chunked(_) | Framing::UntilClose | Framing::Ended(_) => None,
+            },
+            keep_alive: !matches!(framing, Framing::UntilClose) && keeps_alive(&head),
+            head,
+        };
+        self.state = State::Pieces(framing);
+        Some(opening)
+    }
+
+    /// What `inbox` has of the body that has been opened. After its end the next message follows.
+    ///
+    /// # Errors
+    /// Where the bytes are no body.
+    pub(crate) fn piece(&mut self, inbox: &mut BytesMut) -> Result<Piece, Malformed> {
+        let State::Pieces(framing) = &mut self.state else {
+            return Ok(Piece::Nothing);
+        };
+        let trailers = match framing {
+            Framing::Length(0) => Trailers::new(),
+            Framing::Length(left) => {
+                let n = inbox.len().min(*left).min(PIECE);
+                *left -= n;
+                return Ok(data(inbox.split_to(n).freeze()));
+            }
+            Framing::Chunked(chunked) => {
+                let ended = chunked.gather(inbox, usize::MAX, PIECE)?;
+                let gathered = chunked.take();
+                match ended {
+                    Some(trailers) if gathered.is_empty() => trailers,
+                    Some(trailers) => {
+                        *framing = Framing::Ended(trailers);
+                        return Ok(Piece::Data(gathered));
+                    }
+                    None => return Ok(data(gathered)),
+                }
+            }
+            Framing::Ended(trailers) => std::mem::take(trailers),
+            Framing::UntilClose => {
+                let n = inbox.len().min(PIECE);
+                return Ok(data(inbox.split_to(n).freeze()));
+            }
+        };
+        self.state = State::Head(Scan::default());
+        Ok(Piece::End(trailers))
+    }
+
+    /// The end of a body in pieces by the end of its connection, when `inbox` has no more of it.
+    ///
+    /// # Errors
+    /// Where the body should have gone on.
+    pub(crate) fn end_piece(&mut self) -> Result<(), Malformed> {
+        match &self.state {
+            State::Pieces(Framing::UntilClose) => {
+                self.state = State::Head(Scan::default());
+                Ok(())
+            }
+            State::Head(_) | State::Body { .. } | State::Pieces(_) => Err(Malformed::Truncated),
+        }
+    }
+
+    /// Reads a head, if the next thing is one and it is there.
+    fn read_head(&mut self, inbox: &mut BytesMut) -> Result<(), Malformed> {
+        if let State::Head(scan) = &mut self.state
+            && let Some(end) = scan.end(inbox, self.bounds.head, false)?
+        {
+            *scan = Scan::default();
+            let spare = std::mem::take(&mut self.spare);
+            let head = Head::parse(inbox.split_to(end), self.role, self.bounds.headers, spare)?;
+            let framing = framing(&head, self.role, self.bounds.body)?;
+            self.state = State::Body { head, framing };
+        }
+        Ok(())
     }
 
     /// The last message when the connection has ended; `None` where it ended between two.
@@ -130,7 +275,7 @@ impl Decoder {
                 let body = std::mem::take(inbox).freeze();
                 Ok(self.finish(body))
             }
-            State::Head(_) | State::Body { .. } => Err(Malformed::Truncated),
+            State::Head(_) | State::Body { .. } | State::Pieces(_) => Err(Malformed::Truncated),
         }
     }
 
@@ -148,7 +293,7 @@ impl Decoder {
     pub(crate) fn take_head(&mut self) -> Option<Head> {
         match std::mem::replace(&mut self.state, State::Head(Scan::default())) {
             State::Body { head, .. } => Some(head),
-            State::Head(_) => None,
+            State::Head(_) | State::Pieces(_) => None,
         }
     }
 
@@ -168,6 +313,8 @@ impl Decoder {
             } => length
                 .saturating_sub(inbox.len())
                 .clamp(1, inbox.len().max(READ)),
+            State::Pieces(Framing::Length(left)) => (*left).clamp(1, PIECE),
+            State::Pieces(_) => PIECE,
             State::Body { .. } | State::Head(_) => READ,
         }
     }
@@ -182,8 +329,15 @@ impl Decoder {
                     keep_alive,
                 })
             }
-            State::Head(_) => None,
+            State::Head(_) | State::Pieces(_) => None,
         }
+    }
+}
+
+fn data(bytes: Bytes) -> Piece {
+    match bytes.is_empty() {
+        true => Piece::Nothing,
+        false => Piece::Data(bytes),
     }
 }
 

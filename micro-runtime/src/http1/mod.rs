@@ -2,7 +2,7 @@
 //!
 //! httparse reads the lines of a head; the checks around it are ours and stricter, because what two
 //! parsers read differently is how requests are smuggled. Bodies come whole, bounded while they are
-//! read. What a message means is for the protocols on top.
+//! read, or in pieces as they come. What a message means is for the protocols on top.
 
 mod chunked;
 mod client;
@@ -11,14 +11,20 @@ mod head;
 #[cfg(test)]
 mod mutation;
 mod outbox;
+#[cfg(test)]
+mod pieces;
 mod serving;
 #[cfg(test)]
 mod tests;
 
+#[cfg(any(test, feature = "grpc"))]
+pub(crate) use chunked::Trailers;
 #[cfg(feature = "consul")]
 pub(crate) use client::Answer;
 pub(crate) use client::{Ask, Http};
 pub(crate) use decoder::{Decoder, Message, Role, poll_fill};
+#[cfg(any(test, feature = "grpc"))]
+pub(crate) use decoder::{Opening, Piece};
 pub(crate) use head::{Head, Start, canonical, is_token};
 pub(crate) use outbox::{Outbox, put_decimal};
 pub(crate) use serving::{is_loopback, linger, put_date};

@@ -1,5 +1,6 @@
 //! Captured messages, changed at random: read or refused, the same way however they come.
 
+use super::pieces::decode_pieces;
 use super::tests::{captures, decode_in};
 use super::{Bounds, Malformed, Role};
 
@@ -114,6 +115,14 @@ fn mutated_captures_are_read_or_refused_alike_however_they_come() {
         cuts.sort_unstable();
         let parts = decode_in(*role, SMALL, &bytes, &cuts);
         assert_eq!(whole, parts, "{}", bytes.escape_ascii());
+        let (pieces, _) = decode_pieces(*role, SMALL, &bytes, &cuts);
+        // Only a whole message bounds its body, and only pieces pass over what informs.
+        if !matches!(
+            whole,
+            Err(Malformed::BodyTooLarge | Malformed::Informational)
+        ) {
+            assert_eq!(whole, pieces, "{}", bytes.escape_ascii());
+        }
         let side = usize::from(*role == Role::Response);
         tried[side] += 1;
         match whole {

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 
 use super::{Bounds, Decoder, Malformed, Message, Outbox, Role, Start, put_decimal};
 
-const BOUNDS: Bounds = Bounds {
+pub(super) const BOUNDS: Bounds = Bounds {
     head: 64 * 1024,
     headers: 256,
     body: 1024 * 1024,
@@ -18,7 +18,7 @@ pub(super) struct Plain {
     keep_alive: bool,
 }
 
-fn plain(message: &Message) -> Plain {
+pub(super) fn plain(message: &Message) -> Plain {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let head = &message.head;
     Plain {

@@ -14,6 +14,7 @@ use crate::error::{Error, Result, id};
 use crate::protocol::{Protocol, Recognised};
 use crate::router::Core;
 use crate::tasks::after;
+use crate::transport::clash::{self, Clashes};
 #[cfg(feature = "tls")]
 use crate::transport::tls::{Acceptor, ServerTls};
 use crate::transport::{Connection, Listener, Rewind};
@@ -34,6 +35,7 @@ pub struct Server {
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
     connections: Arc<AtomicUsize>,
+    clashes: Arc<Clashes>,
 }
 
 impl Server {
@@ -54,6 +56,7 @@ impl Server {
             #[cfg(feature = "tls")]
             tls: None,
             connections: Arc::default(),
+            clashes: Arc::default(),
         })
     }
 
@@ -65,6 +68,11 @@ impl Server {
     pub fn with_tls(mut self, tls: &ServerTls) -> Result<Self> {
         self.tls = Some(tls.acceptor(self.protocols.iter().map(|protocol| protocol.alpn()))?);
         Ok(self)
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Acquire)
     }
 
     /// What is served.
@@ -148,6 +156,7 @@ impl Server {
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
             connections: self.connections.clone(),
+            clashes: self.clashes.clone(),
         }
     }
 }
@@ -169,6 +178,7 @@ struct Handling {
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
     connections: Arc<AtomicUsize>,
+    clashes: Arc<Clashes>,
 }
 
 impl Handling {
@@ -235,14 +245,15 @@ impl Handling {
                     .iter()
                     .map(|protocol| protocol.name())
                     .collect();
-                let hint = if head.first() == Some(&0x16) {
-                    ": it speaks TLS, and TLS is not on here"
-                } else {
-                    ""
-                };
+                if head.first() == Some(&clash::HANDSHAKE) {
+                    let words = "the caller speaks TLS, and TLS is not on here";
+                    self.clashes.note(&connection.peer, words);
+                    clash::answer_handshake(connection.io).await;
+                    return Err(Error::bad_request(id::SERVER, words));
+                }
                 return Err(Error::bad_request(
                     id::SERVER,
-                    format!("it speaks none of {}{hint}", names.join(", ")),
+                    format!("it speaks none of {}", names.join(", ")),
                 ));
             }
         }

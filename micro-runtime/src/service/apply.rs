@@ -1,6 +1,8 @@
 //! What was set from outside, laid over what code has set.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "tls")]
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,7 @@ impl Options {
                 option.clone_from(given);
             }
         }
+        self.reflection = settings.reflection.or(self.reflection);
         set(&mut self.name, &settings.server_name);
         set(&mut self.version, &settings.server_version);
         set(&mut self.metadata, &settings.server_metadata);
@@ -122,32 +125,50 @@ impl Options {
 
     #[cfg(feature = "tls")]
     fn set_tls(&mut self, settings: &Settings) -> Result<()> {
-        match (&settings.tls_cert, &settings.tls_key) {
-            (Some(certificate), Some(key)) => {
-                self.server_tls = Some(ServerTls::new(Identity::from_files(certificate, key)?))
-            }
-            (None, None) => {}
-            _ => {
-                return Err(Error::bad_request(
-                    ID,
-                    "--tls_cert and --tls_key belong together: give both",
-                ));
-            }
+        if let Some(identity) = identity(
+            ("tls_cert", &settings.tls_cert),
+            ("tls_key", &settings.tls_key),
+        )? {
+            self.server_tls = Some(ServerTls::new(identity));
+        }
+        if let Some(ca) = &settings.tls_client_ca {
+            let tls = self.server_tls.take().ok_or_else(|| {
+                let words = "--tls_client_ca needs TLS: give --tls_cert and --tls_key too";
+                Error::bad_request(ID, words)
+            })?;
+            self.server_tls = Some(tls.require_client_ca_file(ca)?);
         }
         if let Some(ca) = &settings.tls_ca {
             self.client_tls = Some(ClientTls::new().ca_file(ca)?);
         }
+        if let Some(sha256) = settings.tls_fingerprint {
+            self.client_tls = Some(ClientTls::new().fingerprint(sha256));
+        }
         if settings.tls_insecure == Some(true) {
             self.client_tls = Some(ClientTls::new().insecure());
+        }
+        if let Some(identity) = identity(
+            ("tls_client_cert", &settings.tls_client_cert),
+            ("tls_client_key", &settings.tls_client_key),
+        )? {
+            let tls = self.client_tls.take().unwrap_or_default();
+            self.client_tls = Some(tls.identity(identity));
         }
         Ok(())
     }
 
     #[cfg(not(feature = "tls"))]
     fn set_tls(&mut self, settings: &Settings) -> Result<()> {
-        let asked = settings.tls_cert.is_some()
-            || settings.tls_key.is_some()
-            || settings.tls_ca.is_some()
+        let files = [
+            &settings.tls_cert,
+            &settings.tls_key,
+            &settings.tls_client_ca,
+            &settings.tls_ca,
+            &settings.tls_client_cert,
+            &settings.tls_client_key,
+        ];
+        let asked = files.into_iter().any(Option::is_some)
+            || settings.tls_fingerprint.is_some()
             || settings.tls_insecure.is_some();
         if asked {
             return Err(Error::bad_request(
@@ -186,6 +207,8 @@ impl Options {
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
         text("server_metadata", &metadata.join(","), "");
+        let reflection = self.reflection.map(|on| on.to_string());
+        text("reflection", reflection.as_deref().unwrap_or_default(), "");
         text(
             "registry",
             self.registry
@@ -257,6 +280,22 @@ pub(super) const DEFAULT_REGISTRY: &str = if cfg!(feature = "mdns") {
 } else {
     "memory"
 };
+
+/// A certificate and its key, which go together.
+#[cfg(feature = "tls")]
+fn identity(
+    (certificate_flag, certificate): (&str, &Option<PathBuf>),
+    (key_flag, key): (&str, &Option<PathBuf>),
+) -> Result<Option<Identity>> {
+    match (certificate, key) {
+        (Some(certificate), Some(key)) => Identity::from_files(certificate, key).map(Some),
+        (None, None) => Ok(None),
+        _ => Err(Error::bad_request(
+            ID,
+            format!("--{certificate_flag} and --{key_flag} belong together: give both"),
+        )),
+    }
+}
 
 fn unknown(kind: &str, name: &str, known: &str) -> Error {
     Error::bad_request(ID, format!("there is no {kind} {name}: known are {known}"))

@@ -4,6 +4,7 @@
 //! laid over any of them, by what the client or the listener was configured with.
 
 mod advertise;
+pub(crate) mod clash;
 mod memory;
 mod ports;
 mod rewind;
@@ -46,7 +47,7 @@ pub type WriteSide = Box<dyn AsyncWrite + Send + Sync + Unpin>;
 impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static> Io for T {
     fn split(self: Box<Self>) -> (ReadSide, WriteSide) {
         // A trait method that each stream would have to give is the other way; no stream of a user's
-        // own has anything to say here, so the two that do are found by their type.
+        // own has anything to say here, so the three that do are found by their type.
         let own: Box<dyn Any> = self;
         let own = match own.downcast::<TcpStream>() {
             Ok(socket) => {
@@ -57,6 +58,10 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static> Io for T {
         };
         let own = match own.downcast::<Rewind<Box<dyn Io>>>() {
             Ok(rewind) => return rewind.into_halves(),
+            Err(own) => own,
+        };
+        let own = match own.downcast::<clash::Plain<Box<dyn Io>>>() {
+            Ok(plain) => return plain.into_halves(),
             Err(own) => own,
         };
         let own = own.downcast::<T>().expect("it is what it was before");

@@ -62,6 +62,8 @@ pub struct Settings {
     pub server_metadata: Option<BTreeMap<String, String>>,
     /// The protocols that the server answers, by name; empty for all.
     pub server: Option<Vec<String>>,
+    /// Whether gRPC's reflection is served.
+    pub reflection: Option<bool>,
     /// How long a registration holds without being renewed.
     pub register_ttl: Option<Duration>,
     /// How often the service is registered again.
@@ -98,8 +100,16 @@ pub struct Settings {
     pub tls_cert: Option<PathBuf>,
     /// The key of the server's certificate, in PEM.
     pub tls_key: Option<PathBuf>,
+    /// Whose clients the server lets in: certificates in PEM.
+    pub tls_client_ca: Option<PathBuf>,
     /// Whom the client trusts: certificates in PEM.
     pub tls_ca: Option<PathBuf>,
+    /// What the client shows: certificates in PEM.
+    pub tls_client_cert: Option<PathBuf>,
+    /// The key of the client's certificate, in PEM.
+    pub tls_client_key: Option<PathBuf>,
+    /// The SHA-256 of the one certificate that the client trusts.
+    pub tls_fingerprint: Option<[u8; 32]>,
     /// Whether the client trusts everybody.
     pub tls_insecure: Option<bool>,
     /// Variables of drivers: `CONSUL_HTTP_TOKEN` and the like.

@@ -3,8 +3,8 @@
 use super::super::apply::DEFAULT_REGISTRY;
 use super::Settings;
 use super::value::{
-    Bad, address, duration, list, names, pairs, path, positive, seconds, strategy, switch, text,
-    whole,
+    Bad, address, duration, fingerprint, list, names, pairs, path, positive, seconds, strategy,
+    switch, text, whole,
 };
 
 /// One setting.
@@ -102,8 +102,10 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| address(&mut to.server_advertise, from)),
     Setting::new(SERVER, "server_metadata", "KEY=VALUE,...", "The node's metadata, in place of that which code gives", "none",
         |to, from| pairs(&mut to.server_metadata, from)).many(),
-    Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: mucp, braid; auto for all", "auto",
+    Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: braid, grpc, mucp; auto for all", "auto",
         |to, from| names(&mut to.server, from)),
+    Setting::new(SERVER, "reflection", "", "Whether gRPC's reflection is served, which tells everybody all that is served", "true where only this machine can ask, on loopback",
+        |to, from| switch(&mut to.reflection, from)),
     Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", DEFAULT_REGISTRY,
         |to, from| text(&mut to.registry, from)),
     Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of local, its folder; of consul, its agents; of dns, name servers; of static, NAME=HOST:PORT,... or file:PATH", "the registry's own",
@@ -122,7 +124,7 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| duration(&mut to.registry_grace, from)),
     Setting::new(DISCOVERY, "transport", "NAME", "What bytes travel on: http (also as tcp), memory", "http",
         |to, from| text(&mut to.transport, from)),
-    Setting::new(CLIENT, "client", "PROTOCOL,...", "The protocols that the client may speak, best first: mucp, braid; auto for all", "auto",
+    Setting::new(CLIENT, "client", "PROTOCOL,...", "The protocols that the client may speak, best first: braid, grpc, mucp; auto for all", "auto",
         |to, from| names(&mut to.client, from)),
     Setting::new(CLIENT, "client_request_timeout", "DURATION", "The limit of a whole call: 300ms, 1.5s, 1m", "30s",
         |to, from| duration(&mut to.client_request_timeout, from)),
@@ -140,8 +142,16 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| path(&mut to.tls_cert, from)).path(),
     Setting::new(TLS, "tls_key", "FILE", "The key of the server's certificate, in PEM", "no TLS",
         |to, from| path(&mut to.tls_key, from)).path(),
+    Setting::new(TLS, "tls_client_ca", "FILE", "The server lets in only clients with a certificate of this CA, in PEM", "anyone is let in",
+        |to, from| path(&mut to.tls_client_ca, from)).path(),
     Setting::new(TLS, "tls_ca", "FILE", "Whom the client trusts: certificates in PEM", "no TLS",
         |to, from| path(&mut to.tls_ca, from)).path(),
+    Setting::new(TLS, "tls_client_cert", "FILE", "What the client shows to servers that ask: certificates in PEM", "nothing",
+        |to, from| path(&mut to.tls_client_cert, from)).path(),
+    Setting::new(TLS, "tls_client_key", "FILE", "The key of the client's certificate, in PEM", "nothing",
+        |to, from| path(&mut to.tls_client_key, from)).path(),
+    Setting::new(TLS, "tls_fingerprint", "SHA256", "The client uses TLS and trusts exactly the certificate with this hash, as openssl x509 -fingerprint -sha256 shows it", "none",
+        |to, from| fingerprint(&mut to.tls_fingerprint, from)),
     Setting::new(TLS, "tls_insecure", "", "The client uses TLS and trusts everybody", "false",
         |to, from| switch(&mut to.tls_insecure, from)),
 ];

@@ -38,6 +38,7 @@ fn every_variable_is_read() {
         ("MICRO_SERVER_ADVERTISE", "10.0.0.1:8080"),
         ("MICRO_SERVER_METADATA", "region=eu, url=http://a?b=c,bare"),
         ("MICRO_SERVER", "mucp,braid"),
+        ("MICRO_REFLECTION", "on"),
         ("MICRO_REGISTER_TTL", "90"),
         ("MICRO_REGISTER_INTERVAL", "1m30s"),
         ("MICRO_REGISTRY", "memory"),
@@ -56,7 +57,11 @@ fn every_variable_is_read() {
         ("MICRO_PROXY", "go.micro.proxy"),
         ("MICRO_TLS_CERT", "/c.pem"),
         ("MICRO_TLS_KEY", "/k.pem"),
+        ("MICRO_TLS_CLIENT_CA", "/clients.pem"),
         ("MICRO_TLS_CA", "/ca.pem"),
+        ("MICRO_TLS_CLIENT_CERT", "/me.pem"),
+        ("MICRO_TLS_CLIENT_KEY", "/mine.pem"),
+        ("MICRO_TLS_FINGERPRINT", &"0a:".repeat(32)[..95]),
         ("MICRO_TLS_INSECURE", "true"),
     ]);
     let settings = parsed.settings;
@@ -70,6 +75,7 @@ fn every_variable_is_read() {
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(settings.server_metadata, Some(metadata.into()));
     assert_eq!(settings.server, Some(vec!["mucp".into(), "braid".into()]));
+    assert_eq!(settings.reflection, Some(true));
     assert_eq!(settings.register_ttl, Some(Duration::from_secs(90)));
     assert_eq!(settings.register_interval, Some(Duration::from_secs(90)));
     assert_eq!(settings.registry.as_deref(), Some("memory"));
@@ -95,6 +101,10 @@ fn every_variable_is_read() {
     assert_eq!(settings.tls_cert, Some(PathBuf::from("/c.pem")));
     assert_eq!(settings.tls_key, Some(PathBuf::from("/k.pem")));
     assert_eq!(settings.tls_ca, Some(PathBuf::from("/ca.pem")));
+    assert_eq!(settings.tls_client_ca, Some(PathBuf::from("/clients.pem")));
+    assert_eq!(settings.tls_client_cert, Some(PathBuf::from("/me.pem")));
+    assert_eq!(settings.tls_client_key, Some(PathBuf::from("/mine.pem")));
+    assert_eq!(settings.tls_fingerprint, Some([10; 32]));
     assert_eq!(settings.tls_insecure, Some(true));
     assert!(parsed.warnings.is_empty(), "{:?}", parsed.warnings);
     // One more setting: one more line above.

@@ -113,6 +113,22 @@ pub(super) fn strategy(to: &mut Option<Strategy>, from: &str) -> Result<(), Bad>
     Ok(())
 }
 
+/// 64 hexadecimal digits, with or without colons between the bytes.
+pub(super) fn fingerprint(to: &mut Option<[u8; 32]>, from: &str) -> Result<(), Bad> {
+    let wrong = || "the 64 hexadecimal digits of a SHA-256, with or without colons".to_owned();
+    let digits: Option<Vec<_>> = from
+        .chars()
+        .filter(|char| *char != ':')
+        .map(|char| char.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect();
+    let bytes: Vec<_> = match digits.as_deref().map(<[u8]>::as_chunks::<2>) {
+        Some((pairs, [])) => pairs.iter().map(|[high, low]| high << 4 | low).collect(),
+        _ => return Err(wrong()),
+    };
+    *to = Some(bytes.try_into().map_err(|_| wrong())?);
+    Ok(())
+}
+
 /// Reads what Go's `time.ParseDuration` reads, but nothing below zero.
 pub(super) fn go_duration(text: &str) -> Option<Duration> {
     let text = text.strip_prefix('+').unwrap_or(text);
