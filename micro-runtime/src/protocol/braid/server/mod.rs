@@ -538,6 +538,7 @@ impl Reader {
             End::Fault(fault) => {
                 debug!(peer = %self.peer.address, %fault, "the caller broke the protocol");
                 self.session.abort_all();
+                self.session.out.beside(Waiting::clear);
                 self.say_goaway(fault.code(), fault.to_string().into());
             }
         }
