@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::limits::Limits;
 use super::once::Once;
+use super::pace::Pace;
 use super::serving::{Serving, deadline_passed};
 use crate::call::{Dispatch, Request};
 use crate::call::{Next, Wrapper};
@@ -95,9 +96,19 @@ struct Mounted {
     service: Arc<dyn Dispatch>,
     /// By method name, sorted.
     methods: Vec<(&'static str, u16)>,
+    /// By method index.
+    paces: Vec<Arc<Pace>>,
     wrappers: Arc<[Arc<dyn Wrapper>]>,
     /// Where it counts as the one call of a function.
     once: Option<Arc<Once>>,
+}
+
+fn paces(limits: &Limits, service: &dyn Dispatch) -> Vec<Arc<Pace>> {
+    let methods = service.descriptor().methods;
+    methods
+        .iter()
+        .map(|_| Arc::new(Pace::new(limits.inline)))
+        .collect()
 }
 
 impl fmt::Debug for Mounted {
@@ -130,6 +141,7 @@ impl Core {
         // The wrappers of handlers are not those of subscribers, which it knows itself.
         core.events = core.options.events.take().map(|service| {
             Arc::new(Mounted {
+                paces: paces(&core.options.limits, &*service),
                 service,
                 methods: Vec::new(),
                 wrappers: Arc::new([]),
@@ -154,6 +166,7 @@ impl Core {
                 .collect();
             methods.sort_unstable();
             let mounted = Arc::new(Mounted {
+                paces: paces(&core.options.limits, &*service),
                 service,
                 methods,
                 wrappers: wrappers.clone(),
@@ -264,6 +277,7 @@ impl Core {
     fn route_to(&self, mounted: &Arc<Mounted>, index: u16) -> Option<Route> {
         let methods = mounted.service.descriptor().methods;
         Some(Route {
+            pace: mounted.paces.get(usize::from(index))?.clone(),
             mounted: mounted.clone(),
             method: methods.get(usize::from(index))?,
             counters: self.counters.clone(),
@@ -315,6 +329,7 @@ impl Draining {
 pub struct Route {
     mounted: Arc<Mounted>,
     method: &'static Method,
+    pace: Arc<Pace>,
     counters: Arc<CallCounters>,
     calls: usize,
 }
@@ -323,6 +338,11 @@ impl Route {
     /// The method found.
     pub fn method(&self) -> &'static Method {
         self.method
+    }
+
+    /// Where the method's handlers run.
+    pub(crate) fn pace(&self) -> &Arc<Pace> {
+        &self.pace
     }
 
     /// Starts the handler with `request`, whose method must be this route's.

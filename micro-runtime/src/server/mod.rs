@@ -7,7 +7,7 @@ mod debug;
 mod listener;
 mod local;
 
-pub use crate::router::{Core, CoreOptions, Draining, Limits, Route, Serving};
+pub use crate::router::{Core, CoreOptions, Draining, Inline, Limits, Route, Serving};
 pub(crate) use debug::debug_service;
 pub use listener::Server;
 pub use local::Local;

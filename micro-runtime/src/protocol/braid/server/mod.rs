@@ -22,11 +22,11 @@ use super::flow::Flow;
 use super::inbox::{Broken, Inbox};
 use super::outbox::{Flush, Outbox, Room};
 use super::wire::{CallId, Frame, Head, Hello, Kind, MAGIC, flag};
-use crate::call::{Body, Request};
+use crate::call::{Body, Reply, Request};
 use crate::context::{Context, Peer};
-use crate::error::{Error, id};
+use crate::error::{Error, Result as Outcome, id};
 use crate::metadata::{Metadata, Text};
-use crate::router::{Core, Draining, Route};
+use crate::router::{Core, Draining, Route, Serving};
 use crate::transport::Connection;
 use routes::{Routes, Way};
 use session::{Found, Session, Waiting};
@@ -80,6 +80,7 @@ pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
         peer: Arc::new(peer),
         taken: 0,
         polled: 0,
+        left: None,
         drains: false,
         core,
     };
@@ -140,6 +141,8 @@ struct Reader {
     taken: u64,
     /// How many handlers were polled in this turn.
     polled: usize,
+    /// When the handler that was polled last was left, while nothing was awaited since.
+    left: Option<Instant>,
     /// Whether new calls are no longer taken.
     drains: bool,
     core: Arc<Core>,
@@ -238,6 +241,7 @@ impl Reader {
 
     /// Lets others have what was taken so far, before anything is awaited.
     fn pause(&mut self) {
+        self.left = None;
         self.arrivals.wake();
         self.session.out.flush();
     }
@@ -322,7 +326,8 @@ impl Reader {
         }
         let (head, mut fields) = Fields::of(frame);
         let way = self.routes.find(&head, &mut fields, &self.core)?;
-        let now = Instant::now();
+        // Reading the clock is not cheap: of calls that came together it is read once for each.
+        let now = self.left.take().unwrap_or_else(Instant::now);
         let deadline = match head.has(flag::DEADLINE) {
             true => now.checked_add(Duration::from_micros(fields.u64()?)),
             false => None,
@@ -385,15 +390,25 @@ impl Reader {
         }
         let body = Body::One(message.unwrap_or_default());
         let request = request(cx, service, body);
+        let serving = match route.start_at(now, request) {
+            Ok(serving) => serving,
+            Err(error) => return Ok(self.session.answer(head.id, Err(error), Reached::No)),
+        };
         self.polled += 1;
-        Ok(start_unary(
-            route,
-            now,
-            request,
-            head.id,
-            &self.session,
-            &self.core,
-        ))
+        let pace = route.pace().clone();
+        Ok(match pace.is_inline() {
+            true => {
+                let full = poll_unary(serving, head.id, &self.session, &self.core);
+                self.left = pace.note(now);
+                full
+            }
+            false => {
+                let cx = serving.context().clone();
+                let running = async move { pace.run(serving.finish()).await };
+                spawn_unary(running, head.id, cx, &self.session, &self.core);
+                false
+            }
+        })
     }
 
     /// Tells the caller that no more calls are taken.
@@ -429,35 +444,35 @@ impl Reader {
     }
 }
 
-/// Starts a unary handler and polls it once; says whether the queue of replies is full.
+/// Polls a unary handler once, and spawns it where it waits; says whether the queue of replies is full.
 ///
-/// No lock is held here: the handler may do anything. This is the place where a method that is known
-/// to compute for long would be spawned unpolled.
-fn start_unary(
-    route: &Route,
-    now: Instant,
-    request: Request,
-    id: CallId,
-    session: &Arc<Session>,
-    core: &Core,
-) -> bool {
-    let mut serving = match route.start_at(now, request) {
-        Ok(serving) => serving,
-        Err(error) => return session.answer(id, Err(error), Reached::No),
-    };
+/// No lock is held here: the handler may do anything.
+fn poll_unary(mut serving: Serving, id: CallId, session: &Arc<Session>, core: &Core) -> bool {
     // Nobody is woken by this poll: a handler that is pending is polled again at once, in its task.
     let mut task = Task::from_waker(Waker::noop());
     if let Poll::Ready(answer) = Pin::new(&mut serving).poll(&mut task) {
         return session.answer(id, answer, Reached::Perhaps);
     }
-    session.run(id, serving.context().clone(), None);
+    let cx = serving.context().clone();
+    spawn_unary(serving.finish(), id, cx, session, core);
+    false
+}
+
+/// Runs a unary handler to its end in a task of its own.
+fn spawn_unary(
+    running: impl Future<Output = Outcome<Reply>> + Send + 'static,
+    id: CallId,
+    cx: Context,
+    session: &Arc<Session>,
+    core: &Core,
+) {
+    session.run(id, cx, None);
     let answers = session.clone();
     let abort = core.tasks().spawn(async move {
-        let answer = serving.finish().await;
+        let answer = running.await;
         answers.answer_in_turn(id, answer).await;
     });
     session.set_abort(id, abort);
-    false
 }
 
 /// Starts a stream's handler in its own task: its first input is not there yet.

@@ -20,14 +20,19 @@ use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::http1::is_loopback;
 use crate::protocol::exchange::{Answer, Inbound, Incoming};
-use crate::router::Route;
+use crate::router::{Pace, Route};
 use crate::tasks::later;
 
 /// What became of a stream that the peer has opened.
 pub(super) enum Begun {
     /// It was refused.
     Answered,
-    Unary(Served),
+    Unary {
+        call: Served,
+        /// How the method's calls are run, and when this one came.
+        pace: Arc<Pace>,
+        now: Instant,
+    },
     Stream(Served),
 }
 
@@ -99,7 +104,11 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
     };
     match streams {
         true => Opened::serve(call),
-        false => Begun::Unary(Box::pin(call.unary())),
+        false => Begun::Unary {
+            pace: call.route.pace().clone(),
+            now,
+            call: Box::pin(call.unary()),
+        },
     }
 }
 
