@@ -168,7 +168,10 @@ impl Opened {
                 }
                 out.waiting.take()
             };
-            if let Some(waiting) = waiting {
+            // This task is polling the handler anyway: woken, it would do so for ever.
+            if let Some(waiting) = waiting
+                && !waiting.will_wake(task.waker())
+            {
                 waiting.wake();
             }
             let polled = handler.as_mut().poll(task);
