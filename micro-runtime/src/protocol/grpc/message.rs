@@ -25,6 +25,8 @@ pub(super) enum Encoding {
 
 /// Smaller messages gain nothing from being compressed.
 pub(super) const WORTH: usize = 1024;
+/// How long the frame behind the last message may always be, however short messages have to be.
+const CLOSING: usize = 64 * 1024;
 
 /// `message` as it is sent.
 ///
@@ -95,6 +97,10 @@ pub(super) struct Messages {
     most: usize,
     /// No bytes follow.
     ended: bool,
+    /// The flag of the frame behind the last message, where the dialect has one.
+    closes: u8,
+    /// What is in that frame.
+    closing: Option<Bytes>,
 }
 
 impl Messages {
@@ -107,7 +113,23 @@ impl Messages {
             encoding,
             most,
             ended: false,
+            closes: 0,
+            closing: None,
         }
+    }
+
+    /// The same, of a dialect that tells the end in a frame with this flag.
+    pub(super) fn closed_by(self, flag: u8) -> Self {
+        Self {
+            closes: flag,
+            ..self
+        }
+    }
+
+    /// What is in the frame behind the last message, once [`poll_next`](Self::poll_next) has come to
+    /// the end.
+    pub(super) fn closing(&self) -> Option<&Bytes> {
+        self.closing.as_ref()
     }
 
     /// Those of a stream whose bytes are text.
@@ -142,8 +164,14 @@ impl Messages {
         task: &mut Task<'_>,
     ) -> Poll<Result<Option<Bytes>, Broken>> {
         loop {
-            if let Some(message) = self.take().map_err(Broken::Message)? {
+            if self.closing.is_none()
+                && let Some(message) = self.take().map_err(Broken::Message)?
+            {
                 return Poll::Ready(Ok(Some(message)));
+            }
+            if self.closing.is_some() && !self.rest.is_empty() {
+                let words = "bytes follow the frame that ends the stream";
+                return Poll::Ready(Err(Broken::Message(wrong(words))));
             }
             if self.ended {
                 return Poll::Ready(self.end().map_err(Broken::Message));
@@ -254,9 +282,23 @@ impl Messages {
             return Ok(None);
         };
         self.begun = None;
-        match flag {
-            0 => Ok(Some(message)),
-            _ => gzip::decompress(&message, self.most).map(Some),
+        let closes = flag & self.closes != 0;
+        let message = match flag & !self.closes {
+            0 => message,
+            _ => gzip::decompress(&message, self.bound(closes))?,
+        };
+        if closes {
+            self.closing = Some(message);
+            return Ok(None);
+        }
+        Ok(Some(message))
+    }
+
+    /// How long a message may be, or the frame behind the last one.
+    fn bound(&self, closes: bool) -> usize {
+        match closes {
+            true => self.most.max(CLOSING),
+            false => self.most,
         }
     }
 
@@ -265,7 +307,8 @@ impl Messages {
             return Err(wrong("a message's length is incomplete"));
         };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        match (flag, self.encoding) {
+        let most = self.bound(flag & self.closes != 0);
+        match (flag & !self.closes, self.encoding) {
             (0, _) | (1, Encoding::Gzip) => {}
             (1, Encoding::Identity) => {
                 return Err(wrong(
@@ -278,8 +321,8 @@ impl Messages {
                 )));
             }
         }
-        if length > self.most {
-            return Err(too_large(length, self.most));
+        if length > most {
+            return Err(too_large(length, most));
         }
         Ok((flag, length))
     }

@@ -12,10 +12,16 @@ mod content;
 mod gzip;
 mod headers;
 mod message;
+mod names;
 mod server;
 mod status;
 mod text;
 mod timeout;
+mod web;
+
+pub use web::{Connect, GrpcWeb, HttpVersion};
+
+pub(in crate::protocol) use server::{Served, Web};
 
 use std::sync::Arc;
 use std::time::Duration;

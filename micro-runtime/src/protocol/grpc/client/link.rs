@@ -21,9 +21,9 @@ use crate::protocol::kept::{self, Connect};
 use crate::protocol::{Destination, Environment};
 
 /// The largest head that a server may send, in bytes as HTTP/2 counts them.
-const HEAD: u32 = 64 * 1024;
+pub(super) const HEAD: u32 = 64 * 1024;
 /// How many streams the connection's window is for; each call has its own beside it.
-const STREAMS: u32 = 1_000;
+pub(super) const STREAMS: u32 = 1_000;
 
 /// Opens gRPC on connections.
 pub(super) struct Opens(pub(super) Grpc);
@@ -213,7 +213,7 @@ impl Link {
 }
 
 /// The node's address as `:authority`; a name within this process or of a file is `localhost`.
-fn authority(address: &str) -> Option<Authority> {
+pub(super) fn authority(address: &str) -> Option<Authority> {
     match address.contains(':') && !address.contains('/') {
         true => Authority::try_from(address).ok(),
         false => Some(Authority::from_static("localhost")),
