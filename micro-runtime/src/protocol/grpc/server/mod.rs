@@ -137,14 +137,23 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
                 Begun::Stream(call) => {
                     shared.core.tasks().spawn(call);
                 }
-                Begun::Unary(mut call) => {
+                Begun::Unary { call, pace, .. } if !pace.is_inline() => {
+                    let call = async move { pace.run(call).await };
+                    shared.core.tasks().spawn(call);
+                }
+                Begun::Unary {
+                    mut call,
+                    pace,
+                    now,
+                } => {
                     // Nobody is woken by this poll: a call that is pending is polled again at once,
                     // in its task.
-                    if call
+                    let pending = call
                         .as_mut()
                         .poll(&mut Task::from_waker(Waker::noop()))
-                        .is_pending()
-                    {
+                        .is_pending();
+                    pace.note(now);
+                    if pending {
                         shared.core.tasks().spawn(call);
                     }
                     polled += 1;
