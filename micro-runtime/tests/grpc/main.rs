@@ -6,19 +6,28 @@
     clippy::disallowed_methods
 )]
 
+#[allow(
+    dead_code,
+    reason = "clients of what a server has beside a user's services"
+)]
+#[path = "../../src/server/grpc/generated/mod.rs"]
+mod beside;
 mod calls;
 #[path = "../mucp/generated/mod.rs"]
 mod generated;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
 #[path = "../mucp/greeter.rs"]
 mod greeter;
+mod health;
 mod lives;
 mod mixed;
+mod names;
 mod net;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
 #[path = "../braid/net.rs"]
 mod pipes;
 mod raw;
+mod reflection;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
 #[path = "../braid/say.rs"]
 mod say;

@@ -11,10 +11,12 @@ use tokio::time::timeout;
 use super::super::message::{Encoding, frame};
 use super::super::status::{self, Reached, Reader, code};
 use super::super::{READS, content, gzip, headers};
+use super::web::Web;
 use crate::call::Reply;
 use crate::error::Error;
 use crate::metadata::Metadata;
-use crate::protocol::exchange::Answer;
+use crate::protocol::exchange::{Answer, Outbound};
+use crate::protocol::http2::Fault;
 
 /// How a caller wants to be answered.
 #[derive(Clone, Debug)]
@@ -23,18 +25,16 @@ pub(super) struct Caller {
     pub(super) reader: Reader,
     /// How replies are compressed.
     pub(super) encoding: Encoding,
+    /// `None` for gRPC itself.
+    pub(super) web: Option<Box<Web>>,
 }
 
 impl Caller {
     /// Who has sent a request with these headers.
     pub(super) fn of(headers: &HeaderMap, compress: bool) -> Self {
-        let ours = |agent: &HeaderValue| agent.as_bytes().starts_with(b"micro-rust/");
-        let reader = if headers.contains_key(headers::GO_MICRO_CONTENT_TYPE) {
-            Reader::GoMicro
-        } else if headers.get(USER_AGENT).is_some_and(ours) {
-            Reader::Ours
-        } else {
-            Reader::Plain
+        let reader = match headers.contains_key(headers::GO_MICRO_CONTENT_TYPE) {
+            true => Reader::GoMicro,
+            false => reader(headers),
         };
         Self {
             content_type: headers
@@ -46,11 +46,42 @@ impl Caller {
                 true => Encoding::Gzip,
                 false => Encoding::Identity,
             },
+            web: None,
         }
+    }
+
+    /// Who has sent a request with these headers that is not gRPC's.
+    pub(super) fn of_web(web: Web, headers: &HeaderMap) -> Self {
+        Self {
+            content_type: headers
+                .get(CONTENT_TYPE)
+                .cloned()
+                .unwrap_or(HeaderValue::from_static("application/grpc-web")),
+            reader: reader(headers),
+            encoding: Encoding::Identity,
+            web: Some(Box::new(web)),
+        }
+    }
+
+    pub(super) fn content_type(&self) -> HeaderValue {
+        self.content_type.clone()
+    }
+
+    pub(super) fn set_content_type(&mut self, content_type: HeaderValue) {
+        self.content_type = content_type;
+    }
+
+    /// Whether a caller ends its input when it has sent all, so that it may be waited for. Go Micro
+    /// opens every stream as bidirectional, and does not.
+    pub(super) fn ends_input(&self) -> bool {
+        self.web.is_some()
     }
 
     /// The head of a reply with `metadata`.
     pub(super) fn head(&self, metadata: &Metadata) -> HeaderMap {
+        if let Some(web) = &self.web {
+            return web.head(self, metadata);
+        }
         let mut head = HeaderMap::with_capacity(4 + metadata.len());
         head.insert(CONTENT_TYPE, self.content_type.clone());
         if self.encoding == Encoding::Gzip {
@@ -73,6 +104,9 @@ impl Caller {
         error: &Error,
         reached: Reached,
     ) {
+        if let Some(web) = &self.web {
+            return web.fail(self, status, answer, error, reached);
+        }
         let mut head = HeaderMap::with_capacity(8);
         let content_type = match content::is_grpc(self.content_type.as_bytes()) {
             true => self.content_type.clone(),
@@ -108,6 +142,13 @@ impl Caller {
         result: Result<Reply, Error>,
         patience: Duration,
     ) {
+        let result = match (result, &self.web) {
+            (Ok(reply), Some(web)) => match web.answer(self, answer, reply, patience).await {
+                Ok(()) => return,
+                Err(error) => Err(error),
+            },
+            (result, _) => result,
+        };
         let framed = result.and_then(|reply| {
             let Reply {
                 message,
@@ -130,19 +171,44 @@ impl Caller {
         if out.send(message, false).is_err() {
             return;
         }
-        if long {
-            match timeout(patience, poll_fn(|task| out.poll_room(0, task))).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return,
-                Err(_) => {
-                    tracing::debug!("a caller does not take its reply, which is given up");
-                    return out.reset();
-                }
-            }
+        if long && !is_taken(poll_fn(|task| out.poll_room(0, task)), patience).await {
+            return out.reset();
         }
         let _ = out.finish(self.trailers(Ok(&trailers)));
+    }
+
+    /// Ends an answer whose head has gone.
+    pub(super) fn finish(&self, out: &mut Outbound, end: Result<&Metadata, &Error>) {
+        // Fails only where the caller is gone.
+        let _ = match &self.web {
+            None => out.finish(self.trailers(end)),
+            Some(web) => out.send(web.end(self, end), true),
+        };
+    }
+}
+
+/// Whether a client of ours has sent `headers`.
+fn reader(headers: &HeaderMap) -> Reader {
+    let ours = |agent: &HeaderValue| agent.as_bytes().starts_with(b"micro-rust/");
+    match headers.get(USER_AGENT).is_some_and(ours) {
+        true => Reader::Ours,
+        false => Reader::Plain,
+    }
+}
+
+/// Whether a reply leaves in time: when it has, there is `room` for more.
+pub(super) async fn is_taken(
+    room: impl Future<Output = Result<(), Fault>>,
+    patience: Duration,
+) -> bool {
+    match timeout(patience, room).await {
+        Ok(room) => room.is_ok(),
+        Err(_) => {
+            tracing::debug!("a caller does not take its reply, which is given up");
+            false
+        }
     }
 }
 
 /// Replies up to this length are left to HTTP/2, which sends them when the caller takes them.
-const LONG: usize = 4 * 1024;
+pub(super) const LONG: usize = 4 * 1024;

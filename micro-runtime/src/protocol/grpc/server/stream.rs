@@ -14,13 +14,15 @@ use http::StatusCode;
 
 use super::super::message::{Encoding, Messages, frame};
 use super::super::status::Reached;
-use super::call::{Begun, Call};
+use super::super::text;
+use super::call::{Begun, Call, count};
 use super::reply::Caller;
-use super::{gone, input_error};
+use super::{gone, input_error, with_trailers};
 use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, Request};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
+use crate::method::Kind;
 use crate::protocol::exchange::{Answer, Inbound, Outbound};
 use crate::protocol::http2::Chunk;
 use crate::router::Serving;
@@ -42,6 +44,8 @@ struct Out {
     state: State,
     /// Messages that are not given to HTTP/2 yet.
     gathered: BytesMut,
+    /// Whether they leave as text.
+    text: bool,
     /// Whether the handler is being polled, after which what is gathered leaves.
     polled: bool,
     /// The task that runs the handler. HTTP/2 knows one that waits for the stream: this one, which
@@ -61,9 +65,25 @@ enum State {
 struct Input {
     stream: Inbound,
     messages: Messages,
+    one: One,
+    /// The one message, while it is not known whether it is.
+    first: Option<Bytes>,
     /// The handler takes no more: what comes is dropped.
     deaf: bool,
     ended: bool,
+}
+
+/// How it is seen that a message is the only one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum One {
+    /// It need not be.
+    OfMany,
+    /// By what has come already: its caller need not end the input.
+    There,
+    /// By the end of the input.
+    Awaited,
+    /// It was.
+    Taken,
 }
 
 impl Opened {
@@ -80,12 +100,19 @@ impl Opened {
             answer,
             ..
         } = call;
+        let text = caller.web.as_ref().is_some_and(|web| web.is_text());
+        let one = match (route.method().kind, caller.ends_input()) {
+            (Kind::ServerStream, true) => One::Awaited,
+            (Kind::ServerStream, false) => One::There,
+            _ => One::OfMany,
+        };
         let stream = Arc::new(Self {
             caller,
             cx: cx.clone(),
             out: Mutex::new(Out {
                 state: State::Unopened(answer),
                 gathered: BytesMut::new(),
+                text,
                 polled: false,
                 runner: None,
                 waiting: None,
@@ -93,6 +120,8 @@ impl Opened {
             input: Mutex::new(Input {
                 stream: input,
                 messages,
+                one,
+                first: None,
                 deaf: false,
                 ended: false,
             }),
@@ -172,18 +201,25 @@ impl Opened {
 
     /// Sends the head, once.
     fn open(&self, out: &mut Out) {
-        let State::Unopened(answer) = &mut out.state else {
+        if !matches!(out.state, State::Unopened(_)) {
             return;
-        };
+        }
         let parts = self.cx.take_reply_parts();
         for (key, value) in parts.trailers.iter_text() {
             self.cx.reply_trailers().set(key.clone(), value.clone());
         }
-        let head = self.caller.head(&parts.metadata);
-        out.state = match answer.respond(StatusCode::OK, head, false) {
-            Ok(stream) => State::Open(stream),
-            Err(_) => State::Over(gone()),
-        };
+        self.respond(out, &parts.metadata);
+    }
+
+    /// Sends the head where it is not sent.
+    fn respond(&self, out: &mut Out, metadata: &Metadata) {
+        if let State::Unopened(answer) = &mut out.state {
+            let head = self.caller.head(metadata);
+            out.state = match answer.respond(StatusCode::OK, head, false) {
+                Ok(stream) => State::Open(stream),
+                Err(_) => State::Over(gone()),
+            };
+        }
     }
 
     fn finish(&self, result: Result<Reply>) {
@@ -191,22 +227,22 @@ impl Opened {
         let mut reply = match result {
             Ok(reply) => reply,
             Err(error) => {
+                let (parts, error) = with_trailers(error, &self.cx);
+                if !parts.is_empty() {
+                    self.respond(&mut out, &parts);
+                }
                 if let State::Unopened(answer) = &mut out.state {
                     self.caller.fail(answer, &error, Reached::Perhaps);
                 } else {
                     out.flush();
-                    out.finish(self.caller.trailers(Err(&error)));
+                    out.finish(&self.caller, Err(&error));
                 }
                 out.state = State::Over(over());
                 return;
             }
         };
-        if let State::Unopened(answer) = &mut out.state {
-            let head = self.caller.head(&reply.metadata);
-            out.state = match answer.respond(StatusCode::OK, head, false) {
-                Ok(stream) => State::Open(stream),
-                Err(_) => State::Over(gone()),
-            };
+        if let State::Unopened(_) = &out.state {
+            self.respond(&mut out, &reply.metadata);
         } else {
             // Set after the head had gone: better late than lost.
             for (key, value) in reply.metadata.iter_text() {
@@ -214,7 +250,7 @@ impl Opened {
             }
         }
         out.flush();
-        out.finish(self.caller.trailers(Ok(&reply.trailers)));
+        out.finish(&self.caller, Ok(&reply.trailers));
         out.state = State::Over(over());
     }
 
@@ -273,7 +309,10 @@ impl Out {
         }
     }
 
-    fn send(&mut self, chunk: Chunk) {
+    fn send(&mut self, mut chunk: Chunk) {
+        if self.text {
+            chunk = text::encode(chunk);
+        }
         if let State::Open(stream) = &mut self.state
             && stream.send(chunk, false).is_err()
         {
@@ -281,10 +320,9 @@ impl Out {
         }
     }
 
-    fn finish(&mut self, trailers: http::HeaderMap) {
+    fn finish(&mut self, caller: &Caller, end: Result<&Metadata, &Error>) {
         if let State::Open(stream) = &mut self.state {
-            // Fails only where the caller is gone.
-            let _ = stream.finish(trailers);
+            caller.finish(stream, end);
         }
     }
 
@@ -294,6 +332,43 @@ impl Out {
             State::Open(stream) => stream.poll_reset(task),
             State::Over(_) => Poll::Ready(()),
         }
+    }
+}
+
+impl Input {
+    fn poll_message(&mut self, task: &mut Task<'_>) -> Poll<Result<Option<Bytes>>> {
+        self.messages
+            .poll_next(&mut self.stream, task)
+            .map_err(input_error)
+    }
+
+    /// The message of a method that takes one.
+    fn poll_only(&mut self, task: &mut Task<'_>) -> Poll<Result<Bytes>> {
+        loop {
+            if let Some(first) = &self.first
+                && self.messages.is_at_end(&self.stream)
+            {
+                let first = first.clone();
+                return self.only(first);
+            }
+            match (self.poll_message(task)?, self.first.take()) {
+                (Poll::Ready(Some(message)), None) => self.first = Some(message),
+                (Poll::Ready(Some(_)), Some(_)) => return Poll::Ready(Err(count("more than one"))),
+                (Poll::Ready(None), None) => return Poll::Ready(Err(count("none"))),
+                (Poll::Ready(None), Some(first)) => return self.only(first),
+                (Poll::Pending, Some(first)) if self.one == One::There => return self.only(first),
+                (Poll::Pending, first) => {
+                    self.first = first;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn only(&mut self, message: Bytes) -> Poll<Result<Bytes>> {
+        self.first = None;
+        self.one = One::Taken;
+        Poll::Ready(Ok(message))
     }
 }
 
@@ -367,28 +442,25 @@ struct Requests(Arc<Opened>);
 impl RawReceive for Requests {
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
         let mut input = self.0.input();
-        let Input {
-            stream,
-            messages,
-            deaf,
-            ended,
-        } = &mut *input;
-        if *deaf {
+        if input.deaf {
             return Poll::Ready(Some(Err(gone())));
         }
-        if *ended {
+        if input.ended {
             return Poll::Ready(None);
         }
-        let next = ready!(messages.poll_next(stream, task));
+        let next = ready!(match input.one {
+            One::OfMany | One::Taken => input.poll_message(task),
+            One::There | One::Awaited => input.poll_only(task).map_ok(Some),
+        });
         Poll::Ready(match next {
             Ok(Some(message)) => Some(Ok(message)),
             Ok(None) => {
-                *ended = true;
+                input.ended = true;
                 None
             }
-            Err(broken) => {
-                *deaf = true;
-                Some(Err(input_error(broken)))
+            Err(error) => {
+                input.deaf = true;
+                Some(Err(error))
             }
         })
     }
