@@ -143,8 +143,34 @@ impl Heard {
     }
 }
 
+/// A connection on which both have told their settings, and all windows are known.
+pub async fn greeted(mut socket: TcpStream, pairs: &[(u16, u32)]) -> TcpStream {
+    let ping = frame(PING, 0, 0, b"greeting");
+    let greeting = [opening(pairs), ping].concat();
+    socket.write_all(&greeting).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        socket.read_exact(&mut head).await.unwrap();
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        socket.read_exact(&mut payload).await.unwrap();
+        if (head[3], head[4]) == (PING, ACK) {
+            return socket;
+        }
+    }
+}
+
 /// Sends `bytes` and listens meanwhile, until the server closes or `limit` has passed.
 pub async fn talk(socket: TcpStream, bytes: &[u8], limit: Duration) -> Heard {
+    talk_until(socket, bytes, limit, |_| false).await
+}
+
+/// As [`talk`], or until `enough` was heard.
+pub async fn talk_until(
+    socket: TcpStream,
+    bytes: &[u8],
+    limit: Duration,
+    enough: impl Fn(&Heard) -> bool,
+) -> Heard {
     let (mut read, mut write) = socket.into_split();
     let until = Instant::now() + limit;
     let mut heard = Vec::new();
@@ -159,13 +185,16 @@ pub async fn talk(socket: TcpStream, bytes: &[u8], limit: Duration) -> Heard {
             let ended: io::Result<()> = loop {
                 match read.read_buf(&mut heard).await {
                     Ok(0) => break Ok(()),
+                    Ok(_) if enough(&Heard::read(&heard, false)) => return false,
                     Ok(_) => {}
                     Err(error) => break Err(error),
                 }
             };
-            ended
+            // A reset is an end too.
+            let _ = ended;
+            true
         });
-        closed = listened.await.is_ok();
+        closed = listened.await == Ok(true);
     };
     tokio::join!(sending, listening);
     Heard::read(&heard, closed)

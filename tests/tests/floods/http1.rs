@@ -61,13 +61,13 @@ async fn a_caller_that_does_not_read_its_reply_is_let_go() {
             let mut sockets = Vec::new();
             for _ in 0..20 {
                 let mut socket = victim.connect().await;
-                let body = "{\"name\":\"long 10000000\"}";
+                let body = "{\"name\":\"long 4000000\"}";
                 let request = format!("POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nMicro-Service: greeter\r\nMicro-Endpoint: Greeter.Hello\r\nContent-Length: {}\r\n\r\n{body}", body.len());
                 socket.write_all(request.as_bytes()).await.unwrap();
                 sockets.push(socket);
             }
             sleep(Duration::from_secs(3)).await;
-            victim.assert_held("replies that are not read, over HTTP/1.1", 512);
+            victim.assert_held("replies that are not read, over HTTP/1.1", 256);
             drop(sockets);
         })
         .await;

@@ -152,7 +152,12 @@ async fn a_head_that_grows_when_it_is_unpacked_is_refused() {
     bomb.extend([0xbe; 12_000]);
     let mut flood = opening(&[]);
     for number in 0..200 {
-        flood.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream(number), &bomb));
+        flood.extend(frame(
+            HEADERS,
+            END_HEADERS | END_STREAM,
+            stream(number),
+            &bomb,
+        ));
     }
     let heard = victim
         .floods(async { talk(victim.connect().await, &flood, Duration::from_secs(3)).await })
@@ -267,16 +272,22 @@ async fn a_peer_that_stops_reading_holds_little() {
 #[tokio::test]
 async fn more_calls_than_a_connection_may_have_are_refused_and_no_more() {
     let victim = Victim::start();
-    let mut flood = opening(&[]);
+    let mut flood = Vec::new();
     // A minute each.
     for number in 0..3_000 {
         let message = [0x08, 0xe0, 0xd4, 0x03];
         flood.extend(call(stream(number), "/greeter.Greeter/Sleep", &message));
     }
     let heard = victim
-        .floods(async { talk(victim.connect().await, &flood, Duration::from_secs(3)).await })
+        .floods(async {
+            let socket = greeted(victim.connect().await, &[]).await;
+            talk(socket, &flood, Duration::from_secs(3)).await
+        })
         .await;
-    let refused = heard.of(RST_STREAM).filter(|frame| frame.payload == [0, 0, 0, 7]);
+    // REFUSED_STREAM: none of them was processed.
+    let refused = heard
+        .of(RST_STREAM)
+        .filter(|frame| frame.payload == [0, 0, 0, 7]);
     let refused = refused.count();
     assert!(refused >= 1_000 || heard.goaway().is_some(), "{refused}");
     victim.assert_held("too many calls", 64);

@@ -30,12 +30,12 @@ pub struct Victim {
     child: Child,
     address: String,
     /// What it held when nothing had happened yet.
-    base: Memory,
+    base: Held,
 }
 
 /// What a process holds, in KiB.
 #[derive(Clone, Copy, Debug)]
-pub struct Memory {
+pub struct Held {
     /// At most, so far.
     pub peak: u64,
     /// Now.
@@ -99,7 +99,7 @@ impl Victim {
         let address = lines
             .find_map(|line| Some(line.unwrap().split_once(READY)?.1.to_owned()))
             .expect("it starts");
-        let base = Memory::of(child.id());
+        let base = Held::of(child.id());
         Self {
             child,
             address,
@@ -114,9 +114,9 @@ impl Victim {
     }
 
     /// What it holds more than at its start.
-    pub fn more(&self) -> Memory {
-        let now = Memory::of(self.child.id());
-        Memory {
+    pub fn more(&self) -> Held {
+        let now = Held::of(self.child.id());
+        Held {
             peak: now.peak.saturating_sub(self.base.peak),
             now: now.now.saturating_sub(self.base.now),
         }
@@ -190,7 +190,7 @@ impl Drop for Victim {
     }
 }
 
-impl Memory {
+impl Held {
     fn of(process: u32) -> Self {
         let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
         let field = |name: &str| {
@@ -205,7 +205,7 @@ impl Memory {
     }
 }
 
-impl fmt::Display for Memory {
+impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} KiB at most, {} KiB now;", self.peak, self.now)
     }
@@ -224,9 +224,12 @@ async fn serves() {
         .await
         .unwrap();
     println!("{READY}{}", running.address());
-    let mut gone = [0];
-    let _ = tokio::io::AsyncReadExt::read(&mut tokio::io::stdin(), &mut gone).await;
-    std::process::exit(0);
+    // Whoever started it is gone when its standard input ends.
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_line(&mut String::new());
+        std::process::exit(0);
+    });
+    std::future::pending().await
 }
 
 struct Attacked;
@@ -282,11 +285,7 @@ impl Greeter for Attacked {
         Ok(())
     }
 
-    async fn collect(
-        &self,
-        cx: &Context,
-        _unread: Receiver<SumRequest>,
-    ) -> Result<SumResponse> {
+    async fn collect(&self, cx: &Context, _unread: Receiver<SumRequest>) -> Result<SumResponse> {
         // Reads nothing: what comes is held, or the peer waits.
         cx.cancelled().await;
         Ok(SumResponse::default())

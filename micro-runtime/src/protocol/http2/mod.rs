@@ -9,6 +9,7 @@ mod client;
 mod cork;
 mod fault;
 mod keepalive;
+mod meter;
 mod server;
 mod stream;
 

@@ -9,8 +9,8 @@ use tokio::task::AbortHandle;
 
 use super::super::batch::Batch;
 use super::super::client::answer_ping;
-use super::super::error::{ErrorFrame, Reached};
 use super::super::dictionary::Told;
+use super::super::error::{ErrorFrame, Reached};
 use super::super::fault::Fault;
 use super::super::flow::Flow;
 use super::super::outbox::{Beside, Flush, HIGH_WATER, Outbox, Room};
@@ -292,7 +292,8 @@ impl Session {
 
     fn finished(&self, partial: Option<&Partial<Coming>>) {
         if let Some(partial) = partial {
-            self.unfinished.fetch_sub(partial.total(), Ordering::Relaxed);
+            self.unfinished
+                .fetch_sub(partial.total(), Ordering::Relaxed);
         }
     }
 
