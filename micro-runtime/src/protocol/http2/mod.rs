@@ -10,6 +10,7 @@ mod cork;
 mod fault;
 mod gate;
 mod keepalive;
+mod meter;
 mod server;
 mod stream;
 
