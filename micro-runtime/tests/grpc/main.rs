@@ -6,6 +6,7 @@
     clippy::disallowed_methods
 )]
 
+mod beside;
 mod calls;
 #[path = "../mucp/generated/mod.rs"]
 mod generated;
@@ -23,5 +24,7 @@ mod raw;
 #[path = "../braid/say.rs"]
 mod say;
 mod streams;
+#[path = "../support/mod.rs"]
+mod support;
 mod traps;
 mod vectors;

@@ -253,7 +253,7 @@ impl Call {
             ..
         } = self;
         let request = Request::new(
-            cx,
+            cx.clone(),
             shared.service.clone(),
             route.method(),
             codec,
@@ -269,7 +269,7 @@ impl Call {
             result = serving.finish() => result,
         };
         let patience = shared.core.limits().write;
-        caller.answer(&mut answer, result, patience).await;
+        caller.answer(&mut answer, result, &cx, patience).await;
     }
 
     /// The one message of a unary call.
@@ -306,7 +306,8 @@ impl Call {
     }
 }
 
-fn count(came: &str) -> Broken {
+/// The error of a call that brought another number of messages than the one that its method takes.
+pub(super) fn count(came: &str) -> Broken {
     let words = format!("the method takes one message, and {came} came");
     Broken::Message(Error::not_implemented(id::SERVER, words))
 }

@@ -12,6 +12,7 @@ use super::super::message::{Encoding, frame};
 use super::super::status::{self, Reached, Reader, code};
 use super::super::{READS, content, gzip, headers};
 use crate::call::Reply;
+use crate::context::{Context, ReplyParts};
 use crate::error::Error;
 use crate::metadata::Metadata;
 use crate::protocol::exchange::Answer;
@@ -65,6 +66,26 @@ impl Caller {
         self.fail_as(StatusCode::OK, answer, error, reached);
     }
 
+    /// Answers with the error of a handler and with what it has set beside it: metadata in a head of
+    /// its own, trailers where the error is.
+    pub(super) fn fail_with(&self, parts: ReplyParts, answer: &mut Answer, error: &Error) {
+        if parts.metadata.is_empty() {
+            let mut head = self.trailers(Err((parts, error)));
+            head.insert(CONTENT_TYPE, self.content_type.clone());
+            // Fails only where the caller is gone.
+            let _ = answer.respond(StatusCode::OK, head, true);
+            return;
+        }
+        let head = self.head(&parts.metadata);
+        if let Ok(mut out) = answer.respond(StatusCode::OK, head, false) {
+            let parts = ReplyParts {
+                metadata: Metadata::new(),
+                ..parts
+            };
+            let _ = out.finish(self.trailers(Err((parts, error))));
+        }
+    }
+
     /// As [`fail`](Caller::fail), with a status of HTTP's for those who do not speak gRPC.
     pub(super) fn fail_as(
         &self,
@@ -87,25 +108,31 @@ impl Caller {
         let _ = answer.respond(status, head, true);
     }
 
-    /// The trailers after a call that ended so.
-    pub(super) fn trailers(&self, end: Result<&Metadata, &Error>) -> HeaderMap {
+    /// The trailers after a call that ended so. Of an error's parts both kinds stand here: the head
+    /// has gone before.
+    pub(super) fn trailers(&self, end: Result<&Metadata, (ReplyParts, &Error)>) -> HeaderMap {
         let mut trailers = HeaderMap::with_capacity(4);
         match end {
             Ok(metadata) => {
                 status::write_ok(&mut trailers);
                 headers::write(metadata, &mut trailers);
             }
-            Err(error) => status::write(error, Reached::Perhaps, self.reader, &mut trailers),
+            Err((parts, error)) => {
+                headers::write(&parts.metadata, &mut trailers);
+                headers::write(&parts.trailers, &mut trailers);
+                status::write(error, Reached::Perhaps, self.reader, &mut trailers);
+            }
         }
         trailers
     }
 
-    /// Answers a unary call. A long reply waits until the caller takes it, and is given up with the
-    /// stream where that takes longer than `patience`.
+    /// Answers a unary call, whose context is `cx`. A long reply waits until the caller takes it, and
+    /// is given up with the stream where that takes longer than `patience`.
     pub(super) async fn answer(
         &self,
         answer: &mut Answer,
         result: Result<Reply, Error>,
+        cx: &Context,
         patience: Duration,
     ) {
         let framed = result.and_then(|reply| {
@@ -120,7 +147,7 @@ impl Caller {
         });
         let (metadata, message, trailers) = match framed {
             Ok(framed) => framed,
-            Err(error) => return self.fail(answer, &error, Reached::Perhaps),
+            Err(error) => return self.fail_with(cx.take_reply_parts(), answer, &error),
         };
         let long = message.remaining() > LONG;
         // From here on a failure means that the caller is gone.

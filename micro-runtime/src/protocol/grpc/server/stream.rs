@@ -7,20 +7,21 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context as Task, Poll, Waker, ready};
+use std::task::{Context as Task, Poll, Waker};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::StatusCode;
 
 use super::super::message::{Encoding, Messages, frame};
-use super::super::status::Reached;
-use super::call::{Begun, Call};
+use super::super::status::{Reached, Reader};
+use super::call::{Begun, Call, count};
 use super::reply::Caller;
 use super::{gone, input_error};
 use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, Request};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
+use crate::method::Kind;
 use crate::protocol::exchange::{Answer, Inbound, Outbound};
 use crate::protocol::http2::Chunk;
 use crate::router::Serving;
@@ -34,6 +35,8 @@ const COPIED: usize = 4 * 1024;
 pub(super) struct Opened {
     caller: Caller,
     cx: Context,
+    /// Whether the head goes ahead while the handler waits for its first input.
+    early: bool,
     out: Mutex<Out>,
     input: Mutex<Input>,
 }
@@ -64,6 +67,10 @@ struct Input {
     /// The handler takes no more: what comes is dropped.
     deaf: bool,
     ended: bool,
+    /// The handler has asked for a message that is not there.
+    awaited: bool,
+    /// The method takes one message, which has not come.
+    one: bool,
 }
 
 impl Opened {
@@ -80,9 +87,14 @@ impl Opened {
             answer,
             ..
         } = call;
+        // Our own callers wait a moment for a stream to be accepted. Others do not, and are told of it
+        // with the first thing that the handler says, so that its metadata still goes ahead. Nor may
+        // the one request of a server stream be overtaken: some callers then send no more of it.
+        let early = caller.reader == Reader::Ours && route.method().kind != Kind::ServerStream;
         let stream = Arc::new(Self {
             caller,
             cx: cx.clone(),
+            early,
             out: Mutex::new(Out {
                 state: State::Unopened(answer),
                 gathered: BytesMut::new(),
@@ -95,6 +107,8 @@ impl Opened {
                 messages,
                 deaf: false,
                 ended: false,
+                awaited: false,
+                one: route.method().kind == Kind::ServerStream,
             }),
         });
         let halves = RawStream {
@@ -142,14 +156,18 @@ impl Opened {
             if let Some(waiting) = waiting {
                 waiting.wake();
             }
+            self.input().awaited = false;
             let polled = handler.as_mut().poll(task);
+            let awaits_input = self.input().awaited;
             let mut out = self.out();
             out.polled = false;
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(Some(result));
             }
             // A handler that waits has accepted the call: what it set so far goes ahead.
-            self.open(&mut out);
+            if self.early || !awaits_input || self.cx.has_reply_parts() {
+                self.open(&mut out);
+            }
             out.flush();
             drop(out);
             self.poll_discard(task);
@@ -191,11 +209,12 @@ impl Opened {
         let mut reply = match result {
             Ok(reply) => reply,
             Err(error) => {
+                let parts = self.cx.take_reply_parts();
                 if let State::Unopened(answer) = &mut out.state {
-                    self.caller.fail(answer, &error, Reached::Perhaps);
+                    self.caller.fail_with(parts, answer, &error);
                 } else {
                     out.flush();
-                    out.finish(self.caller.trailers(Err(&error)));
+                    out.finish(self.caller.trailers(Err((parts, &error))));
                 }
                 out.state = State::Over(over());
                 return;
@@ -372,6 +391,8 @@ impl RawReceive for Requests {
             messages,
             deaf,
             ended,
+            awaited,
+            one,
         } = &mut *input;
         if *deaf {
             return Poll::Ready(Some(Err(gone())));
@@ -379,9 +400,39 @@ impl RawReceive for Requests {
         if *ended {
             return Poll::Ready(None);
         }
-        let next = ready!(messages.poll_next(stream, task));
+        let next = match messages.poll_next(stream, task) {
+            Poll::Ready(next) => next,
+            Poll::Pending => {
+                *awaited = true;
+                return Poll::Pending;
+            }
+        };
         Poll::Ready(match next {
-            Ok(Some(message)) => Some(Ok(message)),
+            Ok(Some(message)) => {
+                if !std::mem::take(one) || messages.is_at_end(stream) {
+                    return Poll::Ready(Some(Ok(message)));
+                }
+                // As of a unary call: one more is seen where it is there already.
+                match messages.poll_next(stream, task) {
+                    Poll::Ready(Ok(Some(_))) => {
+                        *deaf = true;
+                        Some(Err(input_error(count("more than one"))))
+                    }
+                    Poll::Ready(Ok(None)) => {
+                        *ended = true;
+                        Some(Ok(message))
+                    }
+                    Poll::Ready(Err(broken)) => {
+                        *deaf = true;
+                        Some(Err(input_error(broken)))
+                    }
+                    Poll::Pending => Some(Ok(message)),
+                }
+            }
+            Ok(None) if std::mem::take(one) => {
+                *ended = true;
+                Some(Err(input_error(count("none"))))
+            }
             Ok(None) => {
                 *ended = true;
                 None
