@@ -6,6 +6,7 @@
     clippy::disallowed_methods
 )]
 
+mod answers;
 mod beside;
 mod calls;
 #[path = "../mucp/generated/mod.rs"]
