@@ -27,6 +27,21 @@ fn the_debug_service_is_up_to_date() {
 }
 
 #[test]
+fn health_and_reflection_of_grpc_are_up_to_date() {
+    let protos = root().join("proto");
+    builder("micro-runtime/src/server/grpc/generated")
+        .include(&protos)
+        .btree_map(".")
+        .bytes(".")
+        .compile(&[
+            protos.join("grpc/health/v1/health.proto"),
+            protos.join("grpc/reflection/v1/reflection.proto"),
+            protos.join("grpc/reflection/v1alpha/reflection.proto"),
+        ])
+        .unwrap();
+}
+
+#[test]
 fn the_messages_of_json_tests_are_up_to_date() {
     let protos = root().join("micro-runtime/tests/json/proto");
     builder("micro-runtime/tests/json/generated")

@@ -3,6 +3,7 @@
 //!
 //! The tests themselves are in `tests/`; `tests/run` builds the Go peers and runs them all.
 
+pub mod authority;
 pub mod consul;
 pub mod cut;
 pub mod fleet;

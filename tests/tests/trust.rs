@@ -2,53 +2,14 @@
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
+use std::future::IntoFuture;
+
 use micro_runtime::call::Frame;
 use micro_runtime::registry::Memory;
 use micro_runtime::service::Running;
 use micro_runtime::transport::tls::{ClientTls, Identity, ServerTls};
 use micro_runtime::{Result, Service};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-
-/// A certificate authority of the test.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-/// What it has signed.
-struct Signed {
-    certificate: String,
-    der: Vec<u8>,
-    key: String,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    fn pem(&self) -> String {
-        self.0.pem()
-    }
-
-    fn sign(&self, name: &str) -> Signed {
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(vec![name.to_owned()])
-            .unwrap()
-            .signed_by(&key, &self.0)
-            .unwrap();
-        Signed {
-            certificate: certificate.pem(),
-            der: certificate.der().to_vec(),
-            key: key.serialize_pem(),
-        }
-    }
-}
-
-impl Signed {
-    fn identity(&self) -> Identity {
-        Identity::from_pem(self.certificate.as_bytes(), self.key.as_bytes()).unwrap()
-    }
-}
+use micro_tests::authority::Authority;
 
 async fn serve(tls: Option<ServerTls>, registry: &Memory) -> Running {
     let service = Service::new("safe")
@@ -110,7 +71,8 @@ async fn a_certificate_of_the_named_ca_is_accepted_and_no_other() {
     let trusts =
         |authority: &Authority| Some(ClientTls::new().ca(authority.pem().as_bytes()).unwrap());
     all_ok(&health(trusts(&ours), &registry).await);
-    all_refused(&health(trusts(&theirs), &registry).await, "tls");
+    let unknown = "is of no CA that is trusted here: name its CA (--tls_ca)";
+    all_refused(&health(trusts(&theirs), &registry).await, unknown);
     all_refused(&health(Some(ClientTls::new()), &registry).await, "--tls_ca");
     all_ok(&health(Some(ClientTls::new().insecure()), &registry).await);
     running.stop().await.unwrap();
@@ -133,9 +95,88 @@ async fn a_certificate_for_another_name_is_refused() {
             &registry,
         )
         .await,
-        "tls",
+        "is for elsewhere.example, and not for 127.0.0.1: dial it by a name that it has",
     );
     running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_expired_is_refused() {
+    let authority = Authority::new();
+    let registry = Memory::new();
+    let expired = authority.sign_expired("127.0.0.1").identity();
+    let running = serve(Some(ServerTls::new(expired)), &registry).await;
+    let client = ClientTls::new().ca(authority.pem().as_bytes()).unwrap();
+    all_refused(
+        &health(Some(client), &registry).await,
+        "has expired: renew it",
+    );
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_protocol_that_the_server_does_not_speak_over_tls_is_told() {
+    let authority = Authority::new();
+    let tls = ServerTls::new(authority.sign("127.0.0.1").identity());
+    let running = Service::new("safe")
+        .registry(Memory::new())
+        .server_protocols(["mucp"])
+        .server_tls(tls)
+        .start()
+        .await
+        .unwrap();
+    for (protocol, alpn) in [("grpc", "h2"), ("braid", "braid/1")] {
+        let caller = Service::new("caller")
+            .registry(Memory::new())
+            .client_protocols([protocol])
+            .client_tls(ClientTls::new().ca(authority.pem().as_bytes()).unwrap());
+        let call = caller
+            .client()
+            .request("safe", "Debug.Health", Frame::default())
+            .address(running.address().to_owned());
+        let error = IntoFuture::into_future(call)
+            .await
+            .map(|reply: Frame| reply)
+            .unwrap_err();
+        let words = format!("the server does not speak {alpn} over TLS (ALPN)");
+        assert!(error.detail().contains(&words), "{error}");
+    }
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_node_says_of_tls_changes_nothing_for_its_callers() {
+    let authority = Authority::new();
+    let trusts = || Some(ClientTls::new().ca(authority.pem().as_bytes()).unwrap());
+    for (speaks, claims) in [(true, "false"), (false, "true")] {
+        let registry = Memory::new();
+        let service = Service::new("safe")
+            .registry(registry.clone())
+            .metadata("tls", claims)
+            .metadata("secure", claims)
+            .linger(std::time::Duration::ZERO);
+        let tls = ServerTls::new(authority.sign("127.0.0.1").identity());
+        let service = match speaks {
+            true => service.server_tls(tls),
+            false => service,
+        };
+        let running = service.start().await.unwrap();
+        let (with, without) = (
+            health(trusts(), &registry).await,
+            health(None, &registry).await,
+        );
+        match speaks {
+            true => {
+                all_ok(&with);
+                all_refused(&without, "speaks TLS");
+            }
+            false => {
+                all_ok(&without);
+                all_refused(&with, "does not speak TLS");
+            }
+        }
+        running.stop().await.unwrap();
+    }
 }
 
 #[tokio::test]
@@ -147,7 +188,7 @@ async fn a_pinned_certificate_is_accepted_and_no_other() {
     all_ok(&health(Some(ClientTls::new().fingerprint(digest)), &registry).await);
     all_refused(
         &health(Some(ClientTls::new().fingerprint([7; 32])), &registry).await,
-        "tls",
+        "not the pinned one: its SHA-256 is ",
     );
     running.stop().await.unwrap();
 }
@@ -170,13 +211,15 @@ async fn mutual_tls_lets_in_only_clients_of_the_named_ca() {
         )
         .await,
     );
-    for result in health(Some(client()), &registry).await {
-        assert!(result.is_err(), "a client without a certificate");
-    }
+    all_refused(
+        &health(Some(client()), &registry).await,
+        "the server asks for a client certificate: give one (--tls_client_cert, --tls_client_key)",
+    );
     let stranger = Authority::new().sign("me").identity();
-    for result in health(Some(client().identity(stranger)), &registry).await {
-        assert!(result.is_err(), "a client of another CA");
-    }
+    all_refused(
+        &health(Some(client().identity(stranger)), &registry).await,
+        "the server refuses this client's certificate",
+    );
     running.stop().await.unwrap();
 }
 
@@ -189,15 +232,13 @@ async fn plaintext_and_tls_do_not_meet() {
         &registry,
     )
     .await;
-    for result in health(None, &registry).await {
-        assert!(result.is_err(), "plaintext to a TLS port");
-    }
+    all_refused(&health(None, &registry).await, "speaks TLS");
     running.stop().await.unwrap();
 
     let running = serve(None, &registry).await;
     all_refused(
         &health(Some(ClientTls::new().insecure()), &registry).await,
-        "tls",
+        "the server does not speak TLS: switch it on there",
     );
     running.stop().await.unwrap();
 }

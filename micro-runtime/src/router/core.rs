@@ -25,7 +25,7 @@ pub struct Core {
     options: CoreOptions,
     /// Handlers by the service's short name: Go Micro's names have no package.
     services: BTreeMap<&'static str, Arc<Mounted>>,
-    /// The same by full name.
+    /// All by full name.
     full_names: BTreeMap<&'static str, Arc<Mounted>>,
     /// What takes events that come as calls.
     events: Option<Arc<Mounted>>,
@@ -47,6 +47,12 @@ pub struct CoreOptions {
     pub tasks: Tasks,
     /// Wrappers around every handler, the first outermost.
     pub wrappers: Vec<Arc<dyn Wrapper>>,
+    /// Services of the runtime's own, found by their full names alone, where no user's has them. They
+    /// are not the one call of a server that takes one.
+    pub(crate) beside: Vec<Arc<dyn Dispatch>>,
+    /// The full names of those services that callers mean who name no package, where two have one
+    /// short name.
+    pub short_names: Vec<String>,
     /// What takes events that come as calls: its one method gets them.
     pub(crate) events: Option<Arc<dyn Dispatch>>,
     /// Where calls are counted.
@@ -100,11 +106,40 @@ struct Mounted {
     once: Option<Arc<Once>>,
 }
 
+impl Mounted {
+    fn new(
+        service: Arc<dyn Dispatch>,
+        wrappers: Arc<[Arc<dyn Wrapper>]>,
+        once: Option<Arc<Once>>,
+    ) -> Self {
+        let all = service.descriptor().methods;
+        let mut methods: Vec<_> = all
+            .iter()
+            .map(|method| {
+                let name = method.endpoint.rsplit_once('.');
+                (
+                    name.map_or(&*method.endpoint, |(_, name)| name),
+                    method.index,
+                )
+            })
+            .collect();
+        methods.sort_unstable();
+        Self {
+            service,
+            methods,
+            wrappers,
+            once,
+        }
+    }
+
+    fn full_name(&self) -> &'static str {
+        self.service.descriptor().full_name
+    }
+}
+
 impl fmt::Debug for Mounted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Mounted")
-            .field(&self.service.descriptor().full_name)
-            .finish()
+        f.debug_tuple("Mounted").field(&self.full_name()).finish()
     }
 }
 
@@ -112,8 +147,9 @@ impl Core {
     /// A core that serves `services`.
     ///
     /// # Errors
-    /// Where two services share a short name, which Go Micro's callers cannot tell apart: with both
-    /// full names.
+    /// 409 where two services share a short name, which Go Micro's callers cannot tell apart, and none
+    /// of them is named as its [owner](CoreOptions::short_names): with both full names. Where one is
+    /// served twice. 400 where an owner is named that is not served.
     pub fn new(
         options: CoreOptions,
         services: impl IntoIterator<Item = Arc<dyn Dispatch>>,
@@ -138,44 +174,54 @@ impl Core {
             })
         });
         for service in services {
-            let descriptor = service.descriptor();
-            let mut methods: Vec<_> = descriptor
-                .methods
-                .iter()
-                .map(|method| {
-                    (
-                        method
-                            .endpoint
-                            .rsplit_once('.')
-                            .map_or(&*method.endpoint, |(_, name)| name),
-                        method.index,
-                    )
-                })
-                .collect();
-            methods.sort_unstable();
-            let mounted = Arc::new(Mounted {
-                service,
-                methods,
-                wrappers: wrappers.clone(),
-                once: core
-                    .options
-                    .once
-                    .clone()
-                    .filter(|_| descriptor.name != "Debug"),
-            });
-            if let Some(other) = core.services.insert(descriptor.name, mounted.clone()) {
-                let other = other.service.descriptor().full_name;
-                return Err(Error::conflict(
-                    id::SERVER,
-                    format!(
-                        "{other} and {} are both {} to callers that name no package: serve them in two services",
-                        descriptor.full_name, descriptor.name
-                    ),
-                ));
+            let once = core
+                .options
+                .once
+                .clone()
+                .filter(|_| service.descriptor().name != "Debug");
+            core.add(Mounted::new(service, wrappers.clone(), once))?;
+        }
+        for service in std::mem::take(&mut core.options.beside) {
+            let mounted = Arc::new(Mounted::new(service, wrappers.clone(), None));
+            core.full_names
+                .entry(mounted.full_name())
+                .or_insert(mounted);
+        }
+        for owner in &core.options.short_names {
+            if !core.full_names.contains_key(&**owner) {
+                let words = format!("{owner} is to own its short name, and is not served");
+                return Err(Error::bad_request(id::SERVER, words));
             }
-            core.full_names.insert(descriptor.full_name, mounted);
         }
         Ok(core)
+    }
+
+    /// Serves one more service, by its full name and by its short one unless that is another's.
+    fn add(&mut self, mounted: Mounted) -> Result<()> {
+        let (full_name, name) = (mounted.full_name(), mounted.service.descriptor().name);
+        let mounted = Arc::new(mounted);
+        if self.full_names.insert(full_name, mounted.clone()).is_some() {
+            let words = format!("{full_name} is served twice");
+            return Err(Error::conflict(id::SERVER, words));
+        }
+        let Some(other) = self.services.get(name).map(|other| other.full_name()) else {
+            self.services.insert(name, mounted);
+            return Ok(());
+        };
+        let owns = |name: &str| self.options.short_names.iter().any(|owner| owner == name);
+        match (owns(other), owns(full_name)) {
+            (true, false) => {}
+            (false, true) => {
+                self.services.insert(name, mounted);
+            }
+            (false, false) | (true, true) => {
+                let words = format!(
+                    "{other} and {full_name} are both {name} to callers that name no package: name one of them as the owner of its short name, or serve them in two services"
+                );
+                return Err(Error::conflict(id::SERVER, words));
+            }
+        }
+        Ok(())
     }
 
     /// The name that the server is registered under.
@@ -200,7 +246,7 @@ impl Core {
 
     /// What is served.
     pub fn services(&self) -> impl Iterator<Item = &Arc<dyn Dispatch>> {
-        self.services.values().map(|mounted| &mounted.service)
+        self.full_names.values().map(|mounted| &mounted.service)
     }
 
     /// The handler of Go Micro's `endpoint`: `Say.Hello`, or with the full name `a.b.Say.Hello`.

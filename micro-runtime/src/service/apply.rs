@@ -28,6 +28,7 @@ impl Options {
                 option.clone_from(given);
             }
         }
+        self.reflection = settings.reflection.or(self.reflection);
         set(&mut self.name, &settings.server_name);
         set(&mut self.version, &settings.server_version);
         set(&mut self.metadata, &settings.server_metadata);
@@ -206,6 +207,8 @@ impl Options {
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
         text("server_metadata", &metadata.join(","), "");
+        let reflection = self.reflection.map(|on| on.to_string());
+        text("reflection", reflection.as_deref().unwrap_or_default(), "");
         text(
             "registry",
             self.registry

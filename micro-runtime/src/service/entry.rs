@@ -52,7 +52,7 @@ impl Service {
                 .or_insert_with(|| value.clone());
         }
         let mut entry = registry::Service::new(&options.name, &options.version);
-        entry.endpoints = endpoints(&self.services);
+        entry.endpoints = endpoints(&self.services, &options.short_names);
         (entry.endpoints).extend(Subscribed::endpoints(&self.subscribers));
         entry.metadata = BTreeMap::new();
         entry.nodes = vec![node];
@@ -60,13 +60,26 @@ impl Service {
     }
 }
 
-/// The endpoints of all services, by name: the order in which Go Micro registers them.
-fn endpoints(services: &[Arc<dyn Dispatch>]) -> Vec<Endpoint> {
-    let mut endpoints: Vec<Endpoint> = services
-        .iter()
-        .flat_map(|service| service.descriptor().endpoints)
-        .map(Endpoint::from)
-        .collect();
+/// The endpoints of all services, by name: the order in which Go Micro registers them. Of two services
+/// with one short name, those of the one that does not own it are told with the package.
+fn endpoints(services: &[Arc<dyn Dispatch>], owners: &[String]) -> Vec<Endpoint> {
+    let mut endpoints = Vec::new();
+    for service in services {
+        let descriptor = service.descriptor();
+        let owned_elsewhere = services.iter().any(|other| {
+            let other = other.descriptor();
+            other.name == descriptor.name
+                && other.full_name != descriptor.full_name
+                && owners.iter().any(|owner| owner == other.full_name)
+        });
+        for endpoint in descriptor.endpoints {
+            let mut endpoint = Endpoint::from(endpoint);
+            if owned_elsewhere && let Some((package, _)) = descriptor.full_name.rsplit_once('.') {
+                endpoint.name = format!("{package}.{}", endpoint.name);
+            }
+            endpoints.push(endpoint);
+        }
+    }
     endpoints.sort_by(|a, b| a.name.cmp(&b.name));
     endpoints
 }

@@ -18,6 +18,7 @@ use super::options::Options;
 use super::{ID, tell};
 use crate::error::{Error, Result};
 use crate::registry::{self, RegisterOptions, Registry};
+use crate::server::Health;
 use crate::tasks::{Tasks, later};
 
 /// How often a start tries to register, as in Go Micro, before the rest is done while serving.
@@ -47,6 +48,8 @@ struct Beat {
     ttl: Duration,
     interval: Duration,
     check: Option<Function<()>>,
+    /// Told what the check finds.
+    health: Health,
     /// Whether the registry may know the service: it was told, and not told otherwise since.
     told: AtomicBool,
     /// Whether it was ever registered.
@@ -63,6 +66,7 @@ impl Heartbeat {
         registry: Arc<dyn Registry>,
         entry: registry::Service,
         options: &Options,
+        health: &Health,
     ) -> Self {
         let (ttl, interval) = (options.register_ttl, options.register_interval);
         if let Some(advice) = advice(ttl, interval) {
@@ -75,6 +79,7 @@ impl Heartbeat {
                 ttl,
                 interval,
                 check: options.register_check.clone(),
+                health: health.clone(),
                 told: AtomicBool::new(false),
                 ever: watch::Sender::new(false),
                 chance: options.tasks.clone(),
@@ -175,6 +180,12 @@ impl Heartbeat {
 
 impl Beat {
     async fn check(&self) -> Result<()> {
+        let checked = self.ask().await;
+        self.health.set_well(checked.is_ok());
+        checked
+    }
+
+    async fn ask(&self) -> Result<()> {
         let Some(check) = &self.check else {
             return Ok(());
         };

@@ -35,6 +35,7 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::event::Subscribed;
 use crate::registry::Registry;
+use crate::server::Health;
 
 use hooks::Hooks;
 use options::Options;
@@ -66,6 +67,7 @@ pub struct Service {
     registry: OnceLock<Arc<dyn Registry>>,
     broker: OnceLock<Arc<dyn Broker>>,
     client: OnceLock<Client>,
+    health: Health,
 }
 
 impl Service {
@@ -81,6 +83,7 @@ impl Service {
             registry: OnceLock::new(),
             broker: OnceLock::new(),
             client: OnceLock::new(),
+            health: Health::default(),
         }
     }
 
@@ -169,6 +172,11 @@ impl Service {
             .as_ref()
             .and_then(|settings| settings.server_name.as_deref());
         outside.unwrap_or(&self.options.name)
+    }
+
+    /// What health checks are told, for code to set: by this handle also while the service runs.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 }
 

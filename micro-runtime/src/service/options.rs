@@ -73,6 +73,12 @@ pub(super) struct Options {
     pub(super) linger: Duration,
     pub(super) drain: Duration,
     pub(super) debug: bool,
+    /// Whether `grpc.health.v1.Health` is served.
+    pub(super) health: bool,
+    /// Whether reflection is served; `None` where only this machine can ask.
+    pub(super) reflection: Option<bool>,
+    /// Full names of services that own their short names.
+    pub(super) short_names: Vec<String>,
     pub(super) tasks: Tasks,
     pub(super) proxy: Option<String>,
     #[cfg(feature = "tls")]
@@ -123,6 +129,9 @@ impl Options {
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),
             debug: true,
+            health: true,
+            reflection: None,
+            short_names: Vec::new(),
             tasks: Tasks::new(),
             proxy: None,
             #[cfg(feature = "tls")]

@@ -13,7 +13,7 @@ use crate::protocol::braid::Braid;
 use crate::protocol::mucp::Mucp;
 use crate::registry::Registry;
 use crate::router::{Core, CoreOptions};
-use crate::server::{Server, debug_service};
+use crate::server::{Server, debug_service, health_service, reflection_services};
 
 impl Service {
     /// The client: made on first use of the options given until then.
@@ -65,7 +65,7 @@ impl Service {
             ..Mucp::default()
         };
         let built_in: Vec<Arc<dyn Protocol>> = vec![
-            Arc::new(Braid),
+            Arc::new(Braid::default()),
             #[cfg(feature = "grpc")]
             Arc::new(crate::protocol::Grpc::for_listener(mucp.loopback_only)),
             Arc::new(mucp),
@@ -138,6 +138,20 @@ impl Service {
         {
             services.push(debug_service(core.counters.clone(), options.tasks.clone()));
         }
+        self.health
+            .know(std::iter::once("").chain([&*options.name]));
+        self.health
+            .know(self.services.iter().map(|one| one.descriptor().full_name));
+        if options.health {
+            core.beside.push(health_service(self.health.clone()));
+        }
+        if options.reflection.unwrap_or(loopback_only) {
+            let mut all = services.clone();
+            all.extend_from_slice(&core.beside);
+            let reflection = reflection_services(&all, &self.health);
+            core.beside.extend(reflection);
+        }
+        core.short_names.clone_from(&options.short_names);
         let server = Server::new(Core::new(core, services)?, protocols)?;
         #[cfg(feature = "tls")]
         let server = match &options.server_tls {

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::event::Subscribers;
 use crate::registry;
 use crate::router::Core;
-use crate::server::Server;
+use crate::server::{Health, Server};
 
 /// How long the broker may take to end its connection.
 const DISCONNECT: Duration = Duration::from_secs(10);
@@ -114,7 +114,7 @@ impl Service {
         let entry = self.entry(&options, &server, &address, &*registry, &*broker);
         let periodic = Periodic::new(self.periodic, options.tasks.group());
         let hooks = self.hooks;
-        let heartbeat = Heartbeat::new(registry, entry, &options);
+        let heartbeat = Heartbeat::new(registry, entry, &options, &self.health);
         Ok(Running {
             server,
             address,
@@ -122,6 +122,7 @@ impl Service {
             events,
             periodic,
             client,
+            health: self.health,
             hooks,
             options,
             heartbeat,
@@ -141,6 +142,7 @@ pub struct Running {
     pub(super) events: Arc<Subscribers>,
     periodic: Periodic,
     client: Client,
+    health: Health,
     hooks: Hooks,
     pub(super) options: Options,
     pub(super) heartbeat: Heartbeat,
@@ -160,6 +162,11 @@ impl Running {
     /// Its client.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What health checks are told.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// What carries its events, for messages with a header and body of one's own.
@@ -192,6 +199,7 @@ impl Running {
     }
 
     async fn end(&mut self) -> Result<()> {
+        self.health.set_runs(false);
         self.periodic.close();
         let mut first = self.hooks.run_all(Moment::BeforeStop).await;
         // Side by side, so that a registry that hangs holds up a stop once.
@@ -199,6 +207,7 @@ impl Running {
         first = first.and(left);
         // Callers still have the node in their snapshots.
         sleep(self.options.linger).await;
+        self.health.close();
         let drain = self.options.drain;
         let (calls, events, periodic) = tokio::join!(
             self.server.stop(drain),
@@ -229,6 +238,7 @@ impl Running {
             let _ = self.heartbeat.end().await;
             self.events.abort();
             disconnect(&*self.broker).await;
+            self.health.close();
             self.server.stop(Duration::ZERO).await;
             return Err(error);
         }
@@ -243,6 +253,7 @@ impl Running {
             return Err(error);
         }
         self.periodic.start();
+        self.health.set_runs(true);
         Ok(true)
     }
 

@@ -7,6 +7,11 @@
 )]
 
 mod answers;
+#[allow(
+    dead_code,
+    reason = "clients of what a server has beside a user's services"
+)]
+#[path = "../../src/server/grpc/generated/mod.rs"]
 mod beside;
 mod calls;
 #[path = "../mucp/generated/mod.rs"]
@@ -14,13 +19,17 @@ mod generated;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
 #[path = "../mucp/greeter.rs"]
 mod greeter;
+mod health;
 mod lives;
 mod mixed;
+mod names;
 mod net;
+mod parts;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
 #[path = "../braid/net.rs"]
 mod pipes;
 mod raw;
+mod reflection;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
 #[path = "../braid/say.rs"]
 mod say;

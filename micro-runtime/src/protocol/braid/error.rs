@@ -1,7 +1,8 @@
 //! Errors on the wire: all that an [`Error`] has for its caller, within bounds.
 
+use super::dictionary::{Known, Told};
 use super::fault::Fault;
-use super::fields::{Fields, cut, write_metadata, write_short_text};
+use super::fields::{Fields, cut, write_short_text};
 use super::wire::{ERROR, Frame, Hello, NAME, flag};
 use crate::error::{Detail, Error, status_text};
 
@@ -56,7 +57,7 @@ impl<'a> ErrorFrame<'a> {
         }
     }
 
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, told: &mut Told, out: &mut Vec<u8>) {
         let error = self.error;
         out.extend_from_slice(&error.code().to_le_bytes());
         if let Some(code) = error.grpc_code() {
@@ -68,7 +69,7 @@ impl<'a> ErrorFrame<'a> {
             write_short_text(cut(error.status(), NAME), out);
         }
         if self.flags & flag::METADATA != 0 {
-            write_metadata(error.metadata(), out);
+            told.write(error.metadata(), out);
         }
         out.extend_from_slice(&(self.details as u16).to_le_bytes());
         for detail in error.details().iter().take(self.details) {
@@ -83,7 +84,11 @@ impl<'a> ErrorFrame<'a> {
 const PER_DETAIL: usize = 6;
 
 /// Reads an ERROR.
-pub(super) fn read_error(frame: Frame, limits: &Hello) -> Result<Error, Fault> {
+pub(super) fn read_error(
+    frame: Frame,
+    limits: &Hello,
+    known: &mut Known,
+) -> Result<Error, Fault> {
     let (head, mut fields) = Fields::of(frame);
     let code = fields.i32()?;
     let grpc = match head.has(flag::GRPC) {
@@ -101,7 +106,7 @@ pub(super) fn read_error(frame: Frame, limits: &Hello) -> Result<Error, Fault> {
         error = error.with_status(&*fields.short_text(NAME)?);
     }
     if head.has(flag::METADATA) {
-        error = error.with_metadata(fields.metadata(limits)?);
+        error = error.with_metadata(fields.metadata(limits, known)?);
     }
     for _ in 0..fields.u16()? {
         let type_url = fields.short_text(NAME)?.to_string();

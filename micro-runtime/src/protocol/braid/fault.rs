@@ -50,8 +50,16 @@ pub(super) enum Fault {
     Credit(CallId),
     /// A reply that does not fit the call: a stream's message before its opening, a second opening.
     Order(CallId),
-    /// A frame that was begun and not finished in time.
+    /// A frame, or a message in pieces, that was begun and not finished in time.
     Slow,
+    /// A number that its field cannot have.
+    Number(Kind),
+    /// A message whose compression is broken, or was not agreed on.
+    Packed(CallId),
+    /// A piece of a message that was not begun, or that is not as long as it was told.
+    Piece(CallId),
+    /// More pings than are answered.
+    Pings,
 }
 
 impl Fault {
@@ -78,6 +86,10 @@ impl Fault {
             Self::Credit(_) => 18,
             Self::Order(_) => 19,
             Self::Slow => 20,
+            Self::Number(_) => 21,
+            Self::Packed(_) => 22,
+            Self::Piece(_) => 23,
+            Self::Pings => 24,
         }
     }
 
@@ -118,7 +130,11 @@ impl fmt::Display for Fault {
             Self::Ended(id) => write!(f, "call {id} sends a message after its end"),
             Self::Credit(id) => write!(f, "call {id} gives more credit than can be counted"),
             Self::Order(id) => write!(f, "call {id} is answered out of order"),
-            Self::Slow => f.write_str("a frame was not finished in time"),
+            Self::Slow => f.write_str("a frame or a message was not finished in time"),
+            Self::Number(kind) => write!(f, "{kind:?} has a number that its field cannot have"),
+            Self::Packed(id) => write!(f, "call {id} has a message that cannot be unpacked"),
+            Self::Piece(id) => write!(f, "call {id} has a piece that belongs to no message"),
+            Self::Pings => f.write_str("more pings than are answered"),
         }
     }
 }

@@ -1,9 +1,12 @@
 //! What payloads are made of: numbers in little endian, texts after their length, metadata blocks.
 
+use std::time::Duration;
+
 use bytes::{Buf, Bytes};
 
+use super::dictionary::{Known, Said};
 use super::fault::Fault;
-use super::wire::{Credit, Frame, Head, Hello, Kind, PAIR, VERSION};
+use super::wire::{Credit, Frame, Head, Hello, Kind, PAIR, VERSION, flag};
 use crate::metadata::{Metadata, Text};
 
 /// Reads the fields of one payload; what it gives are slices of it.
@@ -50,6 +53,37 @@ impl Fields {
         self.array().map(u64::from_le_bytes)
     }
 
+    /// A number of up to 32 bits, seven in a byte, the low ones first.
+    pub(super) fn varint(&mut self) -> Result<u32, Fault> {
+        let mut number = 0_u64;
+        for shift in (0..35).step_by(7) {
+            let [byte] = self.array()?;
+            number |= u64::from(byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return u32::try_from(number).map_err(|_| Fault::Number(self.kind));
+            }
+        }
+        Err(Fault::Number(self.kind))
+    }
+
+    /// A text after its length.
+    fn long_text(&mut self) -> Result<Text, Fault> {
+        let length = self.varint()? as usize;
+        self.text(length)
+    }
+
+    /// How much time is left.
+    pub(super) fn deadline(&mut self) -> Result<Duration, Fault> {
+        let number = self.u32()?;
+        let count = u64::from(number & COUNT);
+        Ok(match number >> UNIT_AT {
+            0 => Duration::from_micros(count),
+            1 => Duration::from_millis(count),
+            2 => Duration::from_secs(count),
+            _ => return Err(Fault::Number(self.kind)),
+        })
+    }
+
     /// How many bytes are left.
     pub(super) fn left(&self) -> usize {
         self.payload.len() - self.at
@@ -77,25 +111,39 @@ impl Fields {
         self.text(length)
     }
 
-    /// A metadata block.
-    pub(super) fn metadata(&mut self, limits: &Hello) -> Result<Metadata, Fault> {
-        let pairs = usize::from(self.u16()?);
+    /// A metadata block, whose pairs `known` may have or is given.
+    pub(super) fn metadata(
+        &mut self,
+        limits: &Hello,
+        known: &mut Known,
+    ) -> Result<Metadata, Fault> {
+        let pairs = self.varint()? as usize;
         if pairs > limits.pairs as usize {
             return Err(Fault::Limit(self.kind));
         }
-        if pairs > self.left() / PAIR {
+        if pairs > self.left() {
             return Err(Fault::Short(self.kind));
         }
         let mut metadata = Metadata::with_capacity(pairs);
         let mut room = limits.metadata as usize;
         for _ in 0..pairs {
-            let (key, value) = (usize::from(self.u16()?), self.u32()? as usize);
-            room = PAIR
-                .checked_add(key)
-                .and_then(|size| size.checked_add(value))
-                .and_then(|size| room.checked_sub(size))
+            let (key, value) = match Said::of(self.varint()?) {
+                Said::New { kept } => {
+                    let (key, value) = (self.long_text()?, self.long_text()?);
+                    if kept && !known.keep(&key, &value, limits) {
+                        return Err(Fault::Limit(self.kind));
+                    }
+                    (key, value)
+                }
+                Said::Pair(entry) => known.get(entry).ok_or(Fault::Number(self.kind))?.clone(),
+                Said::Key(entry) => {
+                    let (key, _) = known.get(entry).ok_or(Fault::Number(self.kind))?;
+                    (key.clone(), self.long_text()?)
+                }
+            };
+            room = room
+                .checked_sub(PAIR + key.as_bytes().len() + value.as_bytes().len())
                 .ok_or(Fault::Limit(self.kind))?;
-            let (key, value) = (self.text(key)?, self.text(value)?);
             metadata.set(key, value);
         }
         Ok(metadata)
@@ -117,15 +165,47 @@ impl Fields {
     }
 }
 
-/// The message of a frame, where its flags say that there is one.
-pub(super) fn message(fields: Fields, there: bool, limits: &Hello) -> Result<Option<Bytes>, Fault> {
+/// What a frame has of a message.
+pub(super) enum Part {
+    None,
+    /// All of it.
+    Whole(Bytes),
+    /// How long it is, and its first piece.
+    First(u32, Bytes),
+}
+
+/// The message of a frame, where `there` says that there is one.
+pub(super) fn message(
+    head: &Head,
+    mut fields: Fields,
+    there: bool,
+    limits: &Hello,
+) -> Result<Part, Fault> {
+    let more = head.has(flag::MORE);
     if !there {
-        return fields.end().map(|()| None);
+        // What does not begin cannot go on, nor be compressed.
+        if head.flags & (flag::MORE | flag::PACKED) != 0 {
+            let (kind, flags) = (head.kind, head.flags);
+            return Err(Fault::Flags { kind, flags });
+        }
+        return fields.end().map(|()| Part::None);
     }
-    if fields.left() > limits.message as usize {
-        return Err(Fault::Limit(fields.kind));
+    let total = match more {
+        true => fields.u32()?,
+        false => 0,
+    };
+    let length = fields.left();
+    if length > limits.piece as usize || length.max(total as usize) > limits.message as usize {
+        return Err(Fault::Limit(head.kind));
     }
-    Ok(Some(fields.rest()))
+    if !more {
+        return Ok(Part::Whole(fields.rest()));
+    }
+    // A piece that is empty, or all that there is, would cost more than it carries.
+    if length == 0 || length >= total as usize {
+        return Err(Fault::Piece(head.id));
+    }
+    Ok(Part::First(total, fields.rest()))
 }
 
 /// Reads a HELLO. Fields that a later version may append are skipped.
@@ -135,26 +215,16 @@ pub(super) fn read_hello(frame: Frame) -> Result<Hello, Fault> {
     if version != VERSION {
         return Err(Fault::Version(version));
     }
-    Ok(Hello::new(
-        fields.u32()? as usize,
-        fields.u32()? as usize,
-        fields.u32()? as usize,
-        fields.u32()? as usize,
-        fields.u32()? as usize,
-        fields.u32()? as usize,
-    ))
+    let mut numbers = [0; 10];
+    for number in &mut numbers {
+        *number = fields.u32()?;
+    }
+    Ok(Hello::from_numbers(numbers))
 }
 
 pub(super) fn write_hello(hello: &Hello, out: &mut Vec<u8>) {
     out.extend_from_slice(&VERSION.to_le_bytes());
-    for limit in [
-        hello.calls,
-        hello.message,
-        hello.window,
-        hello.metadata,
-        hello.pairs,
-        hello.bytes,
-    ] {
+    for limit in hello.numbers() {
         out.extend_from_slice(&limit.to_le_bytes());
     }
 }
@@ -205,17 +275,30 @@ pub(super) fn write_short_text(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Writes a block that the peer [takes](Hello::takes).
-pub(super) fn write_metadata(metadata: &Metadata, out: &mut Vec<u8>) {
-    out.extend_from_slice(&(metadata.len() as u16).to_le_bytes());
-    for (key, value) in metadata.iter_text() {
-        let (key, value) = (key.as_bytes(), value.as_bytes());
-        out.extend_from_slice(&(key.len() as u16).to_le_bytes());
-        out.extend_from_slice(&(value.len() as u32).to_le_bytes());
-        out.extend_from_slice(key);
-        out.extend_from_slice(value);
+/// Writes a number of [`Fields::varint`].
+pub(super) fn write_varint(mut number: u32, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
     }
+    out.push(number as u8);
 }
+
+/// Writes how much time is left, in the finest unit that can count it.
+pub(super) fn write_deadline(left: Duration, out: &mut Vec<u8>) {
+    let units = [left.as_micros(), left.as_millis(), left.as_secs().into()];
+    let (unit, count) = (0..)
+        .zip(units)
+        .find(|(_, count)| *count <= COUNT.into())
+        .unwrap_or((2, COUNT.into()));
+    // It fits: it is no more than the mask.
+    let number = unit << UNIT_AT | (count as u32 & COUNT);
+    out.extend_from_slice(&number.to_le_bytes());
+}
+
+/// The bits of a deadline that count, and where those of its unit are.
+const COUNT: u32 = (1 << UNIT_AT) - 1;
+const UNIT_AT: u32 = 30;
 
 /// `text` without what is over `most` bytes, cut between characters.
 pub(super) fn cut(text: &str, most: usize) -> &str {

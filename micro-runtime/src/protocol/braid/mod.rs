@@ -14,23 +14,28 @@
 //! What is received is not copied: messages, and the texts of metadata, are slices of the block that
 //! they were read into (64 KiB, or the message's own size). Who keeps a small one keeps its block.
 //!
-//! What it does not have yet: pieces of large messages, and keep-alive pings (they are answered, not
-//! sent).
+//! Long messages go in pieces, which wait in turn, so that nothing stands behind them; a piece is
+//! copied once.
 
 mod arrivals;
 mod batch;
 mod client;
+mod dictionary;
 mod error;
 mod fault;
 mod fields;
 mod flow;
 mod inbox;
 mod outbox;
+mod packed;
+mod pieces;
+mod pings;
 mod server;
 mod wire;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -38,9 +43,59 @@ use super::{Channel, Destination, Environment, Protocol, Recognised};
 use crate::router::Core;
 use crate::transport::Connection;
 
-/// Our own multiplexed protocol, version 1.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Braid;
+/// Our own multiplexed protocol, version 1, with its settings. Change fields of the default.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use micro_runtime::protocol::{Braid, Protocol};
+///
+/// let mut braid = Braid::default();
+/// braid.max_age = Some(Duration::from_secs(3600));
+/// assert_eq!((braid.name(), braid.alpn()), ("braid", "braid/1"));
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Braid {
+    /// Whether messages of 1 KiB and more are compressed where the peer reads that and it makes them
+    /// shorter. What comes compressed is read either way. Off.
+    pub compress: bool,
+    /// How long a connection is silent before the peer is asked whether it is there; never for `None`.
+    /// It is asked after this time at the earliest, and after twice of it at the latest. 60 s.
+    pub ping_after: Option<Duration>,
+    /// How long the answer to that may take. 20 s.
+    pub ping_answer: Duration,
+    /// After how long a server has its callers make a new connection, give or take a tenth; calls that
+    /// run go on. Never for `None`, which is the default.
+    pub max_age: Option<Duration>,
+}
+
+impl Default for Braid {
+    fn default() -> Self {
+        Self {
+            compress: false,
+            ping_after: Some(Duration::from_secs(60)),
+            ping_answer: Duration::from_secs(20),
+            max_age: None,
+        }
+    }
+}
+
+impl Braid {
+    /// braid with its default settings.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What is had of a peer that takes nothing for `stall`.
+    fn patience(&self, stall: Duration) -> outbox::Patience {
+        outbox::Patience {
+            silence: self.ping_after,
+            answer: self.ping_answer,
+            stall,
+        }
+    }
+}
 
 #[async_trait]
 impl Protocol for Braid {
@@ -53,7 +108,7 @@ impl Protocol for Braid {
     }
 
     fn channel(&self, node: Destination, environment: &Environment) -> Arc<dyn Channel> {
-        Arc::new(client::BraidChannel::new(node, environment))
+        Arc::new(client::BraidChannel::new(self, node, environment))
     }
 
     fn recognises(&self, head: &[u8]) -> Recognised {
@@ -67,6 +122,6 @@ impl Protocol for Braid {
     }
 
     async fn serve(&self, connection: Connection, core: Arc<Core>) {
-        server::serve(connection, core).await;
+        server::serve(self, connection, core).await;
     }
 }

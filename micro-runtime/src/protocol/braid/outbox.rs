@@ -4,19 +4,22 @@
 //! it is; else the flusher does, which first lets every other task
 //! that is ready add its frame. Writing happens with no lock held: the writer is taken out for it.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::batch::Batch;
+use super::pieces::Parts;
+use super::wire::{CallId, Head, Kind};
 use super::writer::Writer;
 use crate::error::{Error, id};
 use crate::transport::WriteSide;
@@ -66,6 +69,20 @@ pub(super) trait Beside: Send + 'static {
 
     /// Appends them.
     fn append(&mut self, queue: &mut Batch);
+
+    /// Messages that go in pieces.
+    fn parts(&mut self) -> &mut Parts;
+}
+
+/// When a peer that says nothing is asked whether it is there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// How long it may be silent; for ever where it is `None`.
+    pub(super) silence: Option<Duration>,
+    /// How long its answer may take.
+    pub(super) answer: Duration,
+    /// How long it may take nothing of what is written to it.
+    pub(super) stall: Duration,
 }
 
 /// The queue of a connection's frames, and its writer.
@@ -79,7 +96,9 @@ pub(super) struct Outbox<S> {
     room: Arc<Notify>,
     /// Told once, at the end.
     gone: Notify,
-    stall: Duration,
+    /// Whether bytes of the peer have come since the last look.
+    heard: AtomicBool,
+    patience: Patience,
 }
 
 struct Out<S> {
@@ -108,8 +127,8 @@ enum Ends {
 }
 
 impl<S: Beside> Outbox<S> {
-    /// An empty queue before `io`. A peer that takes nothing for `stall` is given up.
-    pub(super) fn new(io: WriteSide, stall: Duration, beside: S) -> Self {
+    /// An empty queue before `io`.
+    pub(super) fn new(io: WriteSide, patience: Patience, beside: S) -> Self {
         Self {
             out: Mutex::new(Out {
                 queue: Batch::with_capacity(FIRST),
@@ -126,7 +145,8 @@ impl<S: Beside> Outbox<S> {
             more: Notify::new(),
             room: Arc::default(),
             gone: Notify::new(),
-            stall,
+            heard: AtomicBool::new(false),
+            patience,
         }
     }
 
@@ -192,23 +212,45 @@ impl<S: Beside> Outbox<S> {
     /// Waits until the queue is below the high-water mark; says whether the connection goes on.
     /// Cancel safe.
     pub(super) async fn room(&self) -> bool {
+        self.room_where(|_| true).await
+    }
+
+    /// As [`room`](Outbox::room), until there is room for a message of `length` bytes too.
+    pub(super) async fn room_for(&self, length: usize) -> bool {
+        self.room_where(|parts| parts.may_begin(length)).await
+    }
+
+    /// As [`room`](Outbox::room), until nothing is left of messages of this call too.
+    pub(super) async fn sent(&self, id: CallId) -> bool {
+        self.room_where(|parts| !parts.has(id)).await
+    }
+
+    async fn room_where(&self, may: impl Fn(&Parts) -> bool) -> bool {
         loop {
-            let mut emptied = std::pin::pin!(self.room.notified());
+            let mut emptied = pin!(self.room.notified());
             emptied.as_mut().enable();
             {
-                let out = self.lock();
-                if out.ends != Ends::No || out.queue.len() < HIGH_WATER {
-                    return out.ends == Ends::No;
+                let mut out = self.lock();
+                let goes_on = out.ends == Ends::No;
+                let room = out.queue.len() < HIGH_WATER && may(out.beside.parts());
+                if !goes_on || room {
+                    return goes_on;
                 }
             }
             emptied.await;
         }
     }
 
-    /// As [`room`](Outbox::room); `waiting` keeps the place between polls.
-    pub(super) fn poll_room(&self, waiting: &mut RoomWait, task: &mut Task<'_>) -> Poll<()> {
+    /// As [`room`](Outbox::room), and where `part` is named until nothing is left of its messages;
+    /// `waiting` keeps the place between polls.
+    pub(super) fn poll_room(
+        &self,
+        part: Option<CallId>,
+        waiting: &mut RoomWait,
+        task: &mut Task<'_>,
+    ) -> Poll<()> {
         loop {
-            if !self.is_full() {
+            if !self.is_full() && part.is_none_or(|id| !self.has_part(id)) {
                 waiting.0 = None;
                 return Poll::Ready(());
             }
@@ -229,6 +271,30 @@ impl<S: Beside> Outbox<S> {
         }
         let out = self.lock();
         out.ends == Ends::No && out.queue.len() >= HIGH_WATER
+    }
+
+    fn has_part(&self, id: CallId) -> bool {
+        let mut out = self.lock();
+        out.ends == Ends::No && out.beside.parts().has(id)
+    }
+
+    /// Drops what is left of messages of this call.
+    pub(super) fn forget(&self, id: CallId) {
+        let mut out = self.lock();
+        out.beside.parts().remove(id);
+        let moved = out.beside.parts().take_moved();
+        drop(out);
+        if moved {
+            self.room.notify_waiters();
+        }
+    }
+
+    /// Notes that bytes of the peer have come.
+    pub(super) fn hear(&self) {
+        // Looked at first: storing what is there already would take the line from the other thread.
+        if !self.heard.load(Ordering::Relaxed) {
+            self.heard.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Looks at the state beside the queue.
@@ -253,7 +319,8 @@ impl<S: Beside> Outbox<S> {
     pub(super) fn last_words(&self, error: Error, write: impl FnOnce(&mut Batch)) -> Closed {
         let mut out = self.lock();
         let error = out.failure.get_or_insert(error).clone();
-        // What the writer has begun goes out before the last words.
+        // What the writer has begun goes out before the last words, and no rest of a message.
+        *out.beside.parts() = Parts::none();
         let reached = match out.ends {
             Ends::Yes(reached) => reached,
             Ends::No | Ends::Soon => out.handed,
@@ -285,7 +352,8 @@ impl<S: Beside> Outbox<S> {
             None => out.handed,
         };
         out.ends = Ends::Yes(reached);
-        let dropped = (out.writer.take(), std::mem::take(&mut out.queue));
+        let parts = std::mem::replace(out.beside.parts(), Parts::none());
+        let dropped = (out.writer.take(), std::mem::take(&mut out.queue), parts);
         drop(out);
         drop(dropped);
         self.more.notify_one();
@@ -312,8 +380,13 @@ impl<S: Beside> Outbox<S> {
     }
 
     async fn write_all(&self) -> io::Result<()> {
+        let mut asks = pin!(self.ask_the_silent());
         loop {
-            self.more.notified().await;
+            tokio::select! {
+                biased;
+                () = self.more.notified() => {}
+                gone = &mut asks => return Err(gone),
+            }
             // Every task that is ready now adds its frame to the same write.
             tokio::task::yield_now().await;
             loop {
@@ -322,7 +395,7 @@ impl<S: Beside> Outbox<S> {
                     Next::Nothing => break,
                     Next::Finish(mut writer) => {
                         let ended = poll_fn(|task| writer.poll_shutdown(task));
-                        return timeout(self.stall, ended).await?;
+                        return timeout(self.patience.stall, ended).await?;
                     }
                     Next::Ended => return Ok(()),
                 };
@@ -332,10 +405,41 @@ impl<S: Beside> Outbox<S> {
                 while !writer.is_done() {
                     let before = writer.batch.len();
                     let some = poll_fn(|task| writer.poll_some(task));
-                    timeout(self.stall, some).await??;
+                    timeout(self.patience.stall, some).await??;
                     self.note(before - writer.batch.len());
                 }
                 self.give_back(writer, 0);
+            }
+        }
+    }
+
+    /// Pings a peer that was silent, until one does not answer.
+    ///
+    /// One timer and no clock: what is heard is noted, and looked at now and then. So a peer is asked
+    /// after one to two times the silence that it is allowed.
+    async fn ask_the_silent(&self) -> io::Error {
+        let Some(silence) = self.patience.silence else {
+            return pending().await;
+        };
+        let mut asked = 0_u64;
+        loop {
+            sleep(silence).await;
+            if self.heard.swap(false, Ordering::Relaxed) {
+                continue;
+            }
+            asked += 1;
+            let _ = self.append(Room::Ignored, |queue, _, _| {
+                queue.frame(
+                    Head::new(Kind::Ping, 0, CallId::NONE),
+                    &Bytes::new(),
+                    |out| out.extend_from_slice(&asked.to_le_bytes()),
+                );
+                ((), Flush::Soon)
+            });
+            sleep(self.patience.answer).await;
+            if !self.heard.swap(false, Ordering::Relaxed) {
+                let words = "the peer was silent and has not answered a ping";
+                return io::Error::new(io::ErrorKind::TimedOut, words);
             }
         }
     }
@@ -401,8 +505,11 @@ impl<S: Beside> Outbox<S> {
             writer.batch.reset();
         }
         out.writer = Some(writer);
-        let more =
-            unfinished || !out.queue.is_empty() || out.beside.waits() || out.ends == Ends::Soon;
+        let more = unfinished
+            || !out.queue.is_empty()
+            || out.beside.waits()
+            || !out.beside.parts().is_empty()
+            || out.ends == Ends::Soon;
         let wake = more && !std::mem::replace(&mut out.scheduled, true);
         drop(out);
         if wake {
@@ -461,12 +568,16 @@ impl<S: Beside> Out<S> {
         }
         let before = self.queue.len();
         self.beside.append(&mut self.queue);
+        if !self.beside.parts().is_empty() {
+            self.beside.parts().append(&mut self.queue);
+        }
         self.appended += (self.queue.len() - before) as u64;
         if self.queue.is_empty() {
             return None;
         }
         let mut writer = self.writer.take()?;
-        let full = self.queue.len() >= HIGH_WATER;
+        // Who waits for room, or for a long message to be gone, looks again.
+        let full = self.queue.len() >= HIGH_WATER || self.beside.parts().take_moved();
         std::mem::swap(&mut self.queue, &mut writer.batch);
         self.handed = self.appended;
         Some((writer, full))

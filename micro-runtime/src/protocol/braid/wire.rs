@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::fault::Fault;
-use crate::metadata::{Metadata, Text};
+use crate::metadata::Metadata;
 
 /// The first bytes of a connection, both ways. The first is no letter, not TLS's 0x16 and not below
 /// 0x80, so that every other protocol on the port can be told apart.
@@ -25,6 +25,13 @@ pub(super) const ERROR: usize = 64 * 1024;
 const SMALL: usize = 1024;
 /// Deadline, names and counts beside metadata and message, with room to spare.
 const FIXED: usize = 4 * 1024;
+/// How much of a message is in one frame of ours at most; what is longer comes in pieces.
+pub(super) const PIECE: usize = 128 * 1024;
+/// The smallest piece that a side may ask for.
+const LEAST_PIECE: usize = 1024;
+/// How many pairs of metadata a side remembers for its peer, and how many bytes of them.
+pub(super) const ENTRIES: usize = 128;
+pub(super) const ENTRY_BYTES: usize = 16 * 1024;
 
 /// What a frame says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +46,7 @@ pub(super) enum Kind {
     Credit = 8,
     Ping = 9,
     Goaway = 10,
+    Piece = 11,
 }
 
 /// Bits of a head's flags; what a bit means depends on the kind.
@@ -49,14 +57,18 @@ pub(super) mod flag {
     pub(in super::super) const DEADLINE: u8 = 2;
     /// CALL, REPLY, ERROR: a metadata block is there.
     pub(in super::super) const METADATA: u8 = 4;
-    /// CALL, REPLY: a message is there.
+    /// CALL, REPLY: a message, or its first piece, is there.
     pub(in super::super) const BODY: u8 = 8;
     /// CALL: no more messages follow.
     pub(in super::super) const LAST: u8 = 16;
     /// CALL: the caller awaits a stream.
     pub(in super::super) const STREAM: u8 = 32;
     /// REPLY, END: a block of trailers is there.
-    pub(in super::super) const TRAILERS: u8 = 64;
+    pub(in super::super) const TRAILERS: u8 = 32;
+    /// CALL, REPLY, MESSAGE, PIECE: the message goes on in a PIECE.
+    pub(in super::super) const MORE: u8 = 64;
+    /// CALL, REPLY, MESSAGE: the message is compressed.
+    pub(in super::super) const PACKED: u8 = 128;
     /// ERROR: the request certainly reached no handler.
     pub(in super::super) const UNPROCESSED: u8 = 1;
     /// ERROR: a gRPC status code is there.
@@ -80,6 +92,7 @@ impl Kind {
             8 => Self::Credit,
             9 => Self::Ping,
             10 => Self::Goaway,
+            11 => Self::Piece,
             _ => return None,
         })
     }
@@ -94,25 +107,33 @@ impl Kind {
                     | flag::BODY
                     | flag::LAST
                     | flag::STREAM
+                    | flag::MORE
+                    | flag::PACKED
             }
-            Self::Reply => flag::METADATA | flag::BODY | flag::TRAILERS,
+            Self::Reply => {
+                flag::METADATA | flag::BODY | flag::TRAILERS | flag::MORE | flag::PACKED
+            }
+            Self::Message => flag::MORE | flag::PACKED,
+            Self::Piece => flag::MORE,
             Self::Error => flag::UNPROCESSED | flag::GRPC | flag::METADATA | flag::STATUS,
             Self::End => flag::TRAILERS,
             Self::Ping => flag::ANSWER,
-            Self::Hello | Self::Message | Self::Cancel | Self::Credit | Self::Goaway => 0,
+            Self::Hello | Self::Cancel | Self::Credit | Self::Goaway => 0,
         }
     }
 
     /// The longest payload that a side with these limits takes.
     fn longest(self, limits: &Hello) -> usize {
-        let message = limits.message as usize;
+        let piece = limits.piece as usize;
         let metadata = limits.metadata as usize;
         match self {
-            Self::Call => message.saturating_add(metadata).saturating_add(FIXED),
-            Self::Reply => message
+            Self::Call => piece.saturating_add(metadata).saturating_add(FIXED),
+            Self::Reply => piece
                 .saturating_add(metadata.saturating_mul(2))
                 .saturating_add(FIXED),
-            Self::Message => message,
+            // With its length before it where it goes on.
+            Self::Message => piece.saturating_add(4),
+            Self::Piece => piece,
             Self::Error => ERROR,
             Self::End => metadata.saturating_add(FIXED),
             Self::Hello | Self::Goaway => SMALL,
@@ -241,7 +262,7 @@ impl Head {
 pub(super) struct Hello {
     /// Calls in flight at once; indexes are below it. 0 on a client, which takes none.
     pub(super) calls: u32,
-    /// Bytes of one message.
+    /// Bytes of one message, and of all together that have begun to come in pieces.
     pub(super) message: u32,
     /// Messages of one stream that are not yet credited; at least 1.
     pub(super) window: u32,
@@ -252,27 +273,95 @@ pub(super) struct Hello {
     /// Bytes of one stream's messages that are not yet credited; at least 1. The last message may go
     /// beyond it.
     pub(super) bytes: u32,
+    /// Bytes of a message in one frame; at least [`LEAST_PIECE`].
+    pub(super) piece: u32,
+    /// Pairs of metadata that are remembered, and their bytes.
+    pub(super) entries: u32,
+    pub(super) entry_bytes: u32,
+    /// What messages may be compressed with: a bit for each [encoding](super::packed).
+    pub(super) encodings: u32,
 }
 
 impl Hello {
-    pub(super) fn new(
+    /// What this side tells.
+    pub(super) fn ours(
         calls: usize,
         message: usize,
-        window: usize,
-        metadata: usize,
-        pairs: usize,
-        bytes: usize,
+        [window, bytes]: [usize; 2],
+        [metadata, pairs]: [usize; 2],
     ) -> Self {
         let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         Self {
             calls: small(calls),
-            // The rest of the frame must fit in its length too.
-            message: small(message).min(u32::MAX / 2),
-            window: small(window).max(1),
-            metadata: small(metadata).min(u32::MAX / 8),
+            message: small(message),
+            window: small(window),
+            metadata: small(metadata),
             pairs: small(pairs),
-            bytes: small(bytes).max(1),
+            bytes: small(bytes),
+            piece: small(PIECE),
+            entries: small(ENTRIES),
+            entry_bytes: small(ENTRY_BYTES),
+            encodings: super::packed::READS,
         }
+        .within_bounds()
+    }
+
+    /// The same, with nothing that could not be counted or could hold up a stream for ever.
+    fn within_bounds(self) -> Self {
+        Self {
+            // The rest of the frame must fit in its length too.
+            message: self.message.min(u32::MAX / 2),
+            window: self.window.max(1),
+            metadata: self.metadata.min(u32::MAX / 8),
+            bytes: self.bytes.max(1),
+            piece: self.piece.clamp(LEAST_PIECE as u32, u32::MAX / 2),
+            ..self
+        }
+    }
+
+    /// The numbers in the order in which they are told.
+    pub(super) fn numbers(&self) -> [u32; 10] {
+        [
+            self.calls,
+            self.message,
+            self.window,
+            self.metadata,
+            self.pairs,
+            self.bytes,
+            self.piece,
+            self.entries,
+            self.entry_bytes,
+            self.encodings,
+        ]
+    }
+
+    /// What a peer has told.
+    pub(super) fn from_numbers(numbers: [u32; 10]) -> Self {
+        let [
+            calls,
+            message,
+            window,
+            metadata,
+            pairs,
+            bytes,
+            piece,
+            entries,
+            entry_bytes,
+            encodings,
+        ] = numbers;
+        Self {
+            calls,
+            message,
+            window,
+            metadata,
+            pairs,
+            bytes,
+            piece,
+            entries,
+            entry_bytes,
+            encodings,
+        }
+        .within_bounds()
     }
 
     /// What may be sent of a stream to a side with these limits before it gives credit.
@@ -285,12 +374,7 @@ impl Hello {
 
     /// Whether a peer with these limits takes `metadata`.
     pub(super) fn takes(&self, metadata: &Metadata) -> bool {
-        let longest = |text: &Text, most: usize| text.as_bytes().len() <= most;
-        metadata.len() <= (self.pairs as usize).min(usize::from(u16::MAX))
-            && block_size(metadata) <= self.metadata as usize
-            && metadata
-                .iter_text()
-                .all(|(key, _)| longest(key, usize::from(u16::MAX)))
+        metadata.len() <= self.pairs as usize && block_size(metadata) <= self.metadata as usize
     }
 }
 
@@ -325,7 +409,7 @@ pub(super) fn block_size(metadata: &Metadata) -> usize {
         .sum()
 }
 
-/// What a pair takes beside its texts.
+/// What a pair counts beside its texts.
 pub(super) const PAIR: usize = 6;
 
 /// One frame, its payload a slice of the buffer that it was read into.

@@ -26,7 +26,7 @@ pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Whether a header belongs to the protocol or to one connection, and not to the user.
-fn is_reserved(name: &str) -> bool {
+pub(super) fn is_reserved(name: &str) -> bool {
     const EXACT: [&str; 16] = [
         "accept-encoding",
         "connection",
@@ -60,7 +60,7 @@ pub(super) fn read_request(headers: &HeaderMap) -> Metadata {
 }
 
 /// The pairs but for those whose name is `left_out`, as slices of one buffer.
-fn read_those(headers: &HeaderMap, left_out: fn(&str) -> bool) -> Metadata {
+pub(super) fn read_those(headers: &HeaderMap, left_out: fn(&str) -> bool) -> Metadata {
     let names = || headers.keys().filter(|name| !left_out(name.as_str()));
     let (mut pairs, mut size) = (0, 0);
     for name in names() {

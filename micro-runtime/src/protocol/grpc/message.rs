@@ -5,6 +5,7 @@ use std::task::{Context as Task, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::gzip;
+use super::text::Decoder;
 use crate::error::{Error, id};
 use crate::protocol::exchange::Inbound;
 use crate::protocol::http2::{Chunk, Fault};
@@ -23,7 +24,7 @@ pub(super) enum Encoding {
 }
 
 /// Smaller messages gain nothing from being compressed.
-const WORTH: usize = 1024;
+pub(super) const WORTH: usize = 1024;
 
 /// `message` as it is sent.
 ///
@@ -50,9 +51,23 @@ pub(super) enum Broken {
     Stream(Fault),
 }
 
+/// How messages lie in a stream's bytes.
+#[derive(Debug)]
+enum Shape {
+    /// Each behind its flag and length.
+    Enveloped,
+    /// The same, and all of it in base64.
+    Text(Decoder),
+    /// All bytes are one message.
+    Whole,
+    /// They were, and the message was taken.
+    Taken,
+}
+
 /// Reads messages of one direction of a stream.
 #[derive(Debug)]
 pub(super) struct Messages {
+    shape: Shape,
     /// Bytes that came and are not used; they lie in one piece.
     rest: Bytes,
     /// A message that has begun: its flag, and how long it is.
@@ -69,12 +84,38 @@ pub(super) struct Messages {
 impl Messages {
     pub(super) fn new(encoding: Encoding, most: usize) -> Self {
         Self {
+            shape: Shape::Enveloped,
             rest: Bytes::new(),
             begun: None,
             partial: BytesMut::new(),
             encoding,
             most,
             ended: false,
+        }
+    }
+
+    /// Those of a stream whose bytes are text.
+    pub(super) fn of_text(encoding: Encoding, most: usize) -> Self {
+        Self {
+            shape: Shape::Text(Decoder::default()),
+            ..Self::new(encoding, most)
+        }
+    }
+
+    /// The one that is all of a stream's bytes.
+    pub(super) fn whole(encoding: Encoding, most: usize) -> Self {
+        Self {
+            shape: Shape::Whole,
+            ..Self::new(encoding, most)
+        }
+    }
+
+    /// The one that is there already.
+    pub(super) fn given(message: Bytes, encoding: Encoding, most: usize) -> Self {
+        Self {
+            rest: message,
+            ended: true,
+            ..Self::whole(encoding, most)
         }
     }
 
@@ -92,10 +133,67 @@ impl Messages {
                 return Poll::Ready(self.end().map_err(Broken::Message));
             }
             match ready!(input.poll_data(task)) {
-                Some(Ok(data)) => self.rest = data,
+                Some(Ok(data)) => self.put(data).map_err(Broken::Message)?,
                 Some(Err(fault)) => return Poll::Ready(Err(Broken::Stream(fault))),
-                None => self.ended = true,
+                None => self.put_end().map_err(Broken::Message)?,
             }
+        }
+    }
+
+    /// Takes bytes that came; those before are used.
+    fn put(&mut self, data: Bytes) -> Result<(), Error> {
+        match &mut self.shape {
+            Shape::Enveloped => self.rest = data,
+            Shape::Text(decoder) => {
+                let mut bytes = BytesMut::new();
+                decoder.decode(&data, &mut bytes)?;
+                self.rest = bytes.freeze();
+            }
+            Shape::Whole | Shape::Taken => {
+                let length = self.partial.len() + self.rest.len() + data.len();
+                if length > self.most {
+                    return Err(too_large(length, self.most));
+                }
+                if length == data.len() {
+                    // Most messages come in one piece.
+                    self.rest = data;
+                } else {
+                    let first = std::mem::take(&mut self.rest);
+                    self.partial.extend_from_slice(&first);
+                    self.partial.extend_from_slice(&data);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn put_end(&mut self) -> Result<(), Error> {
+        self.ended = true;
+        if let Shape::Text(decoder) = &mut self.shape {
+            let mut bytes = BytesMut::new();
+            decoder.end(&mut bytes)?;
+            self.rest = bytes.freeze();
+        }
+        Ok(())
+    }
+
+    /// The message that all bytes are, once.
+    fn take_whole(&mut self) -> Result<Option<Bytes>, Error> {
+        if !self.ended || matches!(self.shape, Shape::Taken) {
+            return Ok(None);
+        }
+        self.shape = Shape::Taken;
+        let message = match self.partial.is_empty() {
+            true => std::mem::take(&mut self.rest),
+            false => self.partial.split().freeze(),
+        };
+        // No bytes are an empty message, whatever its head says.
+        match self.encoding {
+            Encoding::Gzip if !message.is_empty() => {
+                gzip::decompress(&message, self.most).map(Some)
+            }
+            _ if message.len() > self.most => Err(too_large(message.len(), self.most)),
+            _ => Ok(Some(message)),
         }
     }
 
@@ -113,6 +211,9 @@ impl Messages {
 
     /// The next message, where all of it is there. Uses up what is there otherwise.
     fn take(&mut self) -> Result<Option<Bytes>, Error> {
+        if matches!(self.shape, Shape::Whole | Shape::Taken) {
+            return self.take_whole();
+        }
         let (flag, length) = match self.begun {
             Some(begun) => begun,
             None => {

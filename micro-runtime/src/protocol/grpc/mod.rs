@@ -14,6 +14,7 @@ mod headers;
 mod message;
 mod server;
 mod status;
+mod text;
 mod timeout;
 
 use std::sync::Arc;

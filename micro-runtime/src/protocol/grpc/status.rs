@@ -33,7 +33,7 @@ const GO_MICRO_ERROR: &str = "type.googleapis.com/errors.Error";
 const LONGEST_WORDS: usize = 4 * 1024;
 const LONGEST_DETAILS: usize = 8 * 1024;
 /// Ours: the call has certainly reached no handler.
-const UNPROCESSED: HeaderName = HeaderName::from_static("micro-unprocessed");
+pub(super) const UNPROCESSED: HeaderName = HeaderName::from_static("micro-unprocessed");
 
 /// What a caller can read in an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +67,11 @@ struct Status {
 
 /// `google.protobuf.Any`, whose value is not copied.
 #[derive(Clone, PartialEq, Message)]
-struct Any {
+pub(super) struct Any {
     #[prost(string, tag = "1")]
-    type_url: String,
+    pub(super) type_url: String,
     #[prost(bytes = "bytes", tag = "2")]
-    value: Bytes,
+    pub(super) value: Bytes,
 }
 
 /// Go Micro's `errors.Error`.
@@ -108,7 +108,7 @@ pub(super) fn write(error: &Error, reached: Reached, reader: Reader, trailers: &
     }
     let status = Status {
         code,
-        details: details(error, reader),
+        details: details(error, reader, LONGEST_DETAILS),
         message: words,
     };
     if !status.details.is_empty()
@@ -130,7 +130,8 @@ fn shortened(error: &Error) -> Error {
     Error::new(id, cut(error.detail()).to_owned(), error.code()).with_status(cut(error.status()))
 }
 
-fn details(error: &Error, reader: Reader) -> Vec<Any> {
+/// The details of `error` for `reader`; of the handler's as many as have room.
+pub(super) fn details(error: &Error, reader: Reader, mut room: usize) -> Vec<Any> {
     let mut details = Vec::new();
     // Plain words are no error of Go Micro's; a client of ours is told that there is no code.
     let is_plain = error.id().is_empty() && error.code() == 0;
@@ -147,7 +148,6 @@ fn details(error: &Error, reader: Reader) -> Vec<Any> {
         });
     }
     if reader != Reader::GoMicro {
-        let mut room = LONGEST_DETAILS;
         for detail in error.details() {
             let size = detail.type_url.len() + detail.value.len();
             let Some(left) = room.checked_sub(size) else {

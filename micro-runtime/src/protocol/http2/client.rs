@@ -10,6 +10,7 @@ use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use http::Request;
 use http::response::Parts;
 
+use super::cork::{Cork, Corked, cork};
 use super::keepalive::Keepalive;
 use super::{Chunk, Fault, Inbound, Outbound, Settings};
 use crate::transport::Io;
@@ -25,6 +26,7 @@ pub(in crate::protocol) async fn connect(
         .max_header_list_size(settings.head)
         .initial_window_size(settings.window())
         .initial_connection_window_size(settings.connection_window());
+    let (io, cork) = cork(io);
     let (requests, mut connection) = builder.handshake(io).await?;
     let open = Arc::new(AtomicUsize::new(0));
     let requests = Requests {
@@ -34,7 +36,9 @@ pub(in crate::protocol) async fn connect(
     let driver = Driver {
         keepalive: Keepalive::new(connection.ping_pong(), settings),
         connection,
+        cork,
         open,
+        gathers: false,
     };
     Ok((requests, driver))
 }
@@ -96,9 +100,12 @@ impl Drop for Open {
 
 /// Moves a connection's bytes.
 pub(in crate::protocol) struct Driver {
-    connection: Connection<Box<dyn Io>, Chunk>,
+    connection: Connection<Corked, Chunk>,
+    cork: Cork,
     keepalive: Option<Keepalive>,
     open: Arc<AtomicUsize>,
+    /// Whether other callers had their turn to add what they send.
+    gathers: bool,
 }
 
 impl Driver {
@@ -107,6 +114,15 @@ impl Driver {
         poll_fn(|task| {
             if let Poll::Ready(end) = Pin::new(&mut self.connection).poll(task) {
                 return Poll::Ready(end.map_err(Fault::from));
+            }
+            if self.cork.holds() {
+                // Callers that are ready, too, have their turn first: then all leave together.
+                let alone = self.open.load(Ordering::Relaxed) < 2;
+                self.gathers = !alone && !self.gathers;
+                match self.gathers {
+                    true => task.waker().wake_by_ref(),
+                    false => self.cork.flush(task),
+                }
             }
             // Servers take it ill if they are asked while nothing is open.
             let wanted = self.open.load(Ordering::Relaxed) > 0;

@@ -6,6 +6,7 @@
 
 mod chunk;
 mod client;
+mod cork;
 mod fault;
 mod keepalive;
 mod server;

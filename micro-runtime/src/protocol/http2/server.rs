@@ -7,6 +7,7 @@ use h2::server::{Builder, Connection, SendResponse};
 use http::request::Parts;
 use http::{HeaderMap, Response};
 
+use super::cork::{Cork, Corked, cork};
 use super::keepalive::Keepalive;
 use super::{Chunk, Fault, Inbound, Outbound, Settings};
 use crate::transport::Io;
@@ -26,8 +27,10 @@ pub(in crate::protocol) async fn accept(
         .initial_window_size(settings.window())
         .initial_connection_window_size(settings.connection_window())
         .max_pending_accept_reset_streams(UNSEEN_RESETS);
+    let (io, cork) = cork(io);
     let mut connection = builder.handshake(io).await?;
     Ok(Server {
+        cork,
         keepalive: Keepalive::new(connection.ping_pong(), settings),
         connection,
     })
@@ -35,7 +38,8 @@ pub(in crate::protocol) async fn accept(
 
 /// The accepting end. Streams move while it is polled.
 pub(in crate::protocol) struct Server {
-    connection: Connection<Box<dyn Io>, Chunk>,
+    connection: Connection<Corked, Chunk>,
+    cork: Cork,
     keepalive: Option<Keepalive>,
 }
 
@@ -64,6 +68,8 @@ impl Server {
                 })
             }));
         }
+        // What was made of all that came leaves together.
+        self.cork.flush(task);
         if let Some(keepalive) = &mut self.keepalive
             && keepalive.poll(true, task).is_ready()
         {

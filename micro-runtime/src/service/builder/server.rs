@@ -96,6 +96,26 @@ impl Service {
         self
     }
 
+    /// Serves no `grpc.health.v1.Health`.
+    pub fn without_health(mut self) -> Self {
+        self.options.health = false;
+        self
+    }
+
+    /// Whether gRPC's reflection is served, which tells everybody all that is served. By default
+    /// where only this machine can ask: on loopback.
+    pub fn reflection(mut self, on: bool) -> Self {
+        self.options.reflection = Some(on);
+        self
+    }
+
+    /// The service that callers mean who name no package, by its full name `a.b.Say`, where another
+    /// one of the same short name `Say` is served too. Go Micro's callers name none.
+    pub fn short_name_of(mut self, full_name: impl Into<String>) -> Self {
+        self.options.short_names.push(full_name.into());
+        self
+    }
+
     /// Listens with TLS, and only with TLS.
     #[cfg(feature = "tls")]
     pub fn server_tls(mut self, tls: ServerTls) -> Self {

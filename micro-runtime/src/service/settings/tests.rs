@@ -38,6 +38,7 @@ fn every_variable_is_read() {
         ("MICRO_SERVER_ADVERTISE", "10.0.0.1:8080"),
         ("MICRO_SERVER_METADATA", "region=eu, url=http://a?b=c,bare"),
         ("MICRO_SERVER", "mucp,braid"),
+        ("MICRO_REFLECTION", "on"),
         ("MICRO_REGISTER_TTL", "90"),
         ("MICRO_REGISTER_INTERVAL", "1m30s"),
         ("MICRO_REGISTRY", "memory"),
@@ -74,6 +75,7 @@ fn every_variable_is_read() {
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(settings.server_metadata, Some(metadata.into()));
     assert_eq!(settings.server, Some(vec!["mucp".into(), "braid".into()]));
+    assert_eq!(settings.reflection, Some(true));
     assert_eq!(settings.register_ttl, Some(Duration::from_secs(90)));
     assert_eq!(settings.register_interval, Some(Duration::from_secs(90)));
     assert_eq!(settings.registry.as_deref(), Some("memory"));

@@ -53,7 +53,8 @@ pub(super) fn of_server(error: &io::Error, alpn: &[u8]) -> String {
 
 fn of_certificate(wrong: &CertificateError) -> String {
     match wrong {
-        CertificateError::UnknownIssuer => {
+        // A bad signature is that of another CA with the same name, as a rule.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "the server's certificate is of no CA that is trusted here: name its CA (--tls_ca)"
                 .to_owned()
         }
@@ -62,10 +63,7 @@ fn of_certificate(wrong: &CertificateError) -> String {
             presented,
         } => format!(
             "the server's certificate is for {}, and not for {}: dial it by a name that it has, or give it one with this name",
-            match presented.is_empty() {
-                true => "no name".to_owned(),
-                false => presented.join(", "),
-            },
+            names(presented),
             expected.to_str()
         ),
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => format!(
@@ -85,6 +83,18 @@ fn of_certificate(wrong: &CertificateError) -> String {
     }
 }
 
+/// The names of a certificate, which come as `DnsName("a.example")`.
+fn names(presented: &[String]) -> String {
+    let name = |shown: &String| {
+        let inner = shown.split_once('(').map_or(&**shown, |(_, inner)| inner);
+        inner.trim_matches(['(', ')', '"']).to_owned()
+    };
+    match presented {
+        [] => "no name".to_owned(),
+        some => some.iter().map(name).collect::<Vec<_>>().join(", "),
+    }
+}
+
 /// Why the handshake of a client failed.
 pub(super) fn of_client(error: &io::Error) -> String {
     let Some(cause) = cause(error) else {
@@ -97,10 +107,10 @@ pub(super) fn of_client(error: &io::Error) -> String {
         Error::NoCertificatesPresented => {
             "the client shows no certificate, and this port wants one".to_owned()
         }
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "the client's certificate is not of the CA that this port names for its clients"
-                .to_owned()
-        }
+        Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => "the client's certificate is not of the CA that this port names for its clients"
+            .to_owned(),
         Error::NoApplicationProtocol => {
             "the client offers no protocol that this port speaks (ALPN)".to_owned()
         }

@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker};
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::super::fault::Fault;
-use super::super::wire::CallId;
+use super::super::pieces::Partial;
+use super::super::wire::{CallId, Kind};
 use super::stream::Opened;
 use crate::call::Reply;
 use crate::error::{Error, Result, id};
@@ -35,6 +37,8 @@ struct Slab {
     most: usize,
     /// How many calls were made on the connection.
     made: u64,
+    /// How long the messages are that have come in part, together.
+    unfinished: usize,
     /// Takes no more calls: the peer stops, or the connection is over.
     retired: bool,
 }
@@ -46,6 +50,17 @@ struct Slot {
     /// Its number among the calls of the connection, from 1.
     number: u64,
     state: State,
+    /// A message that has come in part.
+    partial: Option<Box<Partial<Coming>>>,
+}
+
+/// What comes in pieces.
+#[derive(Debug)]
+pub(super) struct Coming {
+    /// Whether the message is compressed.
+    pub(super) packed: bool,
+    /// The answer to a unary call, without its message; else it is a stream's message.
+    pub(super) reply: Option<Reply>,
 }
 
 /// What a place is used for.
@@ -135,6 +150,7 @@ impl Calls {
                 live: 0,
                 most: most as usize,
                 made: 0,
+                unfinished: 0,
                 retired: false,
             }),
             retired: AtomicBool::new(false),
@@ -226,6 +242,9 @@ impl Calls {
         let Some(slot) = slab.live(id)? else {
             return Ok(Settled::Late);
         };
+        if answer.is_ok() && slot.partial.is_some() {
+            return Err(Fault::Order(id));
+        }
         if let State::Stream(stream) = &slot.state {
             let stream = stream.clone();
             if answer.is_err() {
@@ -235,10 +254,69 @@ impl Calls {
             }
             return Ok(Settled::Stream(stream, answer));
         }
-        match std::mem::replace(&mut slot.state, State::Answered(answer)) {
+        let dropped = slot.partial.take();
+        let before = std::mem::replace(&mut slot.state, State::Answered(answer));
+        slab.unfinished -= dropped.map_or(0, |partial| partial.total());
+        match before {
             State::Unary(waker) => Ok(Settled::Unary(waker)),
             _ => Err(Fault::Order(id)),
         }
+    }
+
+    /// Takes the first piece of a message, within `most` bytes of all that have begun. Of a call that
+    /// is over it is dropped.
+    pub(super) fn begin(
+        &self,
+        id: CallId,
+        partial: Partial<Coming>,
+        most: usize,
+    ) -> Result<(), Fault> {
+        let mut guard = self.lock();
+        let slab = &mut *guard;
+        let unfinished = slab.unfinished + partial.total();
+        let Some(slot) = slab.live(id)? else {
+            return Ok(());
+        };
+        let fits = match (&slot.state, &partial.of.reply) {
+            (State::Unary(_), reply) => reply.is_some(),
+            (State::Stream(stream), None) => stream.is_open(),
+            _ => false,
+        };
+        if !fits || slot.partial.is_some() {
+            return Err(Fault::Order(id));
+        }
+        if unfinished > most {
+            return Err(Fault::Limit(Kind::Piece));
+        }
+        slot.partial = Some(Box::new(partial));
+        slab.unfinished = unfinished;
+        Ok(())
+    }
+
+    /// Takes another piece; gives the message once it is all there.
+    pub(super) fn piece(
+        &self,
+        id: CallId,
+        piece: &[u8],
+        more: bool,
+    ) -> Result<Option<(Coming, Bytes)>, Fault> {
+        let mut slab = self.lock();
+        let Some(slot) = slab.live(id)? else {
+            return Ok(None);
+        };
+        let partial = slot.partial.as_mut().ok_or(Fault::Piece(id))?;
+        if !partial.add(id, piece, more)? {
+            return Ok(None);
+        }
+        let partial = slot.partial.take();
+        slab.unfinished -= partial.as_ref().map_or(0, |partial| partial.total());
+        Ok(partial.map(|partial| partial.finish()))
+    }
+
+    /// Whether a message of this call has come in part.
+    pub(super) fn is_within_message(&self, id: CallId) -> bool {
+        let mut slab = self.lock();
+        slab.slot(id).is_some_and(|slot| slot.partial.is_some())
     }
 
     /// What has the id `id`.
@@ -383,6 +461,7 @@ impl Slab {
             position: 0,
             number: 0,
             state: State::Free(NONE),
+            partial: None,
         });
         (self.slots.len() - 1) as u32
     }
@@ -418,9 +497,11 @@ impl Slab {
         let next = self.free;
         let slot = self.slot(id)?;
         slot.generation = slot.generation.wrapping_add(1);
+        let partial = slot.partial.take();
         let state = std::mem::replace(&mut slot.state, State::Free(next));
         self.free = id.index;
         self.live -= 1;
+        self.unfinished -= partial.map_or(0, |partial| partial.total());
         Some(state)
     }
 }

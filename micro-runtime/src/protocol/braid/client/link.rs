@@ -12,9 +12,11 @@ use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::super::fault::Fault;
-use super::super::fields::{Goaway, write_hello, write_metadata};
+use super::super::fields::{Goaway, write_deadline, write_hello};
 use super::super::flow::Flow;
 use super::super::inbox::Inbox;
+use super::super::packed::pack;
+use super::super::Braid as Settings;
 use super::super::outbox::{Closed, Flush, Outbox, Refused, Room};
 use super::super::wire::{CallId, Head, Hello, Kind, MAGIC, flag};
 use super::calls::{Calls, Lost, NoPlace, Removed, State};
@@ -43,6 +45,8 @@ pub(super) struct Link {
     theirs: Hello,
     /// What we take.
     pub(super) ours: Hello,
+    /// Whether requests are compressed.
+    compress: bool,
 }
 
 /// How a call ended that may be made on another connection.
@@ -73,7 +77,8 @@ impl From<Error> for Unsent {
 
 /// What a call that is not sent yet waits for.
 enum Wait {
-    Room,
+    /// In the queue, for a message as long as this.
+    Room(usize),
     Place,
 }
 
@@ -86,6 +91,7 @@ impl Link {
         connection: Connection,
         node: crate::metadata::Text,
         ours: Hello,
+        settings: &Settings,
         tasks: &Tasks,
     ) -> Result<Arc<Self>> {
         let mut peer = Peer::new(connection.peer, connection.local, "braid");
@@ -106,11 +112,12 @@ impl Link {
         let mut inbox = Inbox::new(read, ours);
         let theirs = inbox.opening().await?;
         let link = Arc::new(Self {
-            out: Outbox::new(write, STALL, Waiting::default()),
+            out: Outbox::new(write, settings.patience(STALL), Waiting::new(&theirs)),
             calls: Calls::new(theirs.calls),
             peer: Arc::new(peer),
             theirs,
             ours,
+            compress: settings.compress,
         });
         // A task apart from the reader's. With both in one, tokio's other threads were woken and put
         // to sleep several times for each batch of answers.
@@ -201,8 +208,8 @@ impl Link {
 
     async fn wait(&self, wait: Wait) {
         match wait {
-            Wait::Room => {
-                self.out.room().await;
+            Wait::Room(length) => {
+                self.out.room_for(length).await;
             }
             Wait::Place => self.calls.place().await,
         }
@@ -229,15 +236,22 @@ impl Link {
         check(request)?;
         self.check_size(body.len())?;
         self.check_metadata(metadata)?;
-        let flags = flags(request, deadline.is_some(), streams);
-        let left = deadline.map(|deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            u64::try_from(left.as_micros()).unwrap_or(u64::MAX)
-        });
+        let mut flags = flags(request, deadline.is_some(), streams);
+        let packed = self.pack(body);
+        if packed.is_some() {
+            flags |= flag::PACKED;
+        }
+        let body = packed.as_ref().unwrap_or(body);
+        let left =
+            deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let begun = self.out.append(Room::Needed, |queue, waiting, position| {
+            if !waiting.parts.may_begin(body.len()) {
+                return (Err(Wait::Room(body.len())), Flush::Held);
+            }
             let (id, alone) = match self.calls.insert(position, state) {
                 Ok(inserted) => inserted,
-                Err(no_place) => return (Err(no_place), Flush::Held),
+                Err(NoPlace::Full) => return (Err(Wait::Place), Flush::Held),
+                Err(NoPlace::Retired) => return (Ok(None), Flush::Held),
             };
             let route = waiting.names.route(request);
             let mut head = Head::new(Kind::Call, flags, id);
@@ -245,7 +259,8 @@ impl Link {
             if route.is_named() {
                 head.flags |= flag::NAMES;
             }
-            queue.frame(head, body, |out| {
+            let told = &mut waiting.told;
+            waiting.parts.begin(queue, head, body.clone(), |out| {
                 if route.is_named() {
                     for name in names(request) {
                         out.extend_from_slice(&(name.len() as u16).to_le_bytes());
@@ -253,21 +268,19 @@ impl Link {
                     }
                 }
                 if let Some(left) = left {
-                    out.extend_from_slice(&left.to_le_bytes());
+                    write_deadline(left, out);
                 }
                 if !metadata.is_empty() {
-                    write_metadata(metadata, out);
+                    told.write(metadata, out);
                 }
             });
-            (Ok(id), if alone { Flush::Now } else { Flush::Soon })
+            (Ok(Some(id)), if alone { Flush::Now } else { Flush::Soon })
         });
         match begun {
-            Ok(Ok(id)) => Ok(id),
-            Ok(Err(NoPlace::Full)) => Err(Unsent::Wait(Wait::Place)),
-            Err(Refused::Full) => Err(Unsent::Wait(Wait::Room)),
-            Ok(Err(NoPlace::Retired)) | Err(Refused::Closed) => {
-                Err(Unsent::Failed(Failed::Retired))
-            }
+            Ok(Ok(Some(id))) => Ok(id),
+            Ok(Err(wait)) => Err(Unsent::Wait(wait)),
+            Err(Refused::Full) => Err(Unsent::Wait(Wait::Room(body.len()))),
+            Ok(Ok(None)) | Err(Refused::Closed) => Err(Unsent::Failed(Failed::Retired)),
         }
     }
 
@@ -282,6 +295,11 @@ impl Link {
             return Err(Error::new(id::CLIENT, words, 413));
         }
         Ok(())
+    }
+
+    /// A message as it is sent, where that is another.
+    pub(super) fn pack(&self, message: &Bytes) -> Option<Bytes> {
+        pack(message, self.compress, self.theirs.encodings)
     }
 
     fn check_metadata(&self, metadata: &Metadata) -> Result<()> {
@@ -308,6 +326,7 @@ impl Link {
                 return ((), Flush::Held);
             }
             waiting.ending.retain(|ending| *ending != id);
+            waiting.parts.remove(id);
             queue.frame(Head::new(Kind::Cancel, 0, id), &Bytes::new(), |_| {});
             ((), Flush::Soon)
         });

@@ -11,6 +11,7 @@ pub(super) use names::answer_ping;
 use std::fmt;
 use std::sync::Arc;
 
+use super::Braid as Settings;
 use super::wire::Hello;
 use crate::call::{Reply, Request};
 use crate::error::{Error, Result, id};
@@ -34,11 +35,11 @@ const DIALS: usize = 3;
 pub(super) struct BraidChannel(Kept<Opens>);
 
 /// Opens braid on connections.
-struct Opens;
+struct Opens(Settings);
 
 impl BraidChannel {
-    pub(super) fn new(node: Destination, environment: &Environment) -> Self {
-        Self(Kept::new(Opens, node, environment))
+    pub(super) fn new(settings: &Settings, node: Destination, environment: &Environment) -> Self {
+        Self(Kept::new(Opens(settings.clone()), node, environment))
     }
 }
 
@@ -86,8 +87,8 @@ impl Connect for Opens {
             ..
         } = environment;
         let connection = transport.dial(&node.address).await?;
-        let ours = Hello::new(0, *max_message, WINDOW, METADATA, PAIRS, BYTES);
-        Link::open(connection, node.id.clone(), ours, tasks)
+        let ours = Hello::ours(0, *max_message, [WINDOW, BYTES], [METADATA, PAIRS]);
+        Link::open(connection, node.id.clone(), ours, &self.0, tasks)
             .await
             .map_err(|error| {
                 Error::internal(id::CLIENT, format!("connection error: {}", error.detail()))

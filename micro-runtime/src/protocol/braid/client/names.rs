@@ -4,21 +4,38 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use super::super::batch::Batch;
+use super::super::dictionary::Told;
 use super::super::outbox::Beside;
-use super::super::wire::{CallId, Head, Kind, NAME, NO_ROUTE, ROUTE_BYTES, ROUTES, flag};
+use super::super::pieces::Parts;
+use super::super::wire::{CallId, Head, Hello, Kind, NAME, NO_ROUTE, ROUTE_BYTES, ROUTES, flag};
 use crate::call::Request;
 use crate::error::{Error, Result, id};
 use crate::metadata::Text;
 
 /// What a client keeps beside its queue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) names: Names,
+    pub(super) told: Told,
+    pub(super) parts: Parts,
     /// The number of the last ping that is not answered yet; an older one need not be.
     pub(super) ping: Option<u64>,
     /// Streams whose sender was dropped. The end is told with the next write and not at once: where
     /// the receiver is dropped too, the stream is given up and must not look as if it ended well.
     pub(super) ending: Vec<CallId>,
+}
+
+impl Waiting {
+    /// Nothing yet, for a peer with these limits.
+    pub(super) fn new(theirs: &Hello) -> Self {
+        Self {
+            names: Names::default(),
+            told: Told::new(theirs),
+            parts: Parts::new(theirs),
+            ping: None,
+            ending: Vec::new(),
+        }
+    }
 }
 
 impl Beside for Waiting {
@@ -27,12 +44,18 @@ impl Beside for Waiting {
     }
 
     fn append(&mut self, queue: &mut Batch) {
-        for id in self.ending.drain(..) {
+        let parts = &self.parts;
+        // A message of the stream goes before its end.
+        for id in self.ending.extract_if(.., |id| !parts.has(*id)) {
             queue.frame(Head::new(Kind::End, 0, id), &Default::default(), |_| {});
         }
         if let Some(number) = self.ping.take() {
             answer_ping(number, queue);
         }
+    }
+
+    fn parts(&mut self) -> &mut Parts {
+        &mut self.parts
     }
 }
 

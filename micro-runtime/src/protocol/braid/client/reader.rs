@@ -2,21 +2,33 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tracing::debug;
 
 use super::super::arrivals::Arrivals;
 use super::super::error::read_error;
 use super::super::fault::Fault;
-use super::super::fields::{Fields, Goaway, message, read_credit};
+use super::super::dictionary::Known;
+use super::super::fields::{Fields, Goaway, Part, message, read_credit};
 use super::super::inbox::Inbox;
 use super::super::outbox::{Flush, Room};
+use super::super::packed::unpack;
+use super::super::pieces::Partial;
+use super::super::pings::Pings;
 use super::super::wire::{CallId, Frame, Head, Kind, flag};
-use super::calls::{Found, Lost, Settled};
+use super::calls::{Coming, Found, Lost, Settled};
 use super::link::Link;
 use super::stream::Opened;
 use crate::call::{Body, Reply, StreamEnd};
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
+
+/// What a reader keeps of what has come.
+#[derive(Default)]
+struct Memory {
+    known: Known,
+    pings: Pings,
+}
 
 /// How a connection ends.
 pub(super) enum End {
@@ -30,9 +42,10 @@ impl Link {
     /// bounds. That is what the server's reader may rely on when it waits for us.
     pub(super) async fn read(&self, inbox: &mut Inbox) -> End {
         let mut arrivals = Arrivals::default();
+        let mut memory = Memory::default();
         loop {
             // First those that came with the HELLO.
-            let taken = self.take_frames(inbox, &mut arrivals);
+            let taken = self.take_frames(inbox, &mut memory, &mut arrivals);
             // What came before a wrong frame counts.
             let handed = self.hand_over(&mut arrivals);
             arrivals.wake();
@@ -40,7 +53,10 @@ impl Link {
                 return End::Fault(fault);
             }
             let words = match inbox.fill().await {
-                Ok(1..) => continue,
+                Ok(1..) => {
+                    self.out.hear();
+                    continue;
+                }
                 Ok(0) => Error::internal(id::CLIENT_TRANSPORT, "unexpected EOF"),
                 Err(error) => {
                     Error::internal(id::CLIENT_TRANSPORT, error.to_string()).with_source(error)
@@ -50,15 +66,22 @@ impl Link {
         }
     }
 
-    fn take_frames(&self, inbox: &mut Inbox, arrivals: &mut Arrivals) -> Result<(), Fault> {
+    fn take_frames(
+        &self,
+        inbox: &mut Inbox,
+        memory: &mut Memory,
+        arrivals: &mut Arrivals,
+    ) -> Result<(), Fault> {
         while let Some(frame) = inbox.next()? {
-            let Head { kind, id, .. } = frame.head;
-            if kind == Kind::Message && arrivals.are_of(id) {
+            let Head {
+                kind, id, flags, ..
+            } = frame.head;
+            if kind == Kind::Message && flags == 0 && arrivals.are_of(id) {
                 arrivals.add(frame.payload);
                 continue;
             }
             self.hand_over(arrivals)?;
-            self.take_frame(frame, arrivals)?;
+            self.take_frame(frame, memory, arrivals)?;
         }
         Ok(())
     }
@@ -72,27 +95,56 @@ impl Link {
         Ok(())
     }
 
-    fn take_frame(&self, frame: Frame, arrivals: &mut Arrivals) -> Result<(), Fault> {
+    fn take_frame(
+        &self,
+        frame: Frame,
+        memory: &mut Memory,
+        arrivals: &mut Arrivals,
+    ) -> Result<(), Fault> {
         let id = frame.head.id;
         match frame.head.kind {
-            Kind::Reply => self.take_reply(frame, arrivals)?,
+            Kind::Reply => self.take_reply(frame, memory, arrivals)?,
             Kind::Error => {
-                let error = read_error(frame, &self.ours)?;
+                let error = read_error(frame, &self.ours, &mut memory.known)?;
                 self.settle(id, Err(error), arrivals)?;
             }
             Kind::Message => {
-                if let Some(stream) = self.open_stream(id)? {
-                    arrivals.begin(id, stream.flow.clone());
-                    arrivals.add(frame.payload);
+                let (head, fields) = Fields::of(frame);
+                let packed = head.has(flag::PACKED);
+                match message(&head, fields, true, &self.ours)? {
+                    Part::None => {}
+                    Part::Whole(message) => self.take_message(id, message, packed, arrivals)?,
+                    Part::First(total, first) => {
+                        let coming = Coming {
+                            packed,
+                            reply: None,
+                        };
+                        self.await_rest(id, Partial::new(coming, total, &first))?;
+                    }
+                }
+            }
+            Kind::Piece => {
+                let more = frame.head.has(flag::MORE);
+                if let Some((coming, message)) = self.calls.piece(id, &frame.payload, more)? {
+                    match coming.reply {
+                        None => self.take_message(id, message, coming.packed, arrivals)?,
+                        Some(mut reply) => {
+                            reply.message = Body::One(self.unpack(id, message, coming.packed)?);
+                            self.settle(id, Ok(reply), arrivals)?;
+                        }
+                    }
                 }
             }
             Kind::End => {
                 let (head, mut fields) = Fields::of(frame);
                 let trailers = match head.has(flag::TRAILERS) {
-                    true => fields.metadata(&self.ours)?,
+                    true => fields.metadata(&self.ours, &mut memory.known)?,
                     false => Metadata::new(),
                 };
                 fields.end()?;
+                if self.calls.is_within_message(id) {
+                    return Err(Fault::Order(id));
+                }
                 if let Some(stream) = self.open_stream(id)? {
                     self.calls.remove(id);
                     stream.flow.end(StreamEnd::Done(trailers)).wake();
@@ -107,7 +159,10 @@ impl Link {
                     Found::Late => {}
                 }
             }
-            Kind::Ping => self.take_ping(frame)?,
+            Kind::Ping => {
+                memory.pings.count()?;
+                self.take_ping(frame)?;
+            }
             Kind::Goaway => self.take_goaway(Goaway::read(frame)?),
             Kind::Hello => return Err(Fault::Hello),
             kind @ (Kind::Call | Kind::Cancel) => return Err(Fault::Direction(kind)),
@@ -115,20 +170,59 @@ impl Link {
         Ok(())
     }
 
-    fn take_reply(&self, frame: Frame, arrivals: &mut Arrivals) -> Result<(), Fault> {
+    /// Takes a message of a stream.
+    fn take_message(
+        &self,
+        id: CallId,
+        message: Bytes,
+        packed: bool,
+        arrivals: &mut Arrivals,
+    ) -> Result<(), Fault> {
+        if self.calls.is_within_message(id) {
+            return Err(Fault::Order(id));
+        }
+        if let Some(stream) = self.open_stream(id)? {
+            arrivals.begin(id, stream.flow.clone());
+            arrivals.add(self.unpack(id, message, packed)?);
+        }
+        Ok(())
+    }
+
+    fn await_rest(&self, id: CallId, partial: Partial<Coming>) -> Result<(), Fault> {
+        self.calls.begin(id, partial, self.ours.message as usize)
+    }
+
+    fn unpack(&self, id: CallId, message: Bytes, packed: bool) -> Result<Bytes, Fault> {
+        match packed {
+            false => Ok(message),
+            true => unpack(&message, self.ours.message as usize).ok_or(Fault::Packed(id)),
+        }
+    }
+
+    fn take_reply(
+        &self,
+        frame: Frame,
+        memory: &mut Memory,
+        arrivals: &mut Arrivals,
+    ) -> Result<(), Fault> {
         let (head, mut fields) = Fields::of(frame);
         let mut reply = Reply::new(Body::Empty);
         if head.has(flag::METADATA) {
-            reply.metadata = fields.metadata(&self.ours)?;
+            reply.metadata = fields.metadata(&self.ours, &mut memory.known)?;
         }
         if head.has(flag::TRAILERS) {
-            reply.trailers = fields.metadata(&self.ours)?;
+            reply.trailers = fields.metadata(&self.ours, &mut memory.known)?;
         }
-        let message = message(fields, head.has(flag::BODY), &self.ours)?;
         reply.peer = Some(self.peer.clone());
-        reply.message = match message {
-            Some(message) => Body::One(message),
-            None => Body::Empty,
+        let packed = head.has(flag::PACKED);
+        reply.message = match message(&head, fields, head.has(flag::BODY), &self.ours)? {
+            Part::None => Body::Empty,
+            Part::Whole(message) => Body::One(self.unpack(head.id, message, packed)?),
+            Part::First(total, first) => {
+                let reply = Some(reply);
+                let coming = Coming { packed, reply };
+                return self.await_rest(head.id, Partial::new(coming, total, &first));
+            }
         };
         self.settle(head.id, Ok(reply), arrivals)
     }

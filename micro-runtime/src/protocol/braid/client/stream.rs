@@ -9,7 +9,8 @@ use super::super::batch::Batch;
 use super::super::fault::Fault;
 use super::super::flow::{Flow, Sending, Taking};
 use super::super::outbox::{Flush, Room, RoomWait};
-use super::super::wire::{CallId, Credit, Head, Kind};
+use super::super::pieces::Parts;
+use super::super::wire::{CallId, Credit, Head, Kind, flag};
 use super::link::Link;
 use crate::call::{RawReceive, RawSend, RawStream, Reply, StreamEnd};
 use crate::error::{Error, Result, id};
@@ -108,6 +109,7 @@ impl Held {
                 held: held.clone(),
                 sending: Sending::default(),
                 waiting: RoomWait::default(),
+                goes: false,
                 finished: !sends,
             }),
             receive: Box::new(Download {
@@ -143,12 +145,18 @@ struct Upload {
     held: Arc<Held>,
     sending: Sending,
     waiting: RoomWait,
+    /// Whether the last message went in pieces, of which some may be left.
+    goes: bool,
     finished: bool,
 }
 
 impl Upload {
     /// Sends a message of `length` bytes, which `write` appends.
-    fn put(&mut self, length: usize, write: impl FnOnce(&mut Batch, Head)) -> Result<()> {
+    fn put(
+        &mut self,
+        length: usize,
+        write: impl FnOnce(&mut Batch, &mut Parts, Head),
+    ) -> Result<()> {
         if self.finished {
             return Err(Error::bad_request(
                 id::CLIENT,
@@ -162,35 +170,54 @@ impl Upload {
             true => Flush::Now,
             false => Flush::Enough,
         };
-        let sent = link.out.append(Room::Ignored, |queue, _, _| {
-            write(queue, Head::new(Kind::Message, 0, *id));
+        let sent = link.out.append(Room::Ignored, |queue, waiting, _| {
+            write(queue, &mut waiting.parts, Head::new(Kind::Message, 0, *id));
             ((), flush)
         });
         sent.map_err(|_| link.out.failure())
     }
 }
 
+impl Upload {
+    /// Waits for room, and until nothing is left of the last message.
+    fn poll_gone(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        let Held { link, id, .. } = &*self.held;
+        let part = self.goes.then_some(*id);
+        ready!(link.out.poll_room(part, &mut self.waiting, task));
+        self.goes = false;
+        Poll::Ready(())
+    }
+}
+
 impl RawSend for Upload {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
         ready!(self.held.stream.flow.poll_credit(&mut self.sending, task))?;
-        self.held
-            .link
-            .out
-            .poll_room(&mut self.waiting, task)
-            .map(Ok)
+        self.poll_gone(task).map(Ok)
     }
 
     fn send(&mut self, message: Bytes) -> Result<()> {
-        self.put(message.len(), |queue, head| {
-            queue.frame(head, &message, |_| {})
-        })
+        let length = message.len();
+        let packed = self.held.link.pack(&message);
+        let flags = packed.as_ref().map_or(0, |_| flag::PACKED);
+        let message = packed.unwrap_or(message);
+        let mut goes = false;
+        let put = self.put(length, |queue, parts, mut head| {
+            head.flags = flags;
+            goes = !parts.is_whole(message.len());
+            parts.push(queue, head, message);
+        });
+        self.goes |= goes;
+        put
     }
 
     fn send_copy(&mut self, message: &[u8]) -> Result<()> {
-        self.put(message.len(), |queue, head| queue.small(head, message))
+        self.put(message.len(), |queue, _, head| queue.small(head, message))
     }
 
-    fn poll_finish(&mut self, _task: &mut Task<'_>) -> Poll<Result<()>> {
+    fn poll_finish(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
+        if self.goes && !self.finished {
+            ready!(self.poll_gone(task));
+        }
         if !std::mem::replace(&mut self.finished, true) {
             let Held { link, id, .. } = &*self.held;
             if link.calls.is_live(*id) {

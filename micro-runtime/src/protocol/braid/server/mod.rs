@@ -4,32 +4,39 @@ mod routes;
 mod session;
 mod stream;
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::debug;
 
+use super::Braid as Settings;
 use super::arrivals::Arrivals;
+use super::dictionary::Known;
 use super::error::Reached;
 use super::fault::Fault;
-use super::fields::{Fields, Goaway, message, read_credit, write_hello};
+use super::fields::{Fields, Goaway, Part, message, read_credit, write_hello};
 use super::flow::Flow;
 use super::inbox::{Broken, Inbox};
 use super::outbox::{Flush, Outbox, Room};
+use super::packed::unpack;
+use super::pieces::Partial;
+use super::pings::Pings;
 use super::wire::{CallId, Frame, Head, Hello, Kind, MAGIC, flag};
 use crate::call::{Body, Request};
+use crate::codec::Codec;
 use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
 use crate::router::{Core, Draining, Route};
+use crate::tasks::Tasks;
 use crate::transport::Connection;
 use routes::{Routes, Way};
-use session::{Found, Session, Waiting};
+use session::{Coming, Found, Session, Waiting};
 use stream::Opened;
 
 /// How many handlers are polled in one turn of the reader; then other tasks run. Their awaits share
@@ -39,15 +46,13 @@ const INLINE: usize = 64;
 const LINGER: Duration = Duration::from_secs(1);
 
 /// Serves a connection to its end.
-pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
+pub(super) async fn serve(settings: &Settings, connection: Connection, core: Arc<Core>) {
     let limits = *core.limits();
-    let ours = Hello::new(
+    let ours = Hello::ours(
         limits.calls_per_connection,
         limits.message,
-        limits.stream_window,
-        limits.head,
-        limits.headers,
-        limits.stream_bytes,
+        [limits.stream_window, limits.stream_bytes],
+        [limits.head, limits.headers],
     );
     let mut peer = Peer::new(connection.peer, connection.local, "braid");
     peer.secure = connection.secure;
@@ -59,8 +64,10 @@ pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
         Ok(Err(Broken::Io(_))) => return,
         Err(_) => Err(Fault::Slow),
     };
-    let out = Outbox::new(write, limits.write, Waiting::default());
-    let session = Arc::new(Session::new(out, theirs.unwrap_or(ours)));
+    let limits_of_peer = theirs.unwrap_or(ours);
+    let patience = settings.patience(limits.write);
+    let out = Outbox::new(write, patience, Waiting::new(&limits_of_peer));
+    let session = Arc::new(Session::new(out, limits_of_peer, settings.compress));
     let _ = session.out.append(Room::Ignored, |queue, _, _| {
         queue.raw(&MAGIC);
         queue.frame(
@@ -80,6 +87,10 @@ pub(super) async fn serve(connection: Connection, core: Arc<Core>) {
         peer: Arc::new(peer),
         taken: 0,
         polled: 0,
+        known: Known::default(),
+        pings: Pings::default(),
+        goes_on: false,
+        age: settings.max_age.map(|age| aged(age, core.tasks())),
         drains: false,
         core,
     };
@@ -140,6 +151,13 @@ struct Reader {
     taken: u64,
     /// How many handlers were polled in this turn.
     polled: usize,
+    /// What is remembered of metadata.
+    known: Known,
+    pings: Pings,
+    /// Whether a message in pieces went on in this turn.
+    goes_on: bool,
+    /// How long the connection lives.
+    age: Option<Duration>,
     /// Whether new calls are no longer taken.
     drains: bool,
     core: Arc<Core>,
@@ -152,21 +170,25 @@ impl Reader {
         let draining = core.draining();
         let mut waits: Draining = draining.clone();
         let mut begun = pin!(waits.begun());
+        let mut old = pin!(grown(self.age));
         // Until when the frame that has begun must be all there.
         let mut until: Option<Instant> = None;
         loop {
             // First those that came with the HELLO.
-            match self.take_frames().await {
-                Ok(_) if !self.inbox.is_within_frame() => until = None,
-                Ok(frames) if frames > 0 || until.is_none() => {
-                    until = Instant::now().checked_add(core.limits().request_read);
-                }
-                Ok(_) => {}
+            let frames = match self.take_frames().await {
+                Ok(frames) => frames,
                 Err(fault) => return End::Fault(fault),
+            };
+            let within_messages = session.is_within_messages();
+            if !within_messages && !self.inbox.is_within_frame() {
+                until = None;
+            } else if until.is_none() || self.goes_on || frames > 0 && !within_messages {
+                // Other frames do not keep a message alive that does not go on.
+                until = Instant::now().checked_add(core.limits().request_read);
             }
             // Where bytes are always there, the waiting below is not reached.
             if !self.drains && draining.has_begun() {
-                self.drain();
+                self.drain("the server stops");
             }
             let inbox = &mut self.inbox;
             let read = async {
@@ -182,14 +204,18 @@ impl Reader {
                 biased;
                 read = read => read,
                 () = &mut begun, if !self.drains => {
-                    self.drain();
+                    self.drain("the server stops");
+                    continue;
+                }
+                () = &mut old, if !self.drains => {
+                    self.drain("the connection is old enough");
                     continue;
                 }
                 () = session.idle(), if self.drains => return End::Drained,
             };
             match read {
                 Ok(0) => return End::Gone,
-                Ok(_) => {}
+                Ok(_) => session.out.hear(),
                 Err(end) => return end,
             }
         }
@@ -199,10 +225,13 @@ impl Reader {
     async fn take_frames(&mut self) -> Result<usize, Fault> {
         let mut frames = 0;
         self.polled = 0;
+        self.goes_on = false;
         while let Some(frame) = self.inbox.next()? {
             frames += 1;
-            let Head { kind, id, .. } = frame.head;
-            if kind == Kind::Message && self.arrivals.are_of(id) {
+            let Head {
+                kind, id, flags, ..
+            } = frame.head;
+            if kind == Kind::Message && flags == 0 && self.arrivals.are_of(id) {
                 self.arrivals.add(frame.payload);
                 continue;
             }
@@ -248,11 +277,23 @@ impl Reader {
         match frame.head.kind {
             Kind::Call => return self.take_call(frame),
             Kind::Message => {
-                if let Some(flow) = self.stream(id)? {
-                    self.arrivals.begin(id, flow);
-                    self.arrivals.add(frame.payload);
+                let (head, fields) = Fields::of(frame);
+                match message(&head, fields, true, &self.ours)? {
+                    Part::None => {}
+                    Part::Whole(message) => {
+                        let message = self.unpack(&head, message)?;
+                        self.take_message(id, message)?;
+                    }
+                    Part::First(total, first) => {
+                        if self.stream(id)?.is_some() {
+                            let packed = head.has(flag::PACKED);
+                            let coming = Coming { packed, call: None };
+                            self.begin(id, Partial::new(coming, total, &first))?;
+                        }
+                    }
                 }
             }
+            Kind::Piece => return self.take_piece(frame),
             Kind::End => {
                 if frame.head.flags != 0 {
                     return Err(Fault::Flags {
@@ -261,6 +302,9 @@ impl Reader {
                     });
                 }
                 Fields::of(frame).1.end()?;
+                if self.session.is_within_message(id) {
+                    return Err(Fault::Order(id));
+                }
                 if let Some(flow) = self.stream(id)? {
                     flow.close()?.wake();
                 }
@@ -271,6 +315,7 @@ impl Reader {
                 if let Some(left) = self.session.leave(id) {
                     left.running.stop();
                 }
+                self.session.out.forget(id);
             }
             Kind::Credit => {
                 let credit = read_credit(frame)?;
@@ -279,6 +324,7 @@ impl Reader {
                 }
             }
             Kind::Ping => {
+                self.pings.count()?;
                 let (head, mut fields) = Fields::of(frame);
                 let number = fields.u64()?;
                 fields.end()?;
@@ -324,14 +370,14 @@ impl Reader {
         let way = self.routes.find(&head, &mut fields, &self.core)?;
         let now = Instant::now();
         let deadline = match head.has(flag::DEADLINE) {
-            true => now.checked_add(Duration::from_micros(fields.u64()?)),
+            true => now.checked_add(fields.deadline()?),
             false => None,
         };
         let metadata = match head.has(flag::METADATA) {
-            true => fields.metadata(&self.ours)?,
+            true => fields.metadata(&self.ours, &mut self.known)?,
             false => Metadata::new(),
         };
-        let message = message(fields, head.has(flag::BODY), &self.ours)?;
+        let part = message(&head, fields, head.has(flag::BODY), &self.ours)?;
         self.session.admit(head.id, self.ours.calls as usize)?;
         self.taken += 1;
         let Way { service, to } = way;
@@ -339,15 +385,11 @@ impl Reader {
             Ok((route, codec)) => (route, codec),
             Err(error) => return Ok(self.session.refuse(head.id, error.clone())),
         };
-        let kind = route.method().kind;
-        let streams = kind.is_stream();
+        let streams = route.method().kind.is_stream();
         if streams != head.has(flag::STREAM) {
-            let does = |streams: bool| {
-                if streams {
-                    "streams"
-                } else {
-                    "does not stream"
-                }
+            let does = |streams| match streams {
+                true => "streams",
+                false => "does not stream",
             };
             let endpoint = &route.method().endpoint;
             let words = format!(
@@ -363,43 +405,118 @@ impl Reader {
             let limit = self.core.limits().call.filter(|_| !streams)?;
             now.checked_add(limit)
         });
-        let cx = Context::build(metadata, deadline, Some(self.peer.clone()));
-        let request = |cx: Context, service: &Text, body: Body| {
-            Request::new(cx, service.clone(), route.method(), codec.clone(), body)
-        };
-        if streams {
-            let flow = Arc::new(Flow::new(
-                head.id,
-                self.ours.window(),
-                self.session.theirs.window(),
-            ));
-            if let Some(message) = message {
-                flow.push(&mut [message].into())?;
-            }
-            if head.has(flag::LAST) {
-                flow.close()?;
-            }
-            let stream = Opened::new(self.session.clone(), head.id, flow.clone(), cx.clone());
-            let request = request(cx, service, Body::Stream(stream.halves()));
-            return Ok(start_stream(route, now, request, stream, flow, &self.core));
-        }
-        let body = Body::One(message.unwrap_or_default());
-        let request = request(cx, service, body);
-        self.polled += 1;
-        Ok(start_unary(
-            route,
+        let asked = Asked {
+            head,
             now,
-            request,
+            cx: Context::build(metadata, deadline, Some(self.peer.clone())),
+            service: service.clone(),
+            route: route.clone(),
+            codec: codec.clone(),
+        };
+        match part {
+            Part::None => self.start(asked, None),
+            Part::Whole(message) => {
+                let message = self.unpack(&head, message)?;
+                self.start(asked, Some(message))
+            }
+            Part::First(total, first) => {
+                let coming = Coming {
+                    packed: head.has(flag::PACKED),
+                    call: Some(asked),
+                };
+                self.begin(head.id, Partial::new(coming, total, &first))?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Starts a call that is all there; says whether the queue of replies is full.
+    fn start(&mut self, asked: Asked, message: Option<Bytes>) -> Result<bool, Fault> {
+        let Asked {
+            head,
+            now,
+            cx,
+            service,
+            route,
+            codec,
+        } = asked;
+        let request = |cx, body| Request::new(cx, service, route.method(), codec, body);
+        if !head.has(flag::STREAM) {
+            let request = request(cx, Body::One(message.unwrap_or_default()));
+            self.polled += 1;
+            let (session, core) = (&self.session, &self.core);
+            return Ok(start_unary(&route, now, request, head.id, session, core));
+        }
+        let flow = Arc::new(Flow::new(
             head.id,
-            &self.session,
-            &self.core,
-        ))
+            self.ours.window(),
+            self.session.theirs.window(),
+        ));
+        if let Some(message) = message {
+            flow.push(&mut [message].into())?;
+        }
+        if head.has(flag::LAST) {
+            flow.close()?;
+        }
+        let stream = Opened::new(self.session.clone(), head.id, flow.clone(), cx.clone());
+        let request = request(cx, Body::Stream(stream.halves()));
+        Ok(start_stream(&route, now, request, stream, flow, &self.core))
+    }
+
+    fn begin(&mut self, id: CallId, partial: Partial<Coming>) -> Result<(), Fault> {
+        self.goes_on = true;
+        self.session.begin(id, partial, self.ours.message as usize)
+    }
+
+    /// Takes another piece of a message.
+    fn take_piece(&mut self, frame: Frame) -> Result<bool, Fault> {
+        let Frame { head, payload } = frame;
+        self.goes_on = true;
+        let piece = match self.session.piece(head.id, &payload, head.has(flag::MORE)) {
+            // After our GOAWAY, and so never there.
+            Err(Fault::Unknown(_)) if self.drains => None,
+            piece => piece?,
+        };
+        let Some((Coming { packed, call }, message)) = piece else {
+            return Ok(false);
+        };
+        let message = self.unpack_where(packed, head.id, message)?;
+        let Some(asked) = call else {
+            self.take_message(head.id, message)?;
+            return Ok(false);
+        };
+        // Its time went on while it came.
+        let now = Instant::now();
+        self.start(Asked { now, ..asked }, Some(message))
+    }
+
+    /// Takes a message of a stream.
+    fn take_message(&mut self, id: CallId, message: Bytes) -> Result<(), Fault> {
+        if self.session.is_within_message(id) {
+            return Err(Fault::Order(id));
+        }
+        if let Some(flow) = self.stream(id)? {
+            self.arrivals.begin(id, flow);
+            self.arrivals.add(message);
+        }
+        Ok(())
+    }
+
+    fn unpack(&self, head: &Head, message: Bytes) -> Result<Bytes, Fault> {
+        self.unpack_where(head.has(flag::PACKED), head.id, message)
+    }
+
+    fn unpack_where(&self, packed: bool, id: CallId, message: Bytes) -> Result<Bytes, Fault> {
+        match packed {
+            false => Ok(message),
+            true => unpack(&message, self.ours.message as usize).ok_or(Fault::Packed(id)),
+        }
     }
 
     /// Tells the caller that no more calls are taken.
-    fn drain(&mut self) {
+    fn drain(&mut self, why: &'static str) {
         self.drains = true;
-        self.say_goaway(0, "the server stops".into());
+        self.say_goaway(0, why.into());
     }
 
     fn say_goaway(&self, code: u16, reason: Text) {
@@ -429,6 +546,31 @@ impl Reader {
     }
 }
 
+/// A call, its message apart.
+pub(super) struct Asked {
+    head: Head,
+    /// When it came.
+    now: Instant,
+    cx: Context,
+    service: Text,
+    route: Route,
+    codec: Arc<dyn Codec>,
+}
+
+/// How old a connection becomes: not all of those that were made together end together.
+fn aged(age: Duration, tasks: &Tasks) -> Duration {
+    let tenth = age / 10;
+    (age - tenth).saturating_add(tasks.up_to(tenth * 2))
+}
+
+/// Ready once a connection has lived for `age`.
+async fn grown(age: Option<Duration>) {
+    match age {
+        Some(age) => sleep(age).await,
+        None => pending().await,
+    }
+}
+
 /// Starts a unary handler and polls it once; says whether the queue of replies is full.
 ///
 /// No lock is held here: the handler may do anything. This is the place where a method that is known
@@ -443,21 +585,44 @@ fn start_unary(
 ) -> bool {
     let mut serving = match route.start_at(now, request) {
         Ok(serving) => serving,
-        Err(error) => return session.answer(id, Err(error), Reached::No),
+        Err(error) => return session.fail(id, error, Reached::No),
     };
     // Nobody is woken by this poll: a handler that is pending is polled again at once, in its task.
     let mut task = Task::from_waker(Waker::noop());
     if let Poll::Ready(answer) = Pin::new(&mut serving).poll(&mut task) {
-        return session.answer(id, answer, Reached::Perhaps);
+        return match session.answer(id, answer, Reached::Perhaps) {
+            Ok(full) => full,
+            Err(answer) => {
+                // It waits until other long replies are sent, and the reader does not wait for it.
+                let cx = serving.context().clone();
+                let answers = session.clone();
+                in_its_own_task(id, cx, session, core, async move {
+                    answers.answer_in_turn(id, answer).await;
+                });
+                false
+            }
+        };
     }
-    session.run(id, serving.context().clone(), None);
+    let cx = serving.context().clone();
     let answers = session.clone();
-    let abort = core.tasks().spawn(async move {
+    in_its_own_task(id, cx, session, core, async move {
         let answer = serving.finish().await;
+        let answer = answers.prepare(answer, Reached::Perhaps);
         answers.answer_in_turn(id, answer).await;
     });
-    session.set_abort(id, abort);
     false
+}
+
+fn in_its_own_task(
+    id: CallId,
+    cx: Context,
+    session: &Session,
+    core: &Core,
+    work: impl Future<Output = ()> + Send + 'static,
+) {
+    session.run(id, cx, None);
+    let abort = core.tasks().spawn(work);
+    session.set_abort(id, abort);
 }
 
 /// Starts a stream's handler in its own task: its first input is not there yet.
@@ -472,7 +637,7 @@ fn start_stream(
     let (id, session) = (stream.id, stream.session.clone());
     let serving = match route.start_at(now, request) {
         Ok(serving) => serving,
-        Err(error) => return session.answer(id, Err(error), Reached::No),
+        Err(error) => return session.fail(id, error, Reached::No),
     };
     session.run(id, serving.context().clone(), Some(flow));
     let abort = core.tasks().spawn(stream.finish(serving));

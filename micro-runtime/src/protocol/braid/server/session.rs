@@ -1,5 +1,6 @@
 //! What a connection's reader shares with the handlers that run: their places, and the way back.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -9,21 +10,36 @@ use tokio::task::AbortHandle;
 use super::super::batch::Batch;
 use super::super::client::answer_ping;
 use super::super::error::{ErrorFrame, Reached};
+use super::super::dictionary::Told;
 use super::super::fault::Fault;
-use super::super::fields::write_metadata;
 use super::super::flow::Flow;
 use super::super::outbox::{Beside, Flush, HIGH_WATER, Outbox, Room};
+use super::super::packed::pack;
+use super::super::pieces::{Partial, Parts};
 use super::super::wire::{CallId, Head, Hello, Kind, flag};
-use super::gone;
+use super::{Asked, gone};
 use crate::call::{Body, Reply, StreamEnd};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
 
 /// What a server keeps beside its queue.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Waiting {
+    pub(super) told: Told,
+    pub(super) parts: Parts,
     /// The number of the last ping that is not answered yet; an older one need not be.
     pub(super) ping: Option<u64>,
+}
+
+impl Waiting {
+    /// Nothing yet, for a peer with these limits.
+    pub(super) fn new(theirs: &Hello) -> Self {
+        Self {
+            told: Told::new(theirs),
+            parts: Parts::new(theirs),
+            ping: None,
+        }
+    }
 }
 
 impl Beside for Waiting {
@@ -36,6 +52,10 @@ impl Beside for Waiting {
             answer_ping(number, queue);
         }
     }
+
+    fn parts(&mut self) -> &mut Parts {
+        &mut self.parts
+    }
 }
 
 /// The server's end of one connection.
@@ -43,7 +63,11 @@ pub(super) struct Session {
     pub(super) out: Outbox<Waiting>,
     /// What the peer takes.
     pub(super) theirs: Hello,
+    /// Whether replies are compressed.
+    compress: bool,
     slots: Mutex<Slots>,
+    /// How long the messages are that have come in part, together.
+    unfinished: AtomicUsize,
     /// Told when no handler runs any more.
     idle: Notify,
 }
@@ -60,6 +84,16 @@ struct Place {
     /// Of the last call that had it.
     generation: Option<u32>,
     running: Option<Running>,
+    /// A message that has come in part.
+    partial: Option<Box<Partial<Coming>>>,
+}
+
+/// What comes in pieces.
+pub(super) struct Coming {
+    /// Whether the message is compressed.
+    pub(super) packed: bool,
+    /// The call that begins with the message; else it is a stream's message.
+    pub(super) call: Option<Asked>,
 }
 
 /// A call whose handler runs in a task of its own.
@@ -92,11 +126,13 @@ pub(super) enum Found {
 }
 
 impl Session {
-    pub(super) fn new(out: Outbox<Waiting>, theirs: Hello) -> Self {
+    pub(super) fn new(out: Outbox<Waiting>, theirs: Hello, compress: bool) -> Self {
         Self {
             out,
             theirs,
+            compress,
             slots: Mutex::default(),
+            unfinished: AtomicUsize::new(0),
             idle: Notify::new(),
         }
     }
@@ -115,7 +151,7 @@ impl Session {
         let used = place
             .generation
             .is_some_and(|generation| id.is_within(generation));
-        if place.running.is_some() || used {
+        if place.running.is_some() || place.partial.is_some() || used {
             return Err(Fault::Busy(id));
         }
         place.generation = Some(id.generation);
@@ -153,28 +189,128 @@ impl Session {
         if place.generation != Some(id.generation) {
             return None;
         }
-        let running = place.running.take()?;
+        let partial = place.partial.take();
+        let running = place.running.take();
+        self.finished(partial.as_deref());
+        let running = running?;
         slots.running -= 1;
         let alone = slots.running == 0;
         Some(Left { running, alone })
     }
 
-    /// Ends a call with what `write` appends, unless it was given up, once there is room.
-    pub(super) async fn end(&self, id: CallId, write: impl FnOnce(&mut Batch)) {
-        self.out.room().await;
-        // Under the queue's lock: a connection that drains ends when no call is in its place, and the
-        // answer must be in the queue by then.
-        let alone = self.out.append(Room::Ignored, |queue, _, _| {
-            let Some(left) = self.leave(id) else {
-                return (false, Flush::Held);
-            };
-            write(queue);
-            let flush = if left.alone { Flush::Now } else { Flush::Soon };
-            (left.alone, flush)
-        });
-        if alone == Ok(true) {
+    /// Ends a call with what `write` appends, unless it was given up, once there is room for that and
+    /// a message of `length` bytes.
+    pub(super) async fn end(
+        &self,
+        id: CallId,
+        length: usize,
+        mut write: impl FnMut(&mut Batch, &mut Waiting),
+    ) {
+        let alone = loop {
+            self.out.room_for(length).await;
+            // Under the queue's lock: a connection that drains ends when no call is in its place, and
+            // the answer must be in the queue by then.
+            let ended = self.out.append(Room::Ignored, |queue, waiting, _| {
+                if !waiting.parts.may_begin(length) {
+                    return (None, Flush::Held);
+                }
+                let Some(left) = self.leave(id) else {
+                    return (Some(false), Flush::Held);
+                };
+                write(queue, waiting);
+                let flush = if left.alone { Flush::Now } else { Flush::Soon };
+                (Some(left.alone), flush)
+            });
+            match ended {
+                // Another has begun its message first.
+                Ok(None) => {}
+                Ok(Some(alone)) => break alone,
+                Err(_) => return,
+            }
+        };
+        if alone {
             self.idle.notify_one();
         }
+    }
+
+    /// Takes the first piece of a message, within `most` bytes of all that have begun. Of a call that
+    /// is over it is dropped.
+    pub(super) fn begin(
+        &self,
+        id: CallId,
+        partial: Partial<Coming>,
+        most: usize,
+    ) -> Result<(), Fault> {
+        let mut slots = self.lock();
+        let unfinished = self.unfinished.load(Ordering::Relaxed) + partial.total();
+        let Some(place) = slots.places.get_mut(id.index as usize) else {
+            return Err(Fault::Unknown(id));
+        };
+        if place.partial.is_some() {
+            return Err(Fault::Order(id));
+        }
+        if unfinished > most {
+            return Err(Fault::Limit(Kind::Piece));
+        }
+        place.partial = Some(Box::new(partial));
+        self.unfinished.store(unfinished, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes another piece; gives the message once it is all there.
+    pub(super) fn piece(
+        &self,
+        id: CallId,
+        piece: &[u8],
+        more: bool,
+    ) -> Result<Option<(Coming, Bytes)>, Fault> {
+        let mut slots = self.lock();
+        let Some(place) = slots.places.get_mut(id.index as usize) else {
+            return Err(Fault::Unknown(id));
+        };
+        let generation = place.generation.ok_or(Fault::Unknown(id))?;
+        if generation != id.generation {
+            return match id.is_within(generation) {
+                true => Ok(None),
+                false => Err(Fault::Unknown(id)),
+            };
+        }
+        let Some(partial) = place.partial.as_mut() else {
+            // Of a call that was refused, or that is over: its pieces were on their way.
+            return match place.running {
+                Some(_) => Err(Fault::Piece(id)),
+                None => Ok(None),
+            };
+        };
+        if !partial.add(id, piece, more)? {
+            return Ok(None);
+        }
+        let partial = place.partial.take();
+        self.finished(partial.as_deref());
+        Ok(partial.map(|partial| partial.finish()))
+    }
+
+    fn finished(&self, partial: Option<&Partial<Coming>>) {
+        if let Some(partial) = partial {
+            self.unfinished.fetch_sub(partial.total(), Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a message of this call has come in part.
+    pub(super) fn is_within_message(&self, id: CallId) -> bool {
+        self.is_within_messages()
+            && self
+                .lock()
+                .places
+                .get(id.index as usize)
+                .is_some_and(|place| {
+                    place.generation == Some(id.generation) && place.partial.is_some()
+                })
+    }
+
+    /// Whether any message has come in part.
+    pub(super) fn is_within_messages(&self) -> bool {
+        self.unfinished.load(Ordering::Relaxed) > 0
     }
 
     /// What has the id `id`.
@@ -219,7 +355,7 @@ impl Session {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.lock().running == 0
+        self.lock().running == 0 && !self.is_within_messages()
     }
 
     /// Waits until no handler runs. Cancel safe, for one waiter.
@@ -229,26 +365,75 @@ impl Session {
         }
     }
 
-    /// Answers a call from the reader, which flushes; says whether it must wait for room first.
-    pub(super) fn answer(&self, id: CallId, answer: Result<Reply>, reached: Reached) -> bool {
-        let full = self.out.append(Room::Ignored, |queue, _, _| {
-            self.write(queue, id, &answer, reached);
-            (queue.len() >= HIGH_WATER, Flush::Held)
+    /// Answers a call from the reader, which flushes; says whether it must wait for room first, or
+    /// gives an answer back that cannot begin now.
+    pub(super) fn answer(
+        &self,
+        id: CallId,
+        answer: Result<Reply>,
+        reached: Reached,
+    ) -> Result<bool, Answer> {
+        let answer = self.prepare(answer, reached);
+        let full = self.out.append(Room::Ignored, |queue, waiting, _| {
+            if !waiting.parts.may_begin(answer.length()) {
+                return (None, Flush::Held);
+            }
+            self.write(queue, waiting, id, &answer);
+            (Some(queue.len() >= HIGH_WATER), Flush::Held)
         });
-        // Where the connection is over, waiting is how the reader learns it.
-        full.unwrap_or(true)
+        match full {
+            Ok(Some(full)) => Ok(full),
+            Ok(None) => Err(answer),
+            // Where the connection is over, waiting is how the reader learns it.
+            Err(_) => Ok(true),
+        }
     }
 
     /// Answers a call that has no handler. Another node would say the same: it is not marked as
     /// unprocessed, so that nobody asks one.
     pub(super) fn refuse(&self, id: CallId, error: Error) -> bool {
-        self.answer(id, Err(error), Reached::Perhaps)
+        self.fail(id, error, Reached::Perhaps)
+    }
+
+    /// Answers a call with an error, which always has room; as [`answer`](Session::answer).
+    pub(super) fn fail(&self, id: CallId, error: Error, reached: Reached) -> bool {
+        self.answer(id, Err(error), reached).unwrap_or(true)
     }
 
     /// Answers a unary call from its own task.
-    pub(super) async fn answer_in_turn(&self, id: CallId, answer: Result<Reply>) {
-        self.end(id, |queue| self.write(queue, id, &answer, Reached::Perhaps))
-            .await;
+    pub(super) async fn answer_in_turn(&self, id: CallId, answer: Answer) {
+        self.end(id, answer.length(), |queue, waiting| {
+            self.write(queue, waiting, id, &answer);
+        })
+        .await;
+    }
+
+    /// What is sent for `answer`.
+    pub(super) fn prepare(&self, answer: Result<Reply>, reached: Reached) -> Answer {
+        let answer = answer.and_then(|reply| match self.refusal(&reply) {
+            None => Ok(reply),
+            Some(error) => Err(error),
+        });
+        match answer {
+            Err(error) => Answer::Error(error, reached),
+            Ok(mut reply) => {
+                let message = match std::mem::take(&mut reply.message) {
+                    Body::One(message) => message,
+                    Body::Empty | Body::Stream(_) => Bytes::new(),
+                };
+                let packed = self.pack(&message);
+                Answer::Reply {
+                    packed: packed.is_some(),
+                    message: packed.unwrap_or(message),
+                    reply,
+                }
+            }
+        }
+    }
+
+    /// A message as it is sent, where that is another.
+    pub(super) fn pack(&self, message: &Bytes) -> Option<Bytes> {
+        pack(message, self.compress, self.theirs.encodings)
     }
 
     /// Appends a small frame that waits for no room. Where the connection is over it says nothing.
@@ -259,26 +444,31 @@ impl Session {
         });
     }
 
-    fn write(&self, queue: &mut Batch, id: CallId, answer: &Result<Reply>, reached: Reached) {
+    fn write(&self, queue: &mut Batch, waiting: &mut Waiting, id: CallId, answer: &Answer) {
         match answer {
-            Ok(reply) => match self.refusal(reply) {
-                None => write_reply(queue, id, reply),
-                Some(error) => self.write_error(queue, id, &error, reached),
-            },
-            Err(error) => self.write_error(queue, id, error, reached),
+            Answer::Reply {
+                reply,
+                message,
+                packed,
+            } => write_reply(queue, waiting, id, reply, message, *packed),
+            Answer::Error(error, reached) => {
+                self.write_error(queue, waiting, id, error, *reached);
+            }
         }
     }
 
     pub(super) fn write_error(
         &self,
         queue: &mut Batch,
+        waiting: &mut Waiting,
         id: CallId,
         error: &Error,
         reached: Reached,
     ) {
         let frame = ErrorFrame::new(error, reached, &self.theirs);
         let head = Head::new(Kind::Error, frame.flags, id);
-        queue.frame(head, &Bytes::new(), |out| frame.write(out));
+        let told = &mut waiting.told;
+        queue.frame(head, &Bytes::new(), |out| frame.write(told, out));
     }
 
     /// What the caller gets in place of a reply that it does not take.
@@ -319,20 +509,46 @@ pub(super) struct Left {
     pub(super) alone: bool,
 }
 
-fn write_reply(queue: &mut Batch, id: CallId, reply: &Reply) {
+/// What a call is answered with.
+pub(super) enum Answer {
+    Reply {
+        reply: Reply,
+        /// As it is sent.
+        message: Bytes,
+        packed: bool,
+    },
+    Error(Error, Reached),
+}
+
+impl Answer {
+    /// How long its message is.
+    fn length(&self) -> usize {
+        match self {
+            Self::Reply { message, .. } => message.len(),
+            Self::Error(..) => 0,
+        }
+    }
+}
+
+fn write_reply(
+    queue: &mut Batch,
+    waiting: &mut Waiting,
+    id: CallId,
+    reply: &Reply,
+    message: &Bytes,
+    packed: bool,
+) {
     let set = |flag, there: bool| if there { flag } else { 0 };
     let flags = set(flag::METADATA, !reply.metadata.is_empty())
         | set(flag::TRAILERS, !reply.trailers.is_empty())
-        | flag::BODY;
-    let none = Bytes::new();
-    let message = match &reply.message {
-        Body::One(message) => message,
-        Body::Empty | Body::Stream(_) => &none,
-    };
-    queue.frame(Head::new(Kind::Reply, flags, id), message, |out| {
+        | flag::BODY
+        | set(flag::PACKED, packed);
+    let Waiting { told, parts, .. } = waiting;
+    let head = Head::new(Kind::Reply, flags, id);
+    parts.begin(queue, head, message.clone(), |out| {
         for block in [&reply.metadata, &reply.trailers] {
             if !block.is_empty() {
-                write_metadata(block, out);
+                told.write(block, out);
             }
         }
     });

@@ -10,11 +10,11 @@ use bytes::Bytes;
 
 use super::super::batch::Batch;
 use super::super::error::Reached;
-use super::super::fields::write_metadata;
 use super::super::flow::{Flow, Sending, Taking};
 use super::super::outbox::{Flush, Room, RoomWait};
+use super::super::pieces::Parts;
 use super::super::wire::{CallId, Credit, Head, Kind, flag};
-use super::session::Session;
+use super::session::{Session, Waiting};
 use crate::call::{RawReceive, RawSend, RawStream, Reply, StreamEnd};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
@@ -54,6 +54,7 @@ impl Opened {
                 stream: self.clone(),
                 sending: Sending::default(),
                 waiting: RoomWait::default(),
+                goes: false,
             }),
             receive: Box::new(Requests {
                 stream: self.clone(),
@@ -72,20 +73,29 @@ impl Opened {
                 let _ = self
                     .session
                     .out
-                    .append(Room::Ignored, |queue, _, _| (self.open(queue), Flush::Soon));
+                    .append(Room::Ignored, |queue, waiting, _| {
+                        (self.open(queue, waiting), Flush::Soon)
+                    });
             }
             answer
         })
         .await;
+        if answer.is_ok() {
+            // Its last message goes before the end.
+            self.session.out.sent(self.id).await;
+        }
         self.session
-            .end(self.id, |queue| self.end(queue, answer))
+            .end(self.id, 0, |queue, waiting| {
+                waiting.parts.remove(self.id);
+                self.end(queue, waiting, &answer);
+            })
             .await;
         // A half that the handler gave away sends no more.
         self.flow.end(StreamEnd::Done(Metadata::new())).wake();
     }
 
     /// Appends the answer that opens the stream, once.
-    fn open(&self, queue: &mut Batch) {
+    fn open(&self, queue: &mut Batch, waiting: &mut Waiting) {
         if self.told.load(Ordering::Acquire) || self.told.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -105,31 +115,27 @@ impl Opened {
             &Bytes::new(),
             |out| {
                 if flags != 0 {
-                    write_metadata(&parts.metadata, out);
+                    waiting.told.write(&parts.metadata, out);
                 }
             },
         );
     }
 
-    fn end(&self, queue: &mut Batch, answer: Result<Reply>) {
+    fn end(&self, queue: &mut Batch, waiting: &mut Waiting, answer: &Result<Reply>) {
         let reply = match answer {
             Ok(reply) => reply,
             Err(error) => {
                 return self
                     .session
-                    .write_error(queue, self.id, &error, Reached::Perhaps);
+                    .write_error(queue, waiting, self.id, error, Reached::Perhaps);
             }
         };
-        let Reply {
-            metadata,
-            mut trailers,
-            ..
-        } = reply;
+        let (metadata, mut trailers) = (&reply.metadata, reply.trailers.clone());
         if !self.told.load(Ordering::Acquire) {
             for (key, value) in metadata.iter_text() {
                 self.cx.reply_metadata().set(key.clone(), value.clone());
             }
-            self.open(queue);
+            self.open(queue, waiting);
         } else {
             // Set after the opening had gone: better late than lost.
             for (key, value) in metadata.iter_text() {
@@ -140,7 +146,7 @@ impl Opened {
             let error = Error::internal(id::SERVER, "more trailers than the caller takes");
             return self
                 .session
-                .write_error(queue, self.id, &error, Reached::Perhaps);
+                .write_error(queue, waiting, self.id, &error, Reached::Perhaps);
         }
         let flags = match trailers.is_empty() {
             true => 0,
@@ -148,7 +154,7 @@ impl Opened {
         };
         queue.frame(Head::new(Kind::End, flags, self.id), &Bytes::new(), |out| {
             if flags != 0 {
-                write_metadata(&trailers, out);
+                waiting.told.write(&trailers, out);
             }
         });
     }
@@ -167,11 +173,17 @@ struct Replies {
     stream: Arc<Opened>,
     sending: Sending,
     waiting: RoomWait,
+    /// Whether the last message went in pieces, of which some may be left.
+    goes: bool,
 }
 
 impl Replies {
     /// Sends a message of `length` bytes, which `write` appends.
-    fn put(&mut self, length: usize, write: impl FnOnce(&mut Batch, Head)) -> Result<()> {
+    fn put(
+        &mut self,
+        length: usize,
+        write: impl FnOnce(&mut Batch, &mut Parts, Head),
+    ) -> Result<()> {
         let stream = &*self.stream;
         stream.session.check_size(length)?;
         let asked = stream.flow.spend(&mut self.sending, length)?;
@@ -179,11 +191,15 @@ impl Replies {
             true => Flush::Now,
             false => Flush::Enough,
         };
-        let sent = stream.session.out.append(Room::Ignored, |queue, _, _| {
-            stream.open(queue);
-            write(queue, Head::new(Kind::Message, 0, stream.id));
-            ((), flush)
-        });
+        let sent = stream
+            .session
+            .out
+            .append(Room::Ignored, |queue, waiting, _| {
+                stream.open(queue, waiting);
+                let head = Head::new(Kind::Message, 0, stream.id);
+                write(queue, &mut waiting.parts, head);
+                ((), flush)
+            });
         sent.map_err(|_| stream.session.out.failure())
     }
 }
@@ -191,21 +207,30 @@ impl Replies {
 impl RawSend for Replies {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
         ready!(self.stream.flow.poll_credit(&mut self.sending, task))?;
-        self.stream
-            .session
-            .out
-            .poll_room(&mut self.waiting, task)
-            .map(Ok)
+        let part = self.goes.then_some(self.stream.id);
+        let out = &self.stream.session.out;
+        ready!(out.poll_room(part, &mut self.waiting, task));
+        self.goes = false;
+        Poll::Ready(Ok(()))
     }
 
     fn send(&mut self, message: Bytes) -> Result<()> {
-        self.put(message.len(), |queue, head| {
-            queue.frame(head, &message, |_| {})
-        })
+        let length = message.len();
+        let packed = self.stream.session.pack(&message);
+        let flags = packed.as_ref().map_or(0, |_| flag::PACKED);
+        let message = packed.unwrap_or(message);
+        let mut goes = false;
+        let put = self.put(length, |queue, parts, mut head| {
+            head.flags = flags;
+            goes = !parts.is_whole(message.len());
+            parts.push(queue, head, message);
+        });
+        self.goes |= goes;
+        put
     }
 
     fn send_copy(&mut self, message: &[u8]) -> Result<()> {
-        self.put(message.len(), |queue, head| queue.small(head, message))
+        self.put(message.len(), |queue, _, head| queue.small(head, message))
     }
 
     fn poll_finish(&mut self, _task: &mut Task<'_>) -> Poll<Result<()>> {

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -13,12 +14,13 @@ use super::super::status::{Reached, code};
 use super::super::{content, gzip, headers, timeout};
 use super::reply::Caller;
 use super::stream::Opened;
-use super::{Served, Shared};
+use super::{Served, Shared, web, with_parts};
 use crate::call::{Body, Request};
 use crate::codec::Codec;
-use crate::context::Context;
+use crate::context::{Context, Peer};
 use crate::error::{Error, Result, id};
 use crate::http1::is_loopback;
+use crate::metadata::Metadata;
 use crate::protocol::exchange::{Answer, Inbound, Incoming};
 use crate::router::Route;
 use crate::tasks::later;
@@ -45,7 +47,7 @@ pub(super) struct Call {
 }
 
 /// Why a request is refused before its call begins.
-enum Refused {
+pub(super) enum Refused {
     /// It is not gRPC, or not from where it may come.
     Http(StatusCode, Error),
     Call(Error),
@@ -57,8 +59,11 @@ impl From<Error> for Refused {
     }
 }
 
-/// Begins the call of a stream.
+/// Begins the call of a request.
 pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
+    if !is_grpc(&incoming.head) {
+        return web::begin(shared, incoming);
+    }
     let Incoming {
         head,
         input,
@@ -77,39 +82,81 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
             return Begun::Answered;
         }
     };
-    let Asked {
-        route,
-        codec,
-        encoding,
-        deadline,
-        now,
-    } = asked;
-    let streams = route.method().kind.is_stream();
     let metadata = headers::read_request(&head.headers);
-    let call = Call {
-        shared: shared.clone(),
-        route,
-        codec,
-        cx: Context::build(metadata, deadline, Some(shared.peer.clone())),
-        caller,
-        input,
-        messages: Messages::new(encoding, shared.most),
-        answer,
-        now,
-    };
-    match streams {
-        true => Opened::serve(call),
-        false => Begun::Unary(Box::pin(call.unary())),
-    }
+    let messages = Messages::new(asked.encoding, shared.most);
+    let peer = &shared.peer;
+    asked.begin(shared, metadata, peer, caller, messages, input, answer)
+}
+
+fn is_grpc(head: &Parts) -> bool {
+    head.headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| content::is_grpc(value.as_bytes()))
 }
 
 /// What a head asks for.
-struct Asked {
+pub(super) struct Asked {
     route: Route,
     codec: Arc<dyn Codec>,
-    encoding: Encoding,
+    pub(super) encoding: Encoding,
     deadline: Option<Instant>,
     now: Instant,
+}
+
+impl Asked {
+    /// A call of `route` at `now`, whose caller waits until `deadline`, or as long as the server lets
+    /// it.
+    pub(super) fn new(
+        shared: &Shared,
+        route: Route,
+        codec: Arc<dyn Codec>,
+        encoding: Encoding,
+        deadline: Option<Instant>,
+        now: Instant,
+    ) -> Self {
+        let deadline = deadline.or_else(|| {
+            let unary = !route.method().kind.is_stream();
+            let limit = shared.core.limits().call.filter(|_| unary)?;
+            now.checked_add(limit)
+        });
+        Self {
+            route,
+            codec,
+            encoding,
+            deadline,
+            now,
+        }
+    }
+
+    /// Begins the call.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the call")]
+    pub(super) fn begin(
+        self,
+        shared: &Arc<Shared>,
+        metadata: Metadata,
+        peer: &Arc<Peer>,
+        caller: Caller,
+        messages: Messages,
+        input: Inbound,
+        answer: Answer,
+    ) -> Begun {
+        let streams = self.route.method().kind.is_stream();
+        let call = Call {
+            shared: shared.clone(),
+            route: self.route,
+            codec: self.codec,
+            cx: Context::build(metadata, self.deadline, Some(peer.clone())),
+            caller,
+            input,
+            messages,
+            answer,
+            now: self.now,
+        };
+        match streams {
+            true => Opened::serve(call),
+            false => Begun::Unary(Box::pin(call.unary())),
+        }
+    }
 }
 
 fn read_head(shared: &Shared, head: &Parts) -> Result<Asked, Refused> {
@@ -127,58 +174,42 @@ fn read_head(shared: &Shared, head: &Parts) -> Result<Asked, Refused> {
             Error::method_not_allowed(id::SERVER, words),
         ));
     }
-    let content_type = headers
-        .get(CONTENT_TYPE)
-        .filter(|value| content::is_grpc(value.as_bytes()))
-        .ok_or_else(|| {
-            let words = "this is gRPC, and the content type is not application/grpc";
-            let error = Error::new(id::SERVER, words, 415);
-            Refused::Http(StatusCode::UNSUPPORTED_MEDIA_TYPE, error)
-        })?;
     if headers.len() > shared.core.limits().headers {
         let words = format!("{} headers are too many", headers.len());
         let error = Error::new(id::SERVER, words, 431).with_grpc_code(code::RESOURCE_EXHAUSTED);
         return Err(error.into());
     }
     let path = uri.path();
-    let (service, name) = path
-        .strip_prefix('/')
-        .and_then(|path| path.split_once('/'))
-        .filter(|(service, name)| !service.is_empty() && !name.is_empty() && !name.contains('/'))
-        .ok_or_else(|| {
-            let words = format!("malformed method name: {path:?}");
-            Error::bad_request(id::SERVER, words)
-        })?;
+    let (service, name) = read_path(path).ok_or_else(|| {
+        let words = format!("malformed method name: {path:?}");
+        Error::bad_request(id::SERVER, words)
+    })?;
     let route = shared.core.find_method(service, name)?;
+    let content_type = headers
+        .get(CONTENT_TYPE)
+        .expect("a request without one is not gRPC's");
     let codec = content::codec(shared.core.codecs(), content_type)?.clone();
     let encoding = read_encoding(headers)?;
     let now = Instant::now();
-    let deadline = read_deadline(headers, now)?.or_else(|| {
-        let unary = !route.method().kind.is_stream();
-        let limit = shared.core.limits().call.filter(|_| unary)?;
-        now.checked_add(limit)
-    });
-    Ok(Asked {
-        route,
-        codec,
-        encoding,
-        deadline,
-        now,
-    })
+    let deadline = read_deadline(headers, now)?;
+    Ok(Asked::new(shared, route, codec, encoding, deadline, now))
+}
+
+/// The service and the method that a path names.
+pub(super) fn read_path(path: &str) -> Option<(&str, &str)> {
+    path.strip_prefix('/')
+        .and_then(|path| path.split_once('/'))
+        .filter(|(service, name)| !service.is_empty() && !name.is_empty() && !name.contains('/'))
 }
 
 /// Refuses what a web page may have sent from elsewhere.
-fn guard(shared: &Shared, head: &Parts) -> Result<(), Refused> {
+pub(super) fn guard(shared: &Shared, head: &Parts) -> Result<(), Refused> {
     let settings = &shared.settings;
     let refuse = |words: &'static str| {
         Refused::Http(StatusCode::FORBIDDEN, Error::forbidden(id::SERVER, words))
     };
     for origin in head.headers.get_all(http::header::ORIGIN) {
-        let known = settings
-            .origins
-            .iter()
-            .any(|known| known.as_bytes() == origin.as_bytes());
-        if !known {
+        if !web::is_allowed(settings, origin) {
             return Err(refuse(
                 "pages of this origin may not call here: name it in the allowed origins",
             ));
@@ -199,7 +230,7 @@ fn guard(shared: &Shared, head: &Parts) -> Result<(), Refused> {
     Ok(())
 }
 
-fn read_encoding(headers: &HeaderMap) -> Result<Encoding> {
+pub(super) fn read_encoding(headers: &HeaderMap) -> Result<Encoding> {
     match headers.get(headers::ENCODING).map(|value| value.as_bytes()) {
         None | Some(b"identity") => Ok(Encoding::Identity),
         Some(name) if name == gzip::NAME.as_bytes() => Ok(Encoding::Gzip),
@@ -212,7 +243,7 @@ fn read_encoding(headers: &HeaderMap) -> Result<Encoding> {
 }
 
 /// The sooner of gRPC's timeout and Go Micro's.
-fn read_deadline(headers: &HeaderMap, now: Instant) -> Result<Option<Instant>> {
+pub(super) fn read_deadline(headers: &HeaderMap, now: Instant) -> Result<Option<Instant>> {
     let standard = match headers.get(headers::GRPC_TIMEOUT) {
         None => None,
         Some(value) => {
@@ -268,8 +299,9 @@ impl Call {
             () = poll_fn(|task| answer.poll_reset(task)) => return,
             result = serving.finish() => result,
         };
+        let result = result.map_err(|error| with_parts(error, &cx));
         let patience = shared.core.limits().write;
-        caller.answer(&mut answer, result, &cx, patience).await;
+        caller.answer(&mut answer, result, patience).await;
     }
 
     /// The one message of a unary call.
@@ -285,29 +317,31 @@ impl Call {
             .map_or(patience, |deadline| deadline.min(patience));
         let first = timeout_at(until, first)
             .await
-            .map_err(|_| {
-                let words = "the request did not come in time";
-                Broken::Message(Error::timeout(id::SERVER, words))
-            })??
-            .ok_or_else(|| count("none"))?;
-        // Where it is there already; a caller who never ends its input is not waited for.
+            .map_err(|_| late())??
+            .ok_or_else(|| Broken::Message(count("none")))?;
         if !messages.is_at_end(input) {
-            let more = poll_fn(|task| {
-                std::task::Poll::Ready(match messages.poll_next(input, task) {
-                    std::task::Poll::Ready(more) => more,
-                    std::task::Poll::Pending => Ok(None),
-                })
+            // A caller who never ends its input is not waited for: it is known what is there.
+            let waits = self.caller.ends_input();
+            let more = poll_fn(|task| match messages.poll_next(input, task) {
+                Poll::Pending if !waits => Poll::Ready(Ok(None)),
+                polled => polled,
             });
-            if more.await?.is_some() {
-                return Err(count("more than one"));
+            let more = timeout_at(until, more).await.map_err(|_| late())?;
+            if more?.is_some() {
+                return Err(Broken::Message(count("more than one")));
             }
         }
         Ok(first)
     }
 }
 
-/// The error of a call that brought another number of messages than the one that its method takes.
-pub(super) fn count(came: &str) -> Broken {
+fn late() -> Broken {
+    let words = "the request did not come in time";
+    Broken::Message(Error::timeout(id::SERVER, words))
+}
+
+/// What a caller gets who sent another number of messages than one.
+pub(super) fn count(came: &str) -> Error {
     let words = format!("the method takes one message, and {came} came");
-    Broken::Message(Error::not_implemented(id::SERVER, words))
+    Error::not_implemented(id::SERVER, words)
 }

@@ -3,10 +3,11 @@
 mod call;
 mod reply;
 mod stream;
+mod web;
 
 use std::future::Future;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context as Task, Waker};
 use std::time::Duration;
 
@@ -15,9 +16,9 @@ use tracing::debug;
 
 use super::Grpc;
 use super::message::Broken;
-use crate::context::Peer;
+use crate::context::{Context, Peer};
 use crate::error::{Error, id};
-use crate::metadata::Text;
+use crate::metadata::{Metadata, Text};
 use crate::protocol::http2::{self, Settings};
 use crate::router::Core;
 use crate::transport::Connection;
@@ -38,6 +39,21 @@ struct Shared {
     service: Text,
     /// The longest message that is taken.
     most: usize,
+    /// What only calls that are not gRPC need; made by the first of them.
+    web: OnceLock<web::Kit>,
+}
+
+impl Shared {
+    fn new(settings: &Grpc, peer: Peer, core: Arc<Core>) -> Self {
+        Self {
+            settings: settings.clone(),
+            peer: Arc::new(peer),
+            service: core.name().to_owned().into(),
+            most: core.limits().message.min(settings.max_message),
+            core,
+            web: OnceLock::new(),
+        }
+    }
 }
 
 /// Serves a connection to its end.
@@ -64,13 +80,7 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
             return;
         }
     };
-    let shared = Arc::new(Shared {
-        settings: settings.clone(),
-        peer: Arc::new(peer),
-        service: core.name().to_owned().into(),
-        most: limits.message.min(settings.max_message),
-        core,
-    });
+    let shared = Arc::new(Shared::new(settings, peer, core));
     let mut draining = shared.core.draining();
     let mut begun = pin!(draining.begun());
     let mut drains = false;
@@ -134,6 +144,30 @@ type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What handlers get whose caller is not there any more.
 fn gone() -> Error {
     Error::timeout(id::SERVER, "the caller has given the call up or is gone")
+}
+
+/// `error` with the trailers that its handler has set, and the metadata that it has set beside it.
+fn with_trailers(error: Error, cx: &Context) -> (Metadata, Error) {
+    let parts = cx.take_reply_parts();
+    (parts.metadata, with_metadata(error, &parts.trailers))
+}
+
+/// `error` with all that its handler has set to go back.
+fn with_parts(error: Error, cx: &Context) -> Error {
+    let (metadata, error) = with_trailers(error, cx);
+    with_metadata(error, &metadata)
+}
+
+/// `error` with `more` metadata; its own comes first.
+fn with_metadata(error: Error, more: &Metadata) -> Error {
+    if more.is_empty() {
+        return error;
+    }
+    let mut metadata = error.metadata().clone();
+    for (key, value) in more.iter_text() {
+        metadata.set_default(key.clone(), value.clone());
+    }
+    error.with_metadata(metadata)
 }
 
 /// What a handler gets in place of a message.

@@ -11,11 +11,12 @@ use tokio::time::timeout;
 use super::super::message::{Encoding, frame};
 use super::super::status::{self, Reached, Reader, code};
 use super::super::{READS, content, gzip, headers};
+use super::web::Web;
 use crate::call::Reply;
-use crate::context::{Context, ReplyParts};
 use crate::error::Error;
 use crate::metadata::Metadata;
-use crate::protocol::exchange::Answer;
+use crate::protocol::exchange::{Answer, Outbound};
+use crate::protocol::http2::Fault;
 
 /// How a caller wants to be answered.
 #[derive(Clone, Debug)]
@@ -24,18 +25,16 @@ pub(super) struct Caller {
     pub(super) reader: Reader,
     /// How replies are compressed.
     pub(super) encoding: Encoding,
+    /// `None` for gRPC itself.
+    pub(super) web: Option<Box<Web>>,
 }
 
 impl Caller {
     /// Who has sent a request with these headers.
     pub(super) fn of(headers: &HeaderMap, compress: bool) -> Self {
-        let ours = |agent: &HeaderValue| agent.as_bytes().starts_with(b"micro-rust/");
-        let reader = if headers.contains_key(headers::GO_MICRO_CONTENT_TYPE) {
-            Reader::GoMicro
-        } else if headers.get(USER_AGENT).is_some_and(ours) {
-            Reader::Ours
-        } else {
-            Reader::Plain
+        let reader = match headers.contains_key(headers::GO_MICRO_CONTENT_TYPE) {
+            true => Reader::GoMicro,
+            false => reader(headers),
         };
         Self {
             content_type: headers
@@ -47,11 +46,42 @@ impl Caller {
                 true => Encoding::Gzip,
                 false => Encoding::Identity,
             },
+            web: None,
         }
+    }
+
+    /// Who has sent a request with these headers that is not gRPC's.
+    pub(super) fn of_web(web: Web, headers: &HeaderMap) -> Self {
+        Self {
+            content_type: headers
+                .get(CONTENT_TYPE)
+                .cloned()
+                .unwrap_or(HeaderValue::from_static("application/grpc-web")),
+            reader: reader(headers),
+            encoding: Encoding::Identity,
+            web: Some(Box::new(web)),
+        }
+    }
+
+    pub(super) fn content_type(&self) -> HeaderValue {
+        self.content_type.clone()
+    }
+
+    pub(super) fn set_content_type(&mut self, content_type: HeaderValue) {
+        self.content_type = content_type;
+    }
+
+    /// Whether a caller ends its input when it has sent all, so that it may be waited for. Go Micro
+    /// opens every stream as bidirectional, and does not.
+    pub(super) fn ends_input(&self) -> bool {
+        self.web.is_some()
     }
 
     /// The head of a reply with `metadata`.
     pub(super) fn head(&self, metadata: &Metadata) -> HeaderMap {
+        if let Some(web) = &self.web {
+            return web.head(self, metadata);
+        }
         let mut head = HeaderMap::with_capacity(4 + metadata.len());
         head.insert(CONTENT_TYPE, self.content_type.clone());
         if self.encoding == Encoding::Gzip {
@@ -66,26 +96,6 @@ impl Caller {
         self.fail_as(StatusCode::OK, answer, error, reached);
     }
 
-    /// Answers with the error of a handler and with what it has set beside it: metadata in a head of
-    /// its own, trailers where the error is.
-    pub(super) fn fail_with(&self, parts: ReplyParts, answer: &mut Answer, error: &Error) {
-        if parts.metadata.is_empty() {
-            let mut head = self.trailers(Err((parts, error)));
-            head.insert(CONTENT_TYPE, self.content_type.clone());
-            // Fails only where the caller is gone.
-            let _ = answer.respond(StatusCode::OK, head, true);
-            return;
-        }
-        let head = self.head(&parts.metadata);
-        if let Ok(mut out) = answer.respond(StatusCode::OK, head, false) {
-            let parts = ReplyParts {
-                metadata: Metadata::new(),
-                ..parts
-            };
-            let _ = out.finish(self.trailers(Err((parts, error))));
-        }
-    }
-
     /// As [`fail`](Caller::fail), with a status of HTTP's for those who do not speak gRPC.
     pub(super) fn fail_as(
         &self,
@@ -94,6 +104,9 @@ impl Caller {
         error: &Error,
         reached: Reached,
     ) {
+        if let Some(web) = &self.web {
+            return web.fail(self, status, answer, error, reached);
+        }
         let mut head = HeaderMap::with_capacity(8);
         let content_type = match content::is_grpc(self.content_type.as_bytes()) {
             true => self.content_type.clone(),
@@ -108,33 +121,34 @@ impl Caller {
         let _ = answer.respond(status, head, true);
     }
 
-    /// The trailers after a call that ended so. Of an error's parts both kinds stand here: the head
-    /// has gone before.
-    pub(super) fn trailers(&self, end: Result<&Metadata, (ReplyParts, &Error)>) -> HeaderMap {
+    /// The trailers after a call that ended so.
+    pub(super) fn trailers(&self, end: Result<&Metadata, &Error>) -> HeaderMap {
         let mut trailers = HeaderMap::with_capacity(4);
         match end {
             Ok(metadata) => {
                 status::write_ok(&mut trailers);
                 headers::write(metadata, &mut trailers);
             }
-            Err((parts, error)) => {
-                headers::write(&parts.metadata, &mut trailers);
-                headers::write(&parts.trailers, &mut trailers);
-                status::write(error, Reached::Perhaps, self.reader, &mut trailers);
-            }
+            Err(error) => status::write(error, Reached::Perhaps, self.reader, &mut trailers),
         }
         trailers
     }
 
-    /// Answers a unary call, whose context is `cx`. A long reply waits until the caller takes it, and
-    /// is given up with the stream where that takes longer than `patience`.
+    /// Answers a unary call. A long reply waits until the caller takes it, and is given up with the
+    /// stream where that takes longer than `patience`.
     pub(super) async fn answer(
         &self,
         answer: &mut Answer,
         result: Result<Reply, Error>,
-        cx: &Context,
         patience: Duration,
     ) {
+        let result = match (result, &self.web) {
+            (Ok(reply), Some(web)) => match web.answer(self, answer, reply, patience).await {
+                Ok(()) => return,
+                Err(error) => Err(error),
+            },
+            (result, _) => result,
+        };
         let framed = result.and_then(|reply| {
             let Reply {
                 message,
@@ -147,7 +161,7 @@ impl Caller {
         });
         let (metadata, message, trailers) = match framed {
             Ok(framed) => framed,
-            Err(error) => return self.fail_with(cx.take_reply_parts(), answer, &error),
+            Err(error) => return self.fail(answer, &error, Reached::Perhaps),
         };
         let long = message.remaining() > LONG;
         // From here on a failure means that the caller is gone.
@@ -157,19 +171,44 @@ impl Caller {
         if out.send(message, false).is_err() {
             return;
         }
-        if long {
-            match timeout(patience, poll_fn(|task| out.poll_room(0, task))).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return,
-                Err(_) => {
-                    tracing::debug!("a caller does not take its reply, which is given up");
-                    return out.reset();
-                }
-            }
+        if long && !is_taken(poll_fn(|task| out.poll_room(0, task)), patience).await {
+            return out.reset();
         }
         let _ = out.finish(self.trailers(Ok(&trailers)));
+    }
+
+    /// Ends an answer whose head has gone.
+    pub(super) fn finish(&self, out: &mut Outbound, end: Result<&Metadata, &Error>) {
+        // Fails only where the caller is gone.
+        let _ = match &self.web {
+            None => out.finish(self.trailers(end)),
+            Some(web) => out.send(web.end(self, end), true),
+        };
+    }
+}
+
+/// Whether a client of ours has sent `headers`.
+fn reader(headers: &HeaderMap) -> Reader {
+    let ours = |agent: &HeaderValue| agent.as_bytes().starts_with(b"micro-rust/");
+    match headers.get(USER_AGENT).is_some_and(ours) {
+        true => Reader::Ours,
+        false => Reader::Plain,
+    }
+}
+
+/// Whether a reply leaves in time: when it has, there is `room` for more.
+pub(super) async fn is_taken(
+    room: impl Future<Output = Result<(), Fault>>,
+    patience: Duration,
+) -> bool {
+    match timeout(patience, room).await {
+        Ok(room) => room.is_ok(),
+        Err(_) => {
+            tracing::debug!("a caller does not take its reply, which is given up");
+            false
+        }
     }
 }
 
 /// Replies up to this length are left to HTTP/2, which sends them when the caller takes them.
-const LONG: usize = 4 * 1024;
+pub(super) const LONG: usize = 4 * 1024;

@@ -7,16 +7,17 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context as Task, Poll, Waker};
+use std::task::{Context as Task, Poll, Waker, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::StatusCode;
 
 use super::super::message::{Encoding, Messages, frame};
 use super::super::status::{Reached, Reader};
+use super::super::text;
 use super::call::{Begun, Call, count};
 use super::reply::Caller;
-use super::{gone, input_error};
+use super::{gone, input_error, with_trailers};
 use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, Request};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
@@ -35,7 +36,7 @@ const COPIED: usize = 4 * 1024;
 pub(super) struct Opened {
     caller: Caller,
     cx: Context,
-    /// Whether the head goes ahead while the handler waits for its first input.
+    /// Whether the head goes ahead while the handler waits for input.
     early: bool,
     out: Mutex<Out>,
     input: Mutex<Input>,
@@ -45,6 +46,8 @@ struct Out {
     state: State,
     /// Messages that are not given to HTTP/2 yet.
     gathered: BytesMut,
+    /// Whether they leave as text.
+    text: bool,
     /// Whether the handler is being polled, after which what is gathered leaves.
     polled: bool,
     /// The task that runs the handler. HTTP/2 knows one that waits for the stream: this one, which
@@ -64,13 +67,27 @@ enum State {
 struct Input {
     stream: Inbound,
     messages: Messages,
+    one: One,
+    /// The one message, while it is not known whether it is.
+    first: Option<Bytes>,
     /// The handler takes no more: what comes is dropped.
     deaf: bool,
     ended: bool,
     /// The handler has asked for a message that is not there.
     awaited: bool,
-    /// The method takes one message, which has not come.
-    one: bool,
+}
+
+/// How it is seen that a message is the only one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum One {
+    /// It need not be.
+    OfMany,
+    /// By what has come already: its caller need not end the input.
+    There,
+    /// By the end of the input.
+    Awaited,
+    /// It was.
+    Taken,
 }
 
 impl Opened {
@@ -87,10 +104,16 @@ impl Opened {
             answer,
             ..
         } = call;
+        let text = caller.web.as_ref().is_some_and(|web| web.is_text());
+        let one = match (route.method().kind, caller.ends_input()) {
+            (Kind::ServerStream, true) => One::Awaited,
+            (Kind::ServerStream, false) => One::There,
+            _ => One::OfMany,
+        };
         // Our own callers wait a moment for a stream to be accepted. Others do not, and are told of it
         // with the first thing that the handler says, so that its metadata still goes ahead. Nor may
         // the one request of a server stream be overtaken: some callers then send no more of it.
-        let early = caller.reader == Reader::Ours && route.method().kind != Kind::ServerStream;
+        let early = caller.reader == Reader::Ours && one == One::OfMany;
         let stream = Arc::new(Self {
             caller,
             cx: cx.clone(),
@@ -98,6 +121,7 @@ impl Opened {
             out: Mutex::new(Out {
                 state: State::Unopened(answer),
                 gathered: BytesMut::new(),
+                text,
                 polled: false,
                 runner: None,
                 waiting: None,
@@ -105,10 +129,11 @@ impl Opened {
             input: Mutex::new(Input {
                 stream: input,
                 messages,
+                one,
+                first: None,
                 deaf: false,
                 ended: false,
                 awaited: false,
-                one: route.method().kind == Kind::ServerStream,
             }),
         });
         let halves = RawStream {
@@ -190,18 +215,25 @@ impl Opened {
 
     /// Sends the head, once.
     fn open(&self, out: &mut Out) {
-        let State::Unopened(answer) = &mut out.state else {
+        if !matches!(out.state, State::Unopened(_)) {
             return;
-        };
+        }
         let parts = self.cx.take_reply_parts();
         for (key, value) in parts.trailers.iter_text() {
             self.cx.reply_trailers().set(key.clone(), value.clone());
         }
-        let head = self.caller.head(&parts.metadata);
-        out.state = match answer.respond(StatusCode::OK, head, false) {
-            Ok(stream) => State::Open(stream),
-            Err(_) => State::Over(gone()),
-        };
+        self.respond(out, &parts.metadata);
+    }
+
+    /// Sends the head where it is not sent.
+    fn respond(&self, out: &mut Out, metadata: &Metadata) {
+        if let State::Unopened(answer) = &mut out.state {
+            let head = self.caller.head(metadata);
+            out.state = match answer.respond(StatusCode::OK, head, false) {
+                Ok(stream) => State::Open(stream),
+                Err(_) => State::Over(gone()),
+            };
+        }
     }
 
     fn finish(&self, result: Result<Reply>) {
@@ -209,23 +241,22 @@ impl Opened {
         let mut reply = match result {
             Ok(reply) => reply,
             Err(error) => {
-                let parts = self.cx.take_reply_parts();
+                let (parts, error) = with_trailers(error, &self.cx);
+                if !parts.is_empty() {
+                    self.respond(&mut out, &parts);
+                }
                 if let State::Unopened(answer) = &mut out.state {
-                    self.caller.fail_with(parts, answer, &error);
+                    self.caller.fail(answer, &error, Reached::Perhaps);
                 } else {
                     out.flush();
-                    out.finish(self.caller.trailers(Err((parts, &error))));
+                    out.finish(&self.caller, Err(&error));
                 }
                 out.state = State::Over(over());
                 return;
             }
         };
-        if let State::Unopened(answer) = &mut out.state {
-            let head = self.caller.head(&reply.metadata);
-            out.state = match answer.respond(StatusCode::OK, head, false) {
-                Ok(stream) => State::Open(stream),
-                Err(_) => State::Over(gone()),
-            };
+        if let State::Unopened(_) = &out.state {
+            self.respond(&mut out, &reply.metadata);
         } else {
             // Set after the head had gone: better late than lost.
             for (key, value) in reply.metadata.iter_text() {
@@ -233,7 +264,7 @@ impl Opened {
             }
         }
         out.flush();
-        out.finish(self.caller.trailers(Ok(&reply.trailers)));
+        out.finish(&self.caller, Ok(&reply.trailers));
         out.state = State::Over(over());
     }
 
@@ -292,7 +323,10 @@ impl Out {
         }
     }
 
-    fn send(&mut self, chunk: Chunk) {
+    fn send(&mut self, mut chunk: Chunk) {
+        if self.text {
+            chunk = text::encode(chunk);
+        }
         if let State::Open(stream) = &mut self.state
             && stream.send(chunk, false).is_err()
         {
@@ -300,10 +334,9 @@ impl Out {
         }
     }
 
-    fn finish(&mut self, trailers: http::HeaderMap) {
+    fn finish(&mut self, caller: &Caller, end: Result<&Metadata, &Error>) {
         if let State::Open(stream) = &mut self.state {
-            // Fails only where the caller is gone.
-            let _ = stream.finish(trailers);
+            caller.finish(stream, end);
         }
     }
 
@@ -313,6 +346,43 @@ impl Out {
             State::Open(stream) => stream.poll_reset(task),
             State::Over(_) => Poll::Ready(()),
         }
+    }
+}
+
+impl Input {
+    fn poll_message(&mut self, task: &mut Task<'_>) -> Poll<Result<Option<Bytes>>> {
+        self.messages
+            .poll_next(&mut self.stream, task)
+            .map_err(input_error)
+    }
+
+    /// The message of a method that takes one.
+    fn poll_only(&mut self, task: &mut Task<'_>) -> Poll<Result<Bytes>> {
+        loop {
+            if let Some(first) = &self.first
+                && self.messages.is_at_end(&self.stream)
+            {
+                let first = first.clone();
+                return self.only(first);
+            }
+            match (self.poll_message(task)?, self.first.take()) {
+                (Poll::Ready(Some(message)), None) => self.first = Some(message),
+                (Poll::Ready(Some(_)), Some(_)) => return Poll::Ready(Err(count("more than one"))),
+                (Poll::Ready(None), None) => return Poll::Ready(Err(count("none"))),
+                (Poll::Ready(None), Some(first)) => return self.only(first),
+                (Poll::Pending, Some(first)) if self.one == One::There => return self.only(first),
+                (Poll::Pending, first) => {
+                    self.first = first;
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+
+    fn only(&mut self, message: Bytes) -> Poll<Result<Bytes>> {
+        self.first = None;
+        self.one = One::Taken;
+        Poll::Ready(Ok(message))
     }
 }
 
@@ -386,60 +456,27 @@ struct Requests(Arc<Opened>);
 impl RawReceive for Requests {
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
         let mut input = self.0.input();
-        let Input {
-            stream,
-            messages,
-            deaf,
-            ended,
-            awaited,
-            one,
-        } = &mut *input;
-        if *deaf {
+        if input.deaf {
             return Poll::Ready(Some(Err(gone())));
         }
-        if *ended {
+        if input.ended {
             return Poll::Ready(None);
         }
-        let next = match messages.poll_next(stream, task) {
-            Poll::Ready(next) => next,
-            Poll::Pending => {
-                *awaited = true;
-                return Poll::Pending;
-            }
+        let polled = match input.one {
+            One::OfMany | One::Taken => input.poll_message(task),
+            One::There | One::Awaited => input.poll_only(task).map_ok(Some),
         };
+        input.awaited = polled.is_pending();
+        let next = ready!(polled);
         Poll::Ready(match next {
-            Ok(Some(message)) => {
-                if !std::mem::take(one) || messages.is_at_end(stream) {
-                    return Poll::Ready(Some(Ok(message)));
-                }
-                // As of a unary call: one more is seen where it is there already.
-                match messages.poll_next(stream, task) {
-                    Poll::Ready(Ok(Some(_))) => {
-                        *deaf = true;
-                        Some(Err(input_error(count("more than one"))))
-                    }
-                    Poll::Ready(Ok(None)) => {
-                        *ended = true;
-                        Some(Ok(message))
-                    }
-                    Poll::Ready(Err(broken)) => {
-                        *deaf = true;
-                        Some(Err(input_error(broken)))
-                    }
-                    Poll::Pending => Some(Ok(message)),
-                }
-            }
-            Ok(None) if std::mem::take(one) => {
-                *ended = true;
-                Some(Err(input_error(count("none"))))
-            }
+            Ok(Some(message)) => Some(Ok(message)),
             Ok(None) => {
-                *ended = true;
+                input.ended = true;
                 None
             }
-            Err(broken) => {
-                *deaf = true;
-                Some(Err(input_error(broken)))
+            Err(error) => {
+                input.deaf = true;
+                Some(Err(error))
             }
         })
     }

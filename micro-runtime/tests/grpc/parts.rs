@@ -33,10 +33,9 @@ fn refuse<T>() -> Result<T> {
 
 fn assert_refused(answer: &Answer) {
     assert_eq!(answer.head["early"], "one", "{answer:?}");
-    let trailers = answer.trailers.as_ref().unwrap();
-    assert_eq!(trailers["late"], "two");
-    assert_eq!(trailers["grpc-status"], "6");
-    assert_eq!(trailers["grpc-message"], "not now");
+    assert_eq!(answer.text("late"), "two");
+    assert_eq!(answer.text("grpc-status"), "6");
+    assert_eq!(answer.text("grpc-message"), "not now");
 }
 
 #[tokio::test]

@@ -1,0 +1,184 @@
+//! Holds back what a connection writes until its task pauses, so that it leaves in few writes.
+//!
+//! The engine writes after every stream that it accepts and after every frame of some length. Here
+//! that is gathered, and who runs the connection says when it goes.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as Task, Poll, ready};
+
+use bytes::{Buf, BufMut, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::transport::Io;
+
+/// What would make the gathered bytes more than this is written with them, uncopied.
+const MOST: usize = 16 * 1024;
+/// A buffer that has grown beyond this is given back once it is written.
+const KEPT: usize = 4 * 1024;
+/// How many pieces are written at once.
+const SLICES: usize = 8;
+
+/// The bytes below the engine.
+pub(super) struct Corked(Arc<Mutex<Held>>);
+
+/// Lets go what was gathered.
+pub(super) struct Cork(Arc<Mutex<Held>>);
+
+struct Held {
+    io: Box<dyn Io>,
+    gathered: BytesMut,
+    /// Whether bytes may sit in a buffer of the connection's own, as with TLS.
+    unflushed: bool,
+    /// Why nothing can be written any more; the engine is told when it next reads or writes.
+    failure: Option<io::ErrorKind>,
+}
+
+/// `io` for the engine, and the handle that lets go what the engine writes.
+pub(super) fn cork(io: Box<dyn Io>) -> (Corked, Cork) {
+    let held = Arc::new(Mutex::new(Held {
+        io,
+        gathered: BytesMut::new(),
+        unflushed: false,
+        failure: None,
+    }));
+    (Corked(held.clone()), Cork(held))
+}
+
+impl Cork {
+    /// Whether something waits to be written.
+    pub(super) fn holds(&self) -> bool {
+        let held = lock(&self.0);
+        held.unflushed || !held.gathered.is_empty()
+    }
+
+    /// Writes what was gathered. Where the peer does not take it yet, `task` is woken once it does,
+    /// and it is woken to let the engine see a failure.
+    pub(super) fn flush(&self, task: &mut Task<'_>) {
+        let mut held = lock(&self.0);
+        if held.failure.is_none()
+            && let Poll::Ready(Err(error)) = held.poll_flush(task)
+        {
+            held.failure = Some(error.kind());
+            held.gathered = BytesMut::new();
+            held.unflushed = false;
+            task.waker().wake_by_ref();
+        }
+    }
+}
+
+// The lock is the connection task's own: nobody ever waits for it.
+fn lock(held: &Mutex<Held>) -> MutexGuard<'_, Held> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Held {
+    fn check(&self) -> io::Result<()> {
+        self.failure.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+
+    fn poll_flush(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        while !self.gathered.is_empty() {
+            let written = ready!(Pin::new(&mut self.io).poll_write(task, &self.gathered))?;
+            self.written(written)?;
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(task))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes `count` written bytes off what is gathered; says how many of them were none of these.
+    fn written(&mut self, count: usize) -> io::Result<usize> {
+        if count == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        self.unflushed = true;
+        let gathered = count.min(self.gathered.len());
+        self.gathered.advance(gathered);
+        if self.gathered.is_empty() {
+            match self.gathered.capacity() > KEPT {
+                true => self.gathered = BytesMut::new(),
+                false => self.gathered.clear(),
+            }
+        }
+        Ok(count - gathered)
+    }
+
+    fn poll_write(
+        &mut self,
+        task: &mut Task<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        let length: usize = pieces.iter().map(|piece| piece.len()).sum();
+        if self.gathered.len() + length <= MOST {
+            self.gathered.reserve(length);
+            pieces.iter().for_each(|piece| self.gathered.put_slice(piece));
+            return Poll::Ready(Ok(length));
+        }
+        loop {
+            let gathered = IoSlice::new(&self.gathered);
+            let all = std::iter::once(&gathered).chain(pieces);
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut count = 0;
+            for (slice, piece) in slices.iter_mut().zip(all.filter(|piece| !piece.is_empty())) {
+                *slice = *piece;
+                count += 1;
+            }
+            let slices = slices.get(..count).unwrap_or_default();
+            let written = ready!(Pin::new(&mut self.io).poll_write_vectored(task, slices))?;
+            match self.written(written)? {
+                0 => {}
+                theirs => return Poll::Ready(Ok(theirs)),
+            }
+        }
+    }
+}
+
+impl AsyncRead for Corked {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut held = lock(&self.0);
+        held.check()?;
+        Pin::new(&mut held.io).poll_read(task, buffer)
+    }
+}
+
+impl AsyncWrite for Corked {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        lock(&self.0).poll_write(task, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        task: &mut Task<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        lock(&self.0).poll_write(task, pieces)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        // Who runs the connection does it.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        let mut held = lock(&self.0);
+        ready!(held.poll_flush(task))?;
+        Pin::new(&mut held.io).poll_shutdown(task)
+    }
+}
