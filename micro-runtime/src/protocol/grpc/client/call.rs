@@ -63,6 +63,8 @@ pub(super) struct Answer {
     messages: Messages,
     /// Where the end is told, if not in trailers.
     closing: Option<Closing>,
+    /// What the head says of the end, until a message comes.
+    told: Option<Result<()>>,
     /// The end, where the head was also the trailers, or once it was read.
     end: Option<Result<()>>,
 }
@@ -76,7 +78,13 @@ impl Answer {
         let Parts {
             status, headers, ..
         } = head;
-        let end = status::read(&headers);
+        // A status in the head is the call's where nothing follows. Some proxies end such an answer
+        // behind its head; what a body or trailers say counts for more.
+        let told = status::read(&headers);
+        let (told, end) = match input.is_at_end() {
+            true => (None, told),
+            false => (told, None),
+        };
         if let Some(Err(error)) = end {
             return Err(error);
         }
@@ -111,6 +119,7 @@ impl Answer {
             input,
             messages: Messages::new(encoding, most),
             closing: None,
+            told,
             end,
         })
     }
@@ -128,6 +137,7 @@ impl Answer {
             input,
             messages,
             closing: Some(closing),
+            told: None,
             end: None,
         }
     }
@@ -160,7 +170,10 @@ impl Answer {
             return Poll::Ready(end.clone().map(|()| None));
         }
         match ready!(self.messages.poll_next(&mut self.input, task)) {
-            Ok(Some(message)) => return Poll::Ready(Ok(Some(message))),
+            Ok(Some(message)) => {
+                self.told = None;
+                return Poll::Ready(Ok(Some(message)));
+            }
             Ok(None) => {}
             Err(Broken::Message(error)) => return self.ended(Err(error)),
             Err(Broken::Stream(fault)) => return self.ended(Err(failed(&fault))),
@@ -172,10 +185,12 @@ impl Answer {
         }
         let end = match ready!(self.input.poll_trailers(task)) {
             Ok(Some(trailers)) => self.read_trailers(&trailers),
-            Ok(None) => Err(status::local(
-                code::INTERNAL,
-                "the call ended without a status",
-            )),
+            Ok(None) => self.told.take().unwrap_or_else(|| {
+                Err(status::local(
+                    code::INTERNAL,
+                    "the call ended without a status",
+                ))
+            }),
             Err(fault) => Err(failed(&fault)),
         };
         self.ended(end)
@@ -200,7 +215,12 @@ impl Answer {
             ))
         });
         self.trailers = headers::read(trailers);
-        end
+        // Whoever is given an error sees nothing else of the answer.
+        end.map_err(|error| {
+            let mut metadata = self.metadata.clone();
+            metadata.merge(error.metadata());
+            error.with_metadata(metadata)
+        })
     }
 
     fn ended(&mut self, end: Result<()>) -> Poll<Result<Option<Bytes>>> {
