@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::message::{Broken, Encoding, Messages, frame};
 use super::super::status::{self, code};
-use super::super::{content, gzip, headers};
+use super::super::{content, headers};
 use super::link::{Failed, Link};
 use super::web::Closing;
 use crate::call::{Body, Reply, Request};
@@ -63,6 +63,8 @@ pub(super) struct Answer {
     messages: Messages,
     /// Where the end is told, if not in trailers.
     closing: Option<Closing>,
+    /// What the head says of the end, until a message comes.
+    told: Option<Result<()>>,
     /// The end, where the head was also the trailers, or once it was read.
     end: Option<Result<()>>,
 }
@@ -76,7 +78,13 @@ impl Answer {
         let Parts {
             status, headers, ..
         } = head;
-        let end = status::read(&headers);
+        // A status in the head is the call's where nothing follows. Some proxies end such an answer
+        // behind its head; what a body or trailers say counts for more.
+        let told = status::read(&headers);
+        let (told, end) = match input.is_at_end() {
+            true => (None, told),
+            false => (told, None),
+        };
         if let Some(Err(error)) = end {
             return Err(error);
         }
@@ -93,15 +101,12 @@ impl Answer {
                 format!("the server's answer is not gRPC: its content type is {content_type:?}");
             return Err(status::local(code::UNKNOWN, words));
         }
-        let encoding = match headers.get(headers::ENCODING).map(|value| value.as_bytes()) {
-            None | Some(b"identity") => Encoding::Identity,
-            Some(name) if name == gzip::NAME.as_bytes() => Encoding::Gzip,
-            Some(name) => {
-                let name = String::from_utf8_lossy(name);
-                let words = format!("the server's messages are in {name}, which was not asked for");
-                return Err(status::local(code::INTERNAL, words));
-            }
-        };
+        let encoding = headers.get(headers::ENCODING).map(|value| value.as_bytes());
+        let encoding = Encoding::read(encoding).ok_or_else(|| {
+            let name = String::from_utf8_lossy(encoding.unwrap_or_default());
+            let words = format!("the server's messages are in {name}, which was not asked for");
+            status::local(code::INTERNAL, words)
+        })?;
         let own = headers::read(&headers);
         // Of a head that is the trailers too, all is the end.
         let (metadata, trailers) = match end {
@@ -114,6 +119,7 @@ impl Answer {
             input,
             messages: Messages::new(encoding, most),
             closing: None,
+            told,
             end,
         })
     }
@@ -131,6 +137,7 @@ impl Answer {
             input,
             messages,
             closing: Some(closing),
+            told: None,
             end: None,
         }
     }
@@ -163,7 +170,10 @@ impl Answer {
             return Poll::Ready(end.clone().map(|()| None));
         }
         match ready!(self.messages.poll_next(&mut self.input, task)) {
-            Ok(Some(message)) => return Poll::Ready(Ok(Some(message))),
+            Ok(Some(message)) => {
+                self.told = None;
+                return Poll::Ready(Ok(Some(message)));
+            }
             Ok(None) => {}
             Err(Broken::Message(error)) => return self.ended(Err(error)),
             Err(Broken::Stream(fault)) => return self.ended(Err(failed(&fault))),
@@ -175,10 +185,12 @@ impl Answer {
         }
         let end = match ready!(self.input.poll_trailers(task)) {
             Ok(Some(trailers)) => self.read_trailers(&trailers),
-            Ok(None) => Err(status::local(
-                code::INTERNAL,
-                "the call ended without a status",
-            )),
+            Ok(None) => self.told.take().unwrap_or_else(|| {
+                Err(status::local(
+                    code::INTERNAL,
+                    "the call ended without a status",
+                ))
+            }),
             Err(fault) => Err(failed(&fault)),
         };
         self.ended(end)
@@ -203,7 +215,12 @@ impl Answer {
             ))
         });
         self.trailers = headers::read(trailers);
-        end
+        // Whoever is given an error sees nothing else of the answer.
+        end.map_err(|error| {
+            let mut metadata = self.metadata.clone();
+            metadata.merge(error.metadata());
+            error.with_metadata(metadata)
+        })
     }
 
     fn ended(&mut self, end: Result<()>) -> Poll<Result<Option<Bytes>>> {
