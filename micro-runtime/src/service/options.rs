@@ -23,7 +23,7 @@ use crate::server::Limits;
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
 use crate::transport::tls::{ClientTls, ServerTls};
-use crate::transport::{Memory, Tcp, Transport};
+use crate::transport::{Memory, Tcp, Transport, is_unix};
 use crate::wrapper::Wrapper;
 
 /// Everything that code or settings can choose. `None` means the default, which may depend on the rest.
@@ -161,6 +161,9 @@ impl Options {
     /// loopback, and nobody is told another address. Web pages must then not reach it under a name
     /// of their own.
     pub(super) fn is_for_this_machine(&self, address: &str) -> bool {
+        if is_unix(address) {
+            return self.advertise.is_none();
+        }
         let bound = address.parse::<SocketAddr>();
         bound.is_ok_and(|bound| bound.ip().to_canonical().is_loopback())
             && self.advertise.is_none()
