@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode, request, response};
 
 use super::http1;
+use super::http1_client;
 use super::http2::{self, Chunk, Fault};
 
 /// A request that came: its head, what follows it, and the way to answer.
@@ -31,6 +32,8 @@ impl From<http2::Incoming> for Incoming {
 pub(super) enum Inbound {
     Http1(http1::Inbound),
     Http2(http2::Inbound),
+    /// Of an answer.
+    Http1Client(Box<http1_client::Inbound>),
 }
 
 impl Inbound {
@@ -39,6 +42,7 @@ impl Inbound {
         match self {
             Self::Http1(input) => input.poll_data(task),
             Self::Http2(input) => input.poll_data(task),
+            Self::Http1Client(input) => input.poll_data(task),
         }
     }
 
@@ -50,6 +54,7 @@ impl Inbound {
         match self {
             Self::Http1(input) => input.poll_trailers(task),
             Self::Http2(input) => input.poll_trailers(task),
+            Self::Http1Client(input) => input.poll_trailers(task),
         }
     }
 
@@ -58,6 +63,7 @@ impl Inbound {
         match self {
             Self::Http1(input) => input.is_at_end(),
             Self::Http2(input) => input.is_at_end(),
+            Self::Http1Client(input) => input.is_at_end(),
         }
     }
 }
@@ -66,6 +72,8 @@ impl Inbound {
 pub(super) enum Outbound {
     Http1(http1::Outbound),
     Http2(http2::Outbound),
+    /// Of a request.
+    Http1Client(http1_client::Upload),
 }
 
 impl Outbound {
@@ -81,6 +89,7 @@ impl Outbound {
         match self {
             Self::Http1(out) => out.poll_room(held, task),
             Self::Http2(out) => out.poll_room(held, task),
+            Self::Http1Client(out) => out.poll_room(held, task),
         }
     }
 
@@ -89,6 +98,7 @@ impl Outbound {
         match self {
             Self::Http1(out) => out.send(chunk, end),
             Self::Http2(out) => out.send(chunk, end),
+            Self::Http1Client(out) => out.send(chunk, end),
         }
     }
 
@@ -97,6 +107,8 @@ impl Outbound {
         match self {
             Self::Http1(out) => out.finish(trailers),
             Self::Http2(out) => out.finish(trailers),
+            // A request of ours has none.
+            Self::Http1Client(out) => out.send(Bytes::new().into(), true),
         }
     }
 
@@ -105,6 +117,7 @@ impl Outbound {
         match self {
             Self::Http1(out) => out.reset(),
             Self::Http2(out) => out.reset(),
+            Self::Http1Client(out) => out.reset(),
         }
     }
 
@@ -113,6 +126,7 @@ impl Outbound {
         match self {
             Self::Http1(out) => out.poll_reset(task),
             Self::Http2(out) => out.poll_reset(task),
+            Self::Http1Client(out) => out.poll_reset(task),
         }
     }
 }
@@ -149,6 +163,7 @@ impl Answer {
 /// The peer's answer to a request of ours, which may be far away.
 pub(super) enum Answered {
     Http2(http2::Answered),
+    Http1Client(Box<http1_client::Answered>),
 }
 
 impl Answered {
@@ -161,6 +176,9 @@ impl Answered {
             Self::Http2(answered) => answered
                 .poll(task)
                 .map_ok(|(head, input)| (head, Inbound::Http2(input))),
+            Self::Http1Client(answered) => answered
+                .poll(task)
+                .map_ok(|(head, input)| (head, Inbound::Http1Client(Box::new(input)))),
         }
     }
 }

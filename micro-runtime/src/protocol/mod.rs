@@ -11,6 +11,8 @@ mod exchange;
 pub mod grpc;
 pub(crate) mod http1;
 #[cfg(feature = "grpc")]
+mod http1_client;
+#[cfg(feature = "grpc")]
 mod http2;
 mod kept;
 pub mod mucp;
@@ -34,7 +36,7 @@ use crate::transport::{Borrowed, Connection, Transport};
 
 pub use braid::Braid;
 #[cfg(feature = "grpc")]
-pub use grpc::Grpc;
+pub use grpc::{Compression, Connect, Grpc, GrpcWeb, HttpVersion};
 #[cfg(feature = "grpc")]
 pub use web::Web;
 
@@ -46,6 +48,11 @@ pub trait Protocol: Any + fmt::Debug + Send + Sync {
 
     /// The name that TLS agrees on (ALPN): `http/1.1`, `h2`, `braid/1`.
     fn alpn(&self) -> &'static str;
+
+    /// What a client offers in TLS, best first: the one [name](Protocol::alpn) as a rule.
+    fn client_alpn(&self) -> Vec<&'static str> {
+        vec![self.alpn()]
+    }
 
     /// A channel to `node`; dials nothing yet.
     fn channel(&self, node: Destination, environment: &Environment) -> Arc<dyn Channel>;

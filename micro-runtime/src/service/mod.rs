@@ -39,7 +39,6 @@ use crate::server::Health;
 
 use hooks::Hooks;
 use options::Options;
-use parts::End;
 use periodic::Job;
 use settings::{Parsed, Settings, Stop};
 
@@ -153,11 +152,8 @@ impl Service {
         self.settings = Some(parsed.settings);
         // What is wrong shows now and not when the service starts.
         let options = self.effective()?;
-        Self::named(&options, &options.client_protocols, End::Client)?;
-        let server = End::Server {
-            loopback_only: false,
-        };
-        Self::named(&options, &options.server_protocols, server)?;
+        self.spoken(&options)?;
+        self.answered(&options, false)?;
         Ok(self)
     }
 

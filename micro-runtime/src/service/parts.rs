@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::options::Options;
 use super::{ID, Service};
-use crate::client::{Client, ClientOptions};
+use crate::client::{CALLED_BY_NAME, Client, ClientOptions};
 use crate::codec::Codecs;
 use crate::error::{Error, Result};
 use crate::event::Subscribers;
@@ -12,20 +12,10 @@ use crate::protocol::Protocol;
 use crate::protocol::braid::Braid;
 use crate::protocol::mucp::Mucp;
 #[cfg(feature = "grpc")]
-use crate::protocol::{Grpc, Web};
+use crate::protocol::{Connect, Grpc, GrpcWeb, Web};
 use crate::registry::Registry;
 use crate::router::{Core, CoreOptions};
 use crate::server::{Server, debug_service, health_service, reflection_services};
-
-/// The end of calls that protocols are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Client,
-    Server {
-        /// Whether requests are refused that do not name this machine as their host.
-        loopback_only: bool,
-    },
-}
 
 impl Service {
     /// The client: made on first use of the options given until then.
@@ -39,7 +29,7 @@ impl Service {
 
     pub(super) fn make_client(&self) -> Result<Client> {
         let options = self.effective()?;
-        let protocols = Self::named(&options, &options.client_protocols, End::Client)?;
+        let protocols = self.spoken(&options)?;
         let registry = self.registry_of(&options)?;
         let broker = self.broker_of(&options)?;
         let first = protocols.first().map(|protocol| protocol.name());
@@ -70,28 +60,22 @@ impl Service {
         Client::new(client)
     }
 
-    /// The user's protocols and the built-in ones of one end, best first.
-    fn protocols(options: &Options, end: End) -> Vec<Arc<dyn Protocol>> {
-        let loopback_only = end
-            == End::Server {
-                loopback_only: true,
-            };
+    /// The user's protocols and the built-in ones, best first.
+    fn protocols(options: &Options, loopback_only: bool) -> Vec<Arc<dyn Protocol>> {
         let mucp = Mucp {
             loopback_only,
+            origins: options.origins.clone(),
             ..Mucp::default()
         };
-        #[cfg(feature = "grpc")]
-        let grpc = Grpc::for_listener(loopback_only);
-        let mut built_in: Vec<Arc<dyn Protocol>> = vec![
+        let built_in: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(Braid::default()),
             #[cfg(feature = "grpc")]
-            Arc::new(grpc.clone()),
+            Arc::new(Grpc::for_listener(
+                loopback_only,
+                &options.origins,
+            )),
             Arc::new(mucp),
         ];
-        #[cfg(feature = "grpc")]
-        if end != End::Client {
-            built_in.push(Arc::new(Web::with(grpc)));
-        }
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
         for protocol in options.protocols.iter().rev().cloned().chain(built_in) {
             if !protocols
@@ -104,13 +88,43 @@ impl Service {
         protocols
     }
 
-    /// Those protocols of one end that `names` has, in its order; all for an empty one.
-    pub(super) fn named(
+    /// Those that the client may speak: of all, and of the web dialects, those that were named.
+    pub(super) fn spoken(&self, options: &Options) -> Result<Vec<Arc<dyn Protocol>>> {
+        let mut all = Self::protocols(options, false);
+        // What only answers may be, too.
+        all.retain(|protocol| protocol.name() != "web");
+        #[cfg(feature = "grpc")]
+        for web in [
+            Arc::new(Connect::new()) as Arc<dyn Protocol>,
+            Arc::new(GrpcWeb::new()),
+        ] {
+            if !all.iter().any(|known| known.name() == web.name()) {
+                all.push(web);
+            }
+        }
+        Self::named(all, &options.client_protocols)
+    }
+
+    /// Those that the server answers, of all those that were named. With `loopback_only` it refuses
+    /// requests that do not name this machine as their host.
+    pub(super) fn answered(
+        &self,
         options: &Options,
-        names: &[String],
-        end: End,
+        loopback_only: bool,
     ) -> Result<Vec<Arc<dyn Protocol>>> {
-        let all = Self::protocols(options, end);
+        let mut all = Self::protocols(options, loopback_only);
+        #[cfg(feature = "grpc")]
+        if !all.iter().any(|known| known.name() == "web") {
+            let grpc = Grpc::for_listener(loopback_only, &options.origins);
+            all.push(Arc::new(Web::with(grpc)));
+        }
+        // What only calls may be among those that a user has configured.
+        all.retain(|protocol| !CALLED_BY_NAME.contains(&protocol.name()));
+        Self::named(all, &options.server_protocols)
+    }
+
+    /// Those of `all` that `names` has, in its order; all for an empty one.
+    fn named(all: Vec<Arc<dyn Protocol>>, names: &[String]) -> Result<Vec<Arc<dyn Protocol>>> {
         if names.is_empty() {
             return Ok(all);
         }
@@ -139,9 +153,9 @@ impl Service {
         address: &str,
         events: &Subscribers,
     ) -> Result<Server> {
+        options.check_origins()?;
         let loopback_only = options.is_for_this_machine(address);
-        let end = End::Server { loopback_only };
-        let protocols = Self::named(options, &options.server_protocols, end)?;
+        let protocols = self.answered(options, loopback_only)?;
         let mut core = CoreOptions::default();
         core.name.clone_from(&options.name);
         core.limits = options.limits;

@@ -69,7 +69,7 @@ async fn a_body_without_end_is_refused_at_the_limit_and_not_read_on() {
         let chunk = format!("1000\r\n{}\r\n", " ".repeat(0x1000));
         let mut sent = 0;
         while sent < 2_000_000 {
-            let n = raw.fill(chunk.as_bytes(), Duration::ZERO).await;
+            let n = raw.fill(chunk.as_bytes(), Duration::from_millis(10)).await;
             if n == 0 {
                 break;
             }
@@ -156,7 +156,8 @@ async fn a_handler_that_does_not_read_makes_the_caller_wait() {
     chunk.extend(b"\r\n");
     let taken = raw.fill(&chunk, Duration::from_millis(10)).await;
     assert!(taken > 32 * 1024, "{taken}");
-    assert!(taken < 32 * 1024 + 3 * PIPE, "{taken}");
+    // What is read at once, and what the pipe holds.
+    assert!(taken < 32 * 1024 + 8 * PIPE, "{taken}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,7 +75,7 @@ impl Web {
     pub(in crate::protocol) fn begin(&self, incoming: Incoming) -> Option<Served> {
         match call::begin(&self.0, incoming) {
             Begun::Answered => None,
-            Begun::Unary(call) | Begun::Stream(call) => Some(call),
+            Begun::Unary { call, .. } | Begun::Stream(call) => Some(call),
         }
     }
 }
@@ -112,7 +112,8 @@ impl Speaking {
         if is_grpc {
             let words = "gRPC is switched off on this server";
             let error = Error::not_implemented(id::SERVER, words);
-            Caller::of(&head.headers, false).fail(&mut answer, &error, Reached::No);
+            let caller = Caller::of(&head.headers, &Grpc::new());
+            caller.fail(&mut answer, &error, Reached::No);
         } else {
             let text = HeaderValue::from_static("text/plain; charset=utf-8");
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, text)]);
@@ -147,7 +148,8 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
         ping_after: settings.ping_after,
         ping_answer: settings.ping_answer,
     };
-    let opened = timeout(limits.first_request, http2::accept(connection.io, &offered));
+    let accepting = http2::accept(connection.io, &offered, limits.first_request);
+    let opened = timeout(limits.first_request, accepting);
     let mut http = match opened.await {
         Ok(Ok(http)) => http,
         Ok(Err(fault)) => {
@@ -205,14 +207,23 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
                 Begun::Stream(call) => {
                     core.tasks().spawn(call);
                 }
-                Begun::Unary(mut call) => {
+                Begun::Unary { call, pace, .. } if !pace.is_inline() => {
+                    let call = async move { pace.run(call).await };
+                    core.tasks().spawn(call);
+                }
+                Begun::Unary {
+                    mut call,
+                    pace,
+                    now,
+                } => {
                     // Nobody is woken by this poll: a call that is pending is polled again at once,
                     // in its task.
-                    if call
+                    let pending = call
                         .as_mut()
                         .poll(&mut Task::from_waker(Waker::noop()))
-                        .is_pending()
-                    {
+                        .is_pending();
+                    pace.note(now);
+                    if pending {
                         core.tasks().spawn(call);
                     }
                     polled += 1;
