@@ -27,7 +27,9 @@ use crate::tasks::later;
 
 /// What became of a stream that the peer has opened.
 pub(super) enum Begun {
-    /// It was refused.
+    /// It was refused; what its caller still sends.
+    Refused(Inbound),
+    /// It was refused by what would have run it.
     Answered,
     Unary {
         call: Served,
@@ -79,12 +81,12 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
         Ok(asked) => asked,
         Err(Refused::Http(status, error)) => {
             caller.fail_as(status, &mut answer, &error, Reached::Perhaps);
-            return Begun::Answered;
+            return Begun::Refused(input);
         }
         // Another node would say the same: nobody is told to ask one.
         Err(Refused::Call(error)) => {
             caller.fail(&mut answer, &error, Reached::Perhaps);
-            return Begun::Answered;
+            return Begun::Refused(input);
         }
     };
     let metadata = headers::read_request(&head.headers);
