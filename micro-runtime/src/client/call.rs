@@ -585,7 +585,8 @@ impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
                 return Err(Error::internal(
                     id::CLIENT_TRANSPORT,
                     "the stream ended without a reply",
-                ));
+                )
+                .with_grpc_code(UNIMPLEMENTED));
             }
         };
         let Reply { metadata, peer, .. } = opening;
@@ -595,7 +596,8 @@ impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
             return Err(Error::internal(
                 id::CLIENT_TRANSPORT,
                 "more than one reply came to a client stream",
-            ));
+            )
+            .with_grpc_code(UNIMPLEMENTED));
         }
         Ok(Reply {
             message,
@@ -610,3 +612,6 @@ impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
         (self.send, self.receive)
     }
 }
+
+/// How gRPC names a peer's wrong number of messages.
+const UNIMPLEMENTED: i32 = 12;
