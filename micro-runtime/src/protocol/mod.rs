@@ -9,6 +9,7 @@ pub mod braid;
 mod exchange;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+mod http1;
 #[cfg(feature = "grpc")]
 mod http1_client;
 #[cfg(feature = "grpc")]

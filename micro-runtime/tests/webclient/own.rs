@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_runtime::call::Dispatch;
+use micro_runtime::protocol::mucp::Mucp;
 use micro_runtime::protocol::{Connect, Grpc, GrpcWeb, HttpVersion, Protocol};
 use micro_runtime::router::{Core, CoreOptions};
 use micro_runtime::server::Server;
@@ -20,7 +21,7 @@ async fn net(protocol: impl Protocol) -> (Arc<Probe>, SayClient) {
     options.name = "test.say".into();
     let service = Arc::new(Say(probe.clone())) as Arc<dyn Dispatch>;
     let core = Core::new(options, [service]).unwrap();
-    let server = Server::new(core, vec![Arc::new(Grpc::new())]).unwrap();
+    let server = Server::new(core, vec![Arc::new(Grpc::new()), Arc::new(Mucp::default())]).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
@@ -31,38 +32,50 @@ async fn net(protocol: impl Protocol) -> (Arc<Probe>, SayClient) {
     (probe, client(protocol, &address).await)
 }
 
-fn connect() -> Connect {
+fn connect(http: HttpVersion) -> Connect {
     let mut connect = Connect::new();
-    connect.http = HttpVersion::Http2;
+    connect.http = http;
     connect.compress = Some(512);
     connect
 }
 
-fn grpc_web() -> GrpcWeb {
+fn grpc_web(http: HttpVersion) -> GrpcWeb {
     let mut web = GrpcWeb::new();
-    web.http = HttpVersion::Http2;
+    web.http = http;
     web.compress = true;
     web
 }
 
-/// The same of both dialects.
-macro_rules! of_both {
+/// The same of both dialects over both versions of HTTP.
+macro_rules! of_all {
     ($($name:ident)*) => {$(
         mod $name {
+            use micro_runtime::protocol::HttpVersion::{Http1, Http2};
+
             #[tokio::test]
-            async fn connect() {
-                super::check::$name(super::connect()).await;
+            async fn connect_http1() {
+                super::check::$name(super::connect(Http1)).await;
             }
 
             #[tokio::test]
-            async fn grpc_web() {
-                super::check::$name(super::grpc_web()).await;
+            async fn connect_http2() {
+                super::check::$name(super::connect(Http2)).await;
+            }
+
+            #[tokio::test]
+            async fn grpc_web_http1() {
+                super::check::$name(super::grpc_web(Http1)).await;
+            }
+
+            #[tokio::test]
+            async fn grpc_web_http2() {
+                super::check::$name(super::grpc_web(Http2)).await;
             }
         }
     )*};
 }
 
-of_both! {
+of_all! {
     all_four_kinds
     errors_come_whole
     metadata_goes_both_ways

@@ -21,6 +21,8 @@ mod web;
 
 pub use web::{Connect, GrpcWeb, HttpVersion};
 
+pub(in crate::protocol) use server::{Served, Web};
+
 use std::sync::Arc;
 use std::time::Duration;
 

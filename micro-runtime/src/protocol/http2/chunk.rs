@@ -26,12 +26,13 @@ impl Chunk {
         }
     }
 
-    /// What is left of the prefix, and the body.
-    pub(in crate::protocol) fn into_parts(self) -> (Bytes, Bytes) {
-        (Bytes::copy_from_slice(self.prefix()), self.body)
+    /// The body behind the prefix.
+    pub(in crate::protocol) fn into_body(self) -> Bytes {
+        self.body
     }
 
-    fn prefix(&self) -> &[u8] {
+    /// What is left of the prefix.
+    pub(in crate::protocol) fn prefix(&self) -> &[u8] {
         self.prefix.get(self.at..).unwrap_or_default()
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use h2::Reason;
 
+use crate::http1::Malformed;
+
 /// Why a stream or a connection failed, as far as it matters to calls.
 #[derive(Debug)]
 pub(in crate::protocol) enum Fault {
@@ -17,7 +19,11 @@ pub(in crate::protocol) enum Fault {
     Silent,
     /// The stream was ended before.
     Over,
-    /// A connection of HTTP/1.1 is lost, or what came is not HTTP.
+    /// The peer has closed its connection.
+    Closed,
+    /// What came is no body of HTTP/1.1.
+    Malformed(Malformed),
+    /// A connection of HTTP/1.1 is lost, or what came is no answer.
     Lost {
         words: String,
         /// Whether the peer certainly has nothing of the request.
@@ -72,6 +78,8 @@ impl fmt::Display for Fault {
             Self::Untaken(error) | Self::Broken(error) => write!(f, "http2: {error}"),
             Self::Silent => f.write_str("the peer does not answer: its connection is given up"),
             Self::Over => f.write_str("the stream has ended"),
+            Self::Closed => f.write_str("the peer has closed the connection"),
+            Self::Malformed(malformed) => write!(f, "http1: {malformed}"),
             Self::Lost { words, .. } => write!(f, "http1: {words}"),
         }
     }

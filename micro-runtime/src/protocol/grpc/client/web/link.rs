@@ -189,7 +189,7 @@ impl Link {
                         pool.send_on(connection.io, &head, whole.as_ref())
                     }
                 };
-                Ok((Answered::Http1(answered), out.map(Outbound::Http1)))
+                Ok((Answered::Http1(answered), out.map(Outbound::Http1Request)))
             }
         }
     }
