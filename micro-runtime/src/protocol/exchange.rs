@@ -33,7 +33,7 @@ pub(super) enum Inbound {
     Http1(http1::Inbound),
     Http2(http2::Inbound),
     /// Of an answer.
-    Http1Answer(Box<http1_client::Inbound>),
+    Http1Client(Box<http1_client::Inbound>),
 }
 
 impl Inbound {
@@ -42,7 +42,7 @@ impl Inbound {
         match self {
             Self::Http1(input) => input.poll_data(task),
             Self::Http2(input) => input.poll_data(task),
-            Self::Http1Answer(input) => input.poll_data(task),
+            Self::Http1Client(input) => input.poll_data(task),
         }
     }
 
@@ -54,7 +54,7 @@ impl Inbound {
         match self {
             Self::Http1(input) => input.poll_trailers(task),
             Self::Http2(input) => input.poll_trailers(task),
-            Self::Http1Answer(input) => input.poll_trailers(task),
+            Self::Http1Client(input) => input.poll_trailers(task),
         }
     }
 
@@ -63,7 +63,7 @@ impl Inbound {
         match self {
             Self::Http1(input) => input.is_at_end(),
             Self::Http2(input) => input.is_at_end(),
-            Self::Http1Answer(input) => input.is_at_end(),
+            Self::Http1Client(input) => input.is_at_end(),
         }
     }
 }
@@ -73,7 +73,7 @@ pub(super) enum Outbound {
     Http1(http1::Outbound),
     Http2(http2::Outbound),
     /// Of a request.
-    Http1Request(http1_client::Upload),
+    Http1Client(http1_client::Upload),
 }
 
 impl Outbound {
@@ -89,7 +89,7 @@ impl Outbound {
         match self {
             Self::Http1(out) => out.poll_room(held, task),
             Self::Http2(out) => out.poll_room(held, task),
-            Self::Http1Request(out) => out.poll_room(held, task),
+            Self::Http1Client(out) => out.poll_room(held, task),
         }
     }
 
@@ -98,7 +98,7 @@ impl Outbound {
         match self {
             Self::Http1(out) => out.send(chunk, end),
             Self::Http2(out) => out.send(chunk, end),
-            Self::Http1Request(out) => out.send(chunk, end),
+            Self::Http1Client(out) => out.send(chunk, end),
         }
     }
 
@@ -108,7 +108,7 @@ impl Outbound {
             Self::Http1(out) => out.finish(trailers),
             Self::Http2(out) => out.finish(trailers),
             // A request of ours has none.
-            Self::Http1Request(out) => out.send(Bytes::new().into(), true),
+            Self::Http1Client(out) => out.send(Bytes::new().into(), true),
         }
     }
 
@@ -117,7 +117,7 @@ impl Outbound {
         match self {
             Self::Http1(out) => out.reset(),
             Self::Http2(out) => out.reset(),
-            Self::Http1Request(out) => out.reset(),
+            Self::Http1Client(out) => out.reset(),
         }
     }
 
@@ -126,7 +126,7 @@ impl Outbound {
         match self {
             Self::Http1(out) => out.poll_reset(task),
             Self::Http2(out) => out.poll_reset(task),
-            Self::Http1Request(out) => out.poll_reset(task),
+            Self::Http1Client(out) => out.poll_reset(task),
         }
     }
 }
@@ -163,7 +163,7 @@ impl Answer {
 /// The peer's answer to a request of ours, which may be far away.
 pub(super) enum Answered {
     Http2(http2::Answered),
-    Http1(http1_client::Answered),
+    Http1Client(Box<http1_client::Answered>),
 }
 
 impl Answered {
@@ -176,9 +176,9 @@ impl Answered {
             Self::Http2(answered) => answered
                 .poll(task)
                 .map_ok(|(head, input)| (head, Inbound::Http2(input))),
-            Self::Http1(answered) => answered
+            Self::Http1Client(answered) => answered
                 .poll(task)
-                .map_ok(|(head, input)| (head, Inbound::Http1Answer(Box::new(input)))),
+                .map_ok(|(head, input)| (head, Inbound::Http1Client(Box::new(input)))),
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::transport::{Borrowed, Connection, Transport};
 
 pub use braid::Braid;
 #[cfg(feature = "grpc")]
-pub use grpc::{Connect, Grpc, GrpcWeb, HttpVersion};
+pub use grpc::{Compression, Connect, Grpc, GrpcWeb, HttpVersion};
 
 /// Frames calls: one value serves for all connections of a client or a server.
 #[async_trait]

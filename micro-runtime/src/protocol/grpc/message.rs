@@ -2,9 +2,9 @@
 
 use std::task::{Context as Task, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::gzip;
+pub(super) use super::encoding::Encoding;
 use super::text::Decoder;
 use crate::error::{Error, id};
 use crate::protocol::exchange::Inbound;
@@ -13,18 +13,6 @@ use crate::protocol::http2::{Chunk, Fault};
 /// The flag and the length before a message.
 pub(super) const PREFIX: usize = 5;
 
-/// How messages of one direction are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Encoding {
-    /// Not at all.
-    #[default]
-    Identity,
-    /// With gzip, those whose flag says so.
-    Gzip,
-}
-
-/// Smaller messages gain nothing from being compressed.
-pub(super) const WORTH: usize = 1024;
 /// How long the frame behind the last message may always be, however short messages have to be.
 const CLOSING: usize = 64 * 1024;
 
@@ -33,15 +21,31 @@ const CLOSING: usize = 64 * 1024;
 /// # Errors
 /// Where it is longer than gRPC can say.
 pub(super) fn frame(message: Bytes, encoding: Encoding) -> Result<Chunk, Error> {
-    let (flag, message) = match encoding {
-        Encoding::Gzip if message.len() >= WORTH => (1, gzip::compress(&message)?),
-        _ => (0, message),
+    let (flag, message) = match encoding.pack(&message)? {
+        Some(packed) => (1, packed),
+        None => (0, message),
     };
-    let length = u32::try_from(message.len()).map_err(|_| {
-        Error::internal(id::CLIENT, "a message of more than 4 GiB cannot be sent").with_grpc_code(8)
-    })?;
+    let length = u32::try_from(message.len()).map_err(|_| too_long())?;
     let [a, b, c, d] = length.to_be_bytes();
     Ok(Chunk::prefixed([flag, a, b, c, d], message))
+}
+
+/// As [`frame`], copied behind what `out` has: cheaper for small messages.
+pub(super) fn append(message: &[u8], encoding: Encoding, out: &mut BytesMut) -> Result<(), Error> {
+    if encoding != Encoding::Identity {
+        out.put(frame(Bytes::copy_from_slice(message), encoding)?);
+        return Ok(());
+    }
+    let length = u32::try_from(message.len()).map_err(|_| too_long())?;
+    out.reserve(PREFIX + message.len());
+    out.put_u8(0);
+    out.put_u32(length);
+    out.extend_from_slice(message);
+    Ok(())
+}
+
+fn too_long() -> Error {
+    Error::internal(id::CLIENT, "a message of more than 4 GiB cannot be sent").with_grpc_code(8)
 }
 
 /// Why the next message is not there.
@@ -216,12 +220,11 @@ impl Messages {
             false => self.partial.split().freeze(),
         };
         // No bytes are an empty message, whatever its head says.
-        match self.encoding {
-            Encoding::Gzip if !message.is_empty() => {
-                gzip::decompress(&message, self.most).map(Some)
-            }
-            _ if message.len() > self.most => Err(too_large(message.len(), self.most)),
-            _ => Ok(Some(message)),
+        let is_packed = self.encoding != Encoding::Identity && !message.is_empty();
+        match is_packed {
+            true => self.encoding.unpack(message, self.most).map(Some),
+            false if message.len() > self.most => Err(too_large(message.len(), self.most)),
+            false => Ok(Some(message)),
         }
     }
 
@@ -245,10 +248,19 @@ impl Messages {
         let (flag, length) = match self.begun {
             Some(begun) => begun,
             None => {
-                let Some(prefix) = self.pieces(PREFIX) else {
-                    return Ok(None);
+                let begun = match self.rest.get(..PREFIX) {
+                    Some(prefix) if self.partial.is_empty() => {
+                        let begun = self.read_prefix(prefix)?;
+                        self.rest.advance(PREFIX);
+                        begun
+                    }
+                    _ => {
+                        let Some(prefix) = self.pieces(PREFIX) else {
+                            return Ok(None);
+                        };
+                        self.read_prefix(&prefix)?
+                    }
                 };
-                let begun = self.read_prefix(&prefix)?;
                 self.begun = Some(begun);
                 begun
             }
@@ -260,7 +272,7 @@ impl Messages {
         let closes = flag & self.closes != 0;
         let message = match flag & !self.closes {
             0 => message,
-            _ => gzip::decompress(&message, self.bound(closes))?,
+            _ => self.encoding.unpack(message, self.bound(closes))?,
         };
         if closes {
             self.closing = Some(message);
@@ -284,7 +296,7 @@ impl Messages {
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
         let most = self.bound(flag & self.closes != 0);
         match (flag & !self.closes, self.encoding) {
-            (0, _) | (1, Encoding::Gzip) => {}
+            (0, _) | (1, Encoding::With(_)) => {}
             (1, Encoding::Identity) => {
                 return Err(wrong(
                     "a message is compressed, and its stream's head does not say how",
@@ -332,6 +344,9 @@ fn wrong(words: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::grpc::Compression;
+
+    const GZIP: Encoding = Encoding::With(Compression::Gzip);
 
     /// What comes of `bytes` that arrive `step` at a time.
     fn read(bytes: &[u8], step: usize, encoding: Encoding) -> Result<Vec<Bytes>, Error> {
@@ -362,9 +377,9 @@ mod tests {
     fn messages_are_the_same_however_their_bytes_arrive() {
         let long = vec![b'x'; 5000];
         let messages: [&[u8]; 4] = [b"one", b"", &long, b"four"];
-        for encoding in [Encoding::Identity, Encoding::Gzip] {
+        for encoding in [Encoding::Identity, GZIP] {
             let bytes = sent(&messages, encoding);
-            assert_eq!(bytes.len() < 5000, encoding == Encoding::Gzip);
+            assert_eq!(bytes.len() < 5000, encoding == GZIP);
             for step in [1, 2, 3, 4, 5, 6, 7, 9, 100, 6000] {
                 assert_eq!(read(&bytes, step, encoding).unwrap(), messages, "{step}");
             }
@@ -378,14 +393,14 @@ mod tests {
         assert_eq!(code(&[0, 0, 0], plain), Some(13));
         assert_eq!(code(&[0, 0, 0, 0, 2, 1], plain), Some(13));
         assert_eq!(code(&[1, 0, 0, 0, 1, 1], plain), Some(13));
-        assert_eq!(code(&[2, 0, 0, 0, 1, 1], Encoding::Gzip), Some(13));
-        assert_eq!(code(&[1, 0, 0, 0, 1, 1], Encoding::Gzip), Some(13));
+        assert_eq!(code(&[2, 0, 0, 0, 1, 1], GZIP), Some(13));
+        assert_eq!(code(&[1, 0, 0, 0, 1, 1], GZIP), Some(13));
         assert_eq!(code(&[0, 0, 0, 0x27, 0x11], plain), Some(8));
         // Much out of little.
-        let bomb = frame(vec![0; 20_000].into(), Encoding::Gzip).unwrap();
+        let bomb = frame(vec![0; 20_000].into(), GZIP).unwrap();
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&bomb.clone().copy_to_bytes(bomb.remaining()));
         assert!(bytes.len() < 200);
-        assert_eq!(code(&bytes, Encoding::Gzip), Some(8));
+        assert_eq!(code(&bytes, GZIP), Some(8));
     }
 }

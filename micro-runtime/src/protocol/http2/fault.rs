@@ -17,6 +17,8 @@ pub(in crate::protocol) enum Fault {
     Broken(h2::Error),
     /// The peer did not answer a ping.
     Silent,
+    /// The peer has sent nothing but what carries nothing.
+    Flood,
     /// The stream was ended before.
     Over,
     /// The peer has closed its connection.
@@ -77,6 +79,7 @@ impl fmt::Display for Fault {
             }
             Self::Untaken(error) | Self::Broken(error) => write!(f, "http2: {error}"),
             Self::Silent => f.write_str("the peer does not answer: its connection is given up"),
+            Self::Flood => f.write_str("the peer floods the connection with empty frames"),
             Self::Over => f.write_str("the stream has ended"),
             Self::Closed => f.write_str("the peer has closed the connection"),
             Self::Malformed(malformed) => write!(f, "http1: {malformed}"),

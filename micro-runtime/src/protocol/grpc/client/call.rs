@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::super::message::{Broken, Encoding, Messages, frame};
 use super::super::status::{self, code};
-use super::super::{content, gzip, headers};
+use super::super::{content, headers};
 use super::link::{Failed, Link};
 use super::web::Closing;
 use crate::call::{Body, Reply, Request};
@@ -101,15 +101,12 @@ impl Answer {
                 format!("the server's answer is not gRPC: its content type is {content_type:?}");
             return Err(status::local(code::UNKNOWN, words));
         }
-        let encoding = match headers.get(headers::ENCODING).map(|value| value.as_bytes()) {
-            None | Some(b"identity") => Encoding::Identity,
-            Some(name) if name == gzip::NAME.as_bytes() => Encoding::Gzip,
-            Some(name) => {
-                let name = String::from_utf8_lossy(name);
-                let words = format!("the server's messages are in {name}, which was not asked for");
-                return Err(status::local(code::INTERNAL, words));
-            }
-        };
+        let encoding = headers.get(headers::ENCODING).map(|value| value.as_bytes());
+        let encoding = Encoding::read(encoding).ok_or_else(|| {
+            let name = String::from_utf8_lossy(encoding.unwrap_or_default());
+            let words = format!("the server's messages are in {name}, which was not asked for");
+            status::local(code::INTERNAL, words)
+        })?;
         let own = headers::read(&headers);
         // Of a head that is the trailers too, all is the end.
         let (metadata, trailers) = match end {

@@ -70,7 +70,7 @@ impl Web {
     pub(in crate::protocol) fn begin(&self, incoming: Incoming) -> Option<Served> {
         match call::begin(&self.0, incoming) {
             Begun::Answered => None,
-            Begun::Unary(call) | Begun::Stream(call) => Some(call),
+            Begun::Unary { call, .. } | Begun::Stream(call) => Some(call),
         }
     }
 }
@@ -87,7 +87,8 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
         ping_after: settings.ping_after,
         ping_answer: settings.ping_answer,
     };
-    let opened = timeout(limits.first_request, http2::accept(connection.io, &offered));
+    let accepting = http2::accept(connection.io, &offered, limits.first_request);
+    let opened = timeout(limits.first_request, accepting);
     let mut http = match opened.await {
         Ok(Ok(http)) => http,
         Ok(Err(fault)) => {
@@ -137,14 +138,23 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
                 Begun::Stream(call) => {
                     shared.core.tasks().spawn(call);
                 }
-                Begun::Unary(mut call) => {
+                Begun::Unary { call, pace, .. } if !pace.is_inline() => {
+                    let call = async move { pace.run(call).await };
+                    shared.core.tasks().spawn(call);
+                }
+                Begun::Unary {
+                    mut call,
+                    pace,
+                    now,
+                } => {
                     // Nobody is woken by this poll: a call that is pending is polled again at once,
                     // in its task.
-                    if call
+                    let pending = call
                         .as_mut()
                         .poll(&mut Task::from_waker(Waker::noop()))
-                        .is_pending()
-                    {
+                        .is_pending();
+                    pace.note(now);
+                    if pending {
                         shared.core.tasks().spawn(call);
                     }
                     polled += 1;

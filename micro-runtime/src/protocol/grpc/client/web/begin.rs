@@ -7,9 +7,9 @@ use http::header::CONTENT_TYPE;
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
+use super::super::super::headers;
 use super::super::super::message::{Encoding, Messages};
 use super::super::super::status::{self, code};
-use super::super::super::{gzip, headers};
 use super::super::call::{Answer, failed};
 use super::super::stream::Begin;
 use super::closing::Closing;
@@ -90,11 +90,8 @@ impl Reads {
             Dialect::Connect => CONNECT_ENCODING,
             Dialect::GrpcWeb => headers::ENCODING,
         };
-        match headers.get(name).map(|value| value.as_bytes()) {
-            None | Some(b"identity" | b"") => Ok(Encoding::Identity),
-            Some(name) if name == gzip::NAME.as_bytes() => Ok(Encoding::Gzip),
-            Some(name) => Err(not_asked_for(name)),
-        }
+        let name = headers.get(name).map(|value| value.as_bytes());
+        Encoding::read(name).ok_or_else(|| not_asked_for(name.unwrap_or_default()))
     }
 }
 

@@ -8,7 +8,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use tokio::time::Instant;
 
-use super::super::super::{READS, content, gzip, headers, timeout};
+use super::super::super::encoding::READS;
+use super::super::super::{content, gzip, headers, timeout};
 use super::link::Link;
 use super::{Dialect, How};
 use crate::call::Request;
@@ -69,8 +70,7 @@ impl<'a> Heading<'a> {
         let mut all = self.headers()?;
         let (prefix, encoding, accepts) = match self.how.dialect {
             Dialect::Connect => {
-                let accepts = HeaderValue::from_static(gzip::NAME);
-                all.insert(CONNECT_ACCEPT_ENCODING, accepts);
+                all.insert(CONNECT_ACCEPT_ENCODING, READS);
                 ("application/connect+", CONNECT_ENCODING, None)
             }
             Dialect::GrpcWeb => {
@@ -95,7 +95,7 @@ impl<'a> Heading<'a> {
     pub(super) fn of_post(&self, compressed: bool) -> Result<http::Request<()>> {
         let mut all = self.headers()?;
         all.insert(CONTENT_TYPE, self.content_type("application/")?);
-        all.insert(ACCEPT_ENCODING, HeaderValue::from_static(gzip::NAME));
+        all.insert(ACCEPT_ENCODING, READS);
         if compressed {
             all.insert(CONTENT_ENCODING, HeaderValue::from_static(gzip::NAME));
         }
@@ -130,7 +130,7 @@ impl<'a> Heading<'a> {
         let mut all = self.headers()?;
         // The query says it.
         all.remove(CONNECT_VERSION);
-        all.insert(ACCEPT_ENCODING, HeaderValue::from_static(gzip::NAME));
+        all.insert(ACCEPT_ENCODING, READS);
         self.head(Method::GET, path(target)?, all).map(Some)
     }
 

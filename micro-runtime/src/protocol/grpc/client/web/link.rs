@@ -189,7 +189,10 @@ impl Link {
                         pool.send_on(connection.io, &head, whole.as_ref())
                     }
                 };
-                Ok((Answered::Http1(answered), out.map(Outbound::Http1Request)))
+                Ok((
+                    Answered::Http1Client(Box::new(answered)),
+                    out.map(Outbound::Http1Client),
+                ))
             }
         }
     }

@@ -13,6 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::encoding::Compression;
 use super::super::message::{Encoding, frame};
 use super::super::web::HttpVersion;
 use super::DIALS;
@@ -56,7 +57,7 @@ impl How {
     /// How the messages of streams are compressed.
     fn encoding(&self) -> Encoding {
         match self.compress {
-            Some(_) => Encoding::Gzip,
+            Some(_) => Encoding::With(Compression::Gzip),
             None => Encoding::Identity,
         }
     }

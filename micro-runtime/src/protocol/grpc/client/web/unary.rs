@@ -117,11 +117,8 @@ fn check_content_type(headers: &HeaderMap, subtype: &str) -> Result<()> {
 
 /// The whole body, decompressed.
 async fn body(headers: &HeaderMap, mut input: Inbound, most: usize) -> Result<Bytes> {
-    let encoding = match headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
-        None | Some(b"identity" | b"") => Encoding::Identity,
-        Some(name) if name == gzip::NAME.as_bytes() => Encoding::Gzip,
-        Some(name) => return Err(not_asked_for(name)),
-    };
+    let name = headers.get(CONTENT_ENCODING).map(|value| value.as_bytes());
+    let encoding = Encoding::read(name).ok_or_else(|| not_asked_for(name.unwrap_or_default()))?;
     let mut messages = Messages::whole(encoding, most);
     match poll_fn(|task| messages.poll_next(&mut input, task)).await {
         Ok(body) => Ok(body.unwrap_or_default()),
