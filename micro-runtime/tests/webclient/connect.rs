@@ -65,11 +65,11 @@ async fn a_call_is_a_post_of_the_message_and_nothing_else() {
         ("content-type", "application/proto"),
         ("content-length", "4"),
         ("connect-protocol-version", "1"),
-        ("accept-encoding", "gzip"),
         ("tenant", "blue"),
     ] {
         assert_eq!(head.get(name), value, "{name}");
     }
+    assert!(head.get("accept-encoding").contains("gzip"));
     assert!(!head.has("content-encoding") && !head.has("te"));
     let timeout: u64 = head.get("connect-timeout-ms").parse().unwrap();
     assert!((2000..=3000).contains(&timeout), "{timeout}");

@@ -74,11 +74,11 @@ async fn a_server_stream_comes_message_by_message() {
         for (name, value) in [
             ("content-type", "application/connect+proto"),
             ("connect-protocol-version", "1"),
-            ("connect-accept-encoding", "gzip"),
             ("tenant", "blue"),
         ] {
             assert_eq!(head.get(name), value, "{name}");
         }
+        assert!(head.get("connect-accept-encoding").contains("gzip"));
         // A stream has no timeout of its own accord, and one message has a length.
         assert!(!head.has("connect-timeout-ms") && head.has("content-length"));
         assert_eq!(opened(&body), [(0, bytes("x"))]);
