@@ -35,6 +35,7 @@ impl Link {
         let (head, input) = poll_fn(|task| answered.poll(task))
             .await
             .map_err(|fault| failed(&fault))?;
+        self.prove();
         let mut answer = Answer::new(head, input, self.most)?;
         let first = poll_fn(|task| answer.poll_next(task)).await?;
         if first.is_some() && poll_fn(|task| answer.poll_next(task)).await?.is_some() {

@@ -1,6 +1,7 @@
 //! A client's connection, and the head of each call that it carries.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,6 +16,7 @@ use super::super::{Grpc, content, headers, timeout};
 use crate::call::Request;
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
+use crate::protocol::age::Age;
 use crate::protocol::exchange::{Answered, Outbound};
 use crate::protocol::http2::{self, Requests, Settings};
 use crate::protocol::kept::{self, Connect};
@@ -33,6 +35,9 @@ pub(super) struct Link {
     /// `None` once it takes no more calls: with the last handle and stream the connection ends.
     requests: Mutex<Option<Requests>>,
     retired: AtomicBool,
+    old: AtomicBool,
+    /// Whether the server has answered a call.
+    proven: AtomicBool,
     pub(super) peer: Arc<Peer>,
     pub(super) settings: Grpc,
     /// Whether the server was seen to hold its head back until it has a message.
@@ -93,6 +98,8 @@ impl Connect for Opens {
         let link = Arc::new(Link {
             requests: Mutex::new(Some(requests)),
             retired: AtomicBool::new(false),
+            old: AtomicBool::new(false),
+            proven: AtomicBool::new(false),
             scheme: if peer.secure {
                 Scheme::HTTPS
             } else {
@@ -106,8 +113,19 @@ impl Connect for Opens {
         });
         let driven = Arc::downgrade(&link);
         let address = node.address.clone();
+        let age = Age::new(Some(environment.pool_ttl), &environment.tasks);
         environment.tasks.spawn(async move {
-            let ended = driver.run().await;
+            let mut running = pin!(driver.run());
+            let ended = tokio::select! {
+                biased;
+                ended = &mut running => ended,
+                () = age.over() => {
+                    if let Some(link) = driven.upgrade() {
+                        link.old.store(true, Ordering::Release);
+                    }
+                    running.await
+                }
+            };
             if let Some(link) = driven.upgrade() {
                 kept::Link::retire(&*link);
             }
@@ -122,6 +140,14 @@ impl Connect for Opens {
 impl kept::Link for Link {
     fn is_open(&self) -> bool {
         !self.retired.load(Ordering::Acquire)
+    }
+
+    fn is_old(&self) -> bool {
+        self.old.load(Ordering::Acquire)
+    }
+
+    fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
     }
 
     fn retire(&self) {
@@ -157,6 +183,14 @@ impl Link {
             Failed::Retired
         })?;
         Ok((Answered::Http2(answered), Outbound::Http2(out)))
+    }
+
+    /// Notes that the server has answered.
+    pub(super) fn prove(&self) {
+        // Read first: all calls would write the same place otherwise.
+        if !self.proven.load(Ordering::Relaxed) {
+            self.proven.store(true, Ordering::Relaxed);
+        }
     }
 
     /// How the messages of requests are compressed.

@@ -40,6 +40,9 @@ impl Channel for GrpcChannel {
                     Kind::Unary => link.unary(request, limits.deadline).await,
                     kind => link.stream(request, limits.deadline, kind).await,
                 };
+                if request.options.close_connection {
+                    self.0.leave(&link);
+                }
                 match answer {
                     Ok(reply) => return Ok(reply),
                     Err(Failed::Call(error)) => return Err(error),

@@ -100,6 +100,7 @@ impl Link {
         }));
         if let State::Open(answer) = &*down.lock() {
             reply.metadata = answer.metadata.clone();
+            self.prove();
         }
         reply.peer = Some(self.peer.clone());
         Ok(reply)
