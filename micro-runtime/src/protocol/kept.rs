@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,46 @@ pub(super) trait Link: Send + Sync + 'static {
 
     /// Takes no more calls, and ends when none is in flight.
     fn retire(&self);
+}
+
+/// What is known of a connection.
+#[derive(Default)]
+pub(super) struct Marks {
+    retired: AtomicBool,
+    old: AtomicBool,
+    proven: AtomicBool,
+}
+
+impl Marks {
+    pub(super) fn is_open(&self) -> bool {
+        !self.retired.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_old(&self) -> bool {
+        self.old.load(Ordering::Acquire)
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    /// It takes no more calls.
+    pub(super) fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// It was used for as long as one is.
+    pub(super) fn grow_old(&self) {
+        self.old.store(true, Ordering::Release);
+    }
+
+    /// The peer has answered.
+    pub(super) fn prove(&self) {
+        // Read first: all calls would write the same place otherwise.
+        if !self.is_proven() {
+            self.proven.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// Makes connections of one protocol.

@@ -27,12 +27,18 @@ pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// Whether a header belongs to the protocol or to one connection, and not to the user.
 pub(super) fn is_reserved(name: &str) -> bool {
-    const EXACT: [&str; 16] = [
+    const EXACT: [&str; 23] = [
         "accept-encoding",
+        "connect-accept-encoding",
+        "connect-content-encoding",
+        "connect-protocol-version",
+        "connect-timeout-ms",
         "connection",
+        "content-encoding",
         "content-length",
         "content-type",
         "date",
+        "expect",
         "host",
         "keep-alive",
         "proxy-connection",
@@ -43,6 +49,7 @@ pub(super) fn is_reserved(name: &str) -> bool {
         "upgrade",
         "user-agent",
         "x-content-type",
+        "x-grpc-web",
         "micro-unprocessed",
     ];
     name.starts_with("grpc-") || name.starts_with(':') || EXACT.contains(&name)

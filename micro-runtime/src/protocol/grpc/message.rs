@@ -2,7 +2,7 @@
 
 use std::task::{Context as Task, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 pub(super) use super::encoding::Encoding;
 use super::text::Decoder;
@@ -13,6 +13,9 @@ use crate::protocol::http2::{Chunk, Fault};
 /// The flag and the length before a message.
 pub(super) const PREFIX: usize = 5;
 
+/// How long the frame behind the last message may always be, however short messages have to be.
+const CLOSING: usize = 64 * 1024;
+
 /// `message` as it is sent.
 ///
 /// # Errors
@@ -22,11 +25,27 @@ pub(super) fn frame(message: Bytes, encoding: Encoding) -> Result<Chunk, Error> 
         Some(packed) => (1, packed),
         None => (0, message),
     };
-    let length = u32::try_from(message.len()).map_err(|_| {
-        Error::internal(id::CLIENT, "a message of more than 4 GiB cannot be sent").with_grpc_code(8)
-    })?;
+    let length = u32::try_from(message.len()).map_err(|_| too_long())?;
     let [a, b, c, d] = length.to_be_bytes();
     Ok(Chunk::prefixed([flag, a, b, c, d], message))
+}
+
+/// As [`frame`], copied behind what `out` has: cheaper for small messages.
+pub(super) fn append(message: &[u8], encoding: Encoding, out: &mut BytesMut) -> Result<(), Error> {
+    if encoding != Encoding::Identity {
+        out.put(frame(Bytes::copy_from_slice(message), encoding)?);
+        return Ok(());
+    }
+    let length = u32::try_from(message.len()).map_err(|_| too_long())?;
+    out.reserve(PREFIX + message.len());
+    out.put_u8(0);
+    out.put_u32(length);
+    out.extend_from_slice(message);
+    Ok(())
+}
+
+fn too_long() -> Error {
+    Error::internal(id::CLIENT, "a message of more than 4 GiB cannot be sent").with_grpc_code(8)
 }
 
 /// Why the next message is not there.
@@ -66,6 +85,10 @@ pub(super) struct Messages {
     most: usize,
     /// No bytes follow.
     ended: bool,
+    /// The flag of the frame behind the last message, where the dialect has one.
+    closes: u8,
+    /// What is in that frame.
+    closing: Option<Bytes>,
 }
 
 impl Messages {
@@ -78,7 +101,23 @@ impl Messages {
             encoding,
             most,
             ended: false,
+            closes: 0,
+            closing: None,
         }
+    }
+
+    /// The same, of a dialect that tells the end in a frame with this flag.
+    pub(super) fn closed_by(self, flag: u8) -> Self {
+        Self {
+            closes: flag,
+            ..self
+        }
+    }
+
+    /// What is in the frame behind the last message, once [`poll_next`](Self::poll_next) has come to
+    /// the end.
+    pub(super) fn closing(&self) -> Option<&Bytes> {
+        self.closing.as_ref()
     }
 
     /// Those of a stream whose bytes are text.
@@ -113,8 +152,14 @@ impl Messages {
         task: &mut Task<'_>,
     ) -> Poll<Result<Option<Bytes>, Broken>> {
         loop {
-            if let Some(message) = self.take().map_err(Broken::Message)? {
+            if self.closing.is_none()
+                && let Some(message) = self.take().map_err(Broken::Message)?
+            {
                 return Poll::Ready(Ok(Some(message)));
+            }
+            if self.closing.is_some() && !self.rest.is_empty() {
+                let words = "bytes follow the frame that ends the stream";
+                return Poll::Ready(Err(Broken::Message(wrong(words))));
             }
             if self.ended {
                 return Poll::Ready(self.end().map_err(Broken::Message));
@@ -203,10 +248,19 @@ impl Messages {
         let (flag, length) = match self.begun {
             Some(begun) => begun,
             None => {
-                let Some(prefix) = self.pieces(PREFIX) else {
-                    return Ok(None);
+                let begun = match self.rest.get(..PREFIX) {
+                    Some(prefix) if self.partial.is_empty() => {
+                        let begun = self.read_prefix(prefix)?;
+                        self.rest.advance(PREFIX);
+                        begun
+                    }
+                    _ => {
+                        let Some(prefix) = self.pieces(PREFIX) else {
+                            return Ok(None);
+                        };
+                        self.read_prefix(&prefix)?
+                    }
                 };
-                let begun = self.read_prefix(&prefix)?;
                 self.begun = Some(begun);
                 begun
             }
@@ -215,9 +269,23 @@ impl Messages {
             return Ok(None);
         };
         self.begun = None;
-        match flag {
-            0 => Ok(Some(message)),
-            _ => self.encoding.unpack(message, self.most).map(Some),
+        let closes = flag & self.closes != 0;
+        let message = match flag & !self.closes {
+            0 => message,
+            _ => self.encoding.unpack(message, self.bound(closes))?,
+        };
+        if closes {
+            self.closing = Some(message);
+            return Ok(None);
+        }
+        Ok(Some(message))
+    }
+
+    /// How long a message may be, or the frame behind the last one.
+    fn bound(&self, closes: bool) -> usize {
+        match closes {
+            true => self.most.max(CLOSING),
+            false => self.most,
         }
     }
 
@@ -226,7 +294,8 @@ impl Messages {
             return Err(wrong("a message's length is incomplete"));
         };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        match (flag, self.encoding) {
+        let most = self.bound(flag & self.closes != 0);
+        match (flag & !self.closes, self.encoding) {
             (0, _) | (1, Encoding::With(_)) => {}
             (1, Encoding::Identity) => {
                 return Err(wrong(
@@ -239,8 +308,8 @@ impl Messages {
                 )));
             }
         }
-        if length > self.most {
-            return Err(too_large(length, self.most));
+        if length > most {
+            return Err(too_large(length, most));
         }
         Ok((flag, length))
     }

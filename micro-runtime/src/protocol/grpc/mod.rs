@@ -13,14 +13,19 @@ mod encoding;
 mod gzip;
 mod headers;
 mod message;
+mod names;
 mod server;
 mod status;
 mod text;
 mod timeout;
+mod web;
 #[cfg(feature = "zstd")]
 mod zstd;
 
 pub use encoding::Compression;
+pub use web::{Connect, GrpcWeb, HttpVersion};
+
+pub(in crate::protocol) use server::{Served, Web};
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
@@ -13,35 +12,32 @@ use tracing::debug;
 
 use super::super::encoding::{Encoding, READS};
 use super::super::{Grpc, content, headers, timeout};
+use super::held::HeldBack;
 use crate::call::Request;
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
 use crate::protocol::age::Age;
 use crate::protocol::exchange::{Answered, Outbound};
 use crate::protocol::http2::{self, Requests, Settings};
-use crate::protocol::kept::{self, Connect};
+use crate::protocol::kept::{self, Connect, Marks};
 use crate::protocol::{Destination, Environment};
 
 /// The largest head that a server may send, in bytes as HTTP/2 counts them.
-const HEAD: u32 = 64 * 1024;
+pub(super) const HEAD: u32 = 64 * 1024;
 /// How many streams the connection's window is for; each call has its own beside it.
-const STREAMS: u32 = 1_000;
+pub(super) const STREAMS: u32 = 1_000;
 
 /// Opens gRPC on connections.
-pub(super) struct Opens(pub(super) Grpc);
+pub(super) struct Opens(pub(super) Grpc, pub(super) Arc<HeldBack>);
 
 /// A connection to a node.
 pub(super) struct Link {
     /// `None` once it takes no more calls: with the last handle and stream the connection ends.
     requests: Mutex<Option<Requests>>,
-    retired: AtomicBool,
-    old: AtomicBool,
-    /// Whether the server has answered a call.
-    proven: AtomicBool,
+    pub(super) marks: Marks,
     pub(super) peer: Arc<Peer>,
     pub(super) settings: Grpc,
-    /// Whether the server was seen to hold its head back until it has a message.
-    pub(super) holds_back: AtomicBool,
+    pub(super) held: Arc<HeldBack>,
     /// The longest message that is taken.
     pub(super) most: usize,
     scheme: Scheme,
@@ -97,9 +93,7 @@ impl Connect for Opens {
             .map_err(|fault| cannot(fault.to_string()))?;
         let link = Arc::new(Link {
             requests: Mutex::new(Some(requests)),
-            retired: AtomicBool::new(false),
-            old: AtomicBool::new(false),
-            proven: AtomicBool::new(false),
+            marks: Marks::default(),
             scheme: if peer.secure {
                 Scheme::HTTPS
             } else {
@@ -107,7 +101,7 @@ impl Connect for Opens {
             },
             peer: Arc::new(peer),
             settings: settings.clone(),
-            holds_back: AtomicBool::new(false),
+            held: self.1.clone(),
             most: environment.max_message.min(settings.max_message),
             authority,
         });
@@ -121,7 +115,7 @@ impl Connect for Opens {
                 ended = &mut running => ended,
                 () = age.over() => {
                     if let Some(link) = driven.upgrade() {
-                        link.old.store(true, Ordering::Release);
+                        link.marks.grow_old();
                     }
                     running.await
                 }
@@ -139,19 +133,19 @@ impl Connect for Opens {
 
 impl kept::Link for Link {
     fn is_open(&self) -> bool {
-        !self.retired.load(Ordering::Acquire)
+        self.marks.is_open()
     }
 
     fn is_old(&self) -> bool {
-        self.old.load(Ordering::Acquire)
+        self.marks.is_old()
     }
 
     fn is_proven(&self) -> bool {
-        self.proven.load(Ordering::Relaxed)
+        self.marks.is_proven()
     }
 
     fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+        self.marks.retire();
         let requests = {
             let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
             requests.take()
@@ -183,14 +177,6 @@ impl Link {
             Failed::Retired
         })?;
         Ok((Answered::Http2(answered), Outbound::Http2(out)))
-    }
-
-    /// Notes that the server has answered.
-    pub(super) fn prove(&self) {
-        // Read first: all calls would write the same place otherwise.
-        if !self.proven.load(Ordering::Relaxed) {
-            self.proven.store(true, Ordering::Relaxed);
-        }
     }
 
     /// How the messages of requests are compressed.
@@ -244,7 +230,7 @@ impl Link {
 }
 
 /// The node's address as `:authority`; a name within this process or of a file is `localhost`.
-fn authority(address: &str) -> Option<Authority> {
+pub(super) fn authority(address: &str) -> Option<Authority> {
     match address.contains(':') && !address.contains('/') {
         true => Authority::try_from(address).ok(),
         false => Some(Authority::from_static("localhost")),

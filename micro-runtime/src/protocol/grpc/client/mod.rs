@@ -1,10 +1,15 @@
 //! The client's side: one connection to a node, on which all calls are streams.
 
 mod call;
+mod held;
 mod link;
 mod stream;
+mod web;
+
+pub(super) use web::{Dialect, How, WebChannel};
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::Grpc;
 use crate::call::{Reply, Request};
@@ -23,7 +28,11 @@ pub(super) struct GrpcChannel(Kept<Opens>);
 
 impl GrpcChannel {
     pub(super) fn new(settings: &Grpc, node: Destination, environment: &Environment) -> Self {
-        Self(Kept::new(Opens(settings.clone()), node, environment))
+        Self(Kept::new(
+            Opens(settings.clone(), Arc::default()),
+            node,
+            environment,
+        ))
     }
 }
 

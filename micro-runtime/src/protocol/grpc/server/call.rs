@@ -22,14 +22,19 @@ use crate::error::{Error, Result, id};
 use crate::http1::is_loopback;
 use crate::metadata::Metadata;
 use crate::protocol::exchange::{Answer, Inbound, Incoming};
-use crate::router::Route;
+use crate::router::{Pace, Route};
 use crate::tasks::later;
 
 /// What became of a stream that the peer has opened.
 pub(super) enum Begun {
     /// It was refused.
     Answered,
-    Unary(Served),
+    Unary {
+        call: Served,
+        /// How the method's handlers run, and when this call came.
+        pace: Arc<Pace>,
+        now: Instant,
+    },
     Stream(Served),
 }
 
@@ -154,7 +159,11 @@ impl Asked {
         };
         match streams {
             true => Opened::serve(call),
-            false => Begun::Unary(Box::pin(call.unary())),
+            false => Begun::Unary {
+                pace: call.route.pace().clone(),
+                now: call.now,
+                call: Box::pin(call.unary()),
+            },
         }
     }
 }
