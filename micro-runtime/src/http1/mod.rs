@@ -27,7 +27,7 @@ pub(crate) use decoder::{Decoder, Message, Role, poll_fill};
 pub(crate) use decoder::{Opening, Piece};
 pub(crate) use head::{Head, Start, canonical, is_token};
 pub(crate) use outbox::{Outbox, put_decimal};
-pub(crate) use serving::{is_loopback, linger, put_date};
+pub(crate) use serving::{is_loopback, linger, put_date, put_plain};
 
 use std::fmt;
 

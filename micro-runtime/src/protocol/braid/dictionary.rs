@@ -164,7 +164,11 @@ impl Told {
 
     /// Where the key is among those that were said, or would be among the sorted ones.
     fn find(&self, key: &Text) -> Result<usize, usize> {
-        if self.keys.get(self.next).is_some_and(|next| next.key == *key) {
+        if self
+            .keys
+            .get(self.next)
+            .is_some_and(|next| next.key == *key)
+        {
             return Ok(self.next);
         }
         let of = |at: &usize| self.keys.get(*at).map(|known| known.key.as_bytes());

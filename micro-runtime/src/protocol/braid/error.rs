@@ -84,11 +84,7 @@ impl<'a> ErrorFrame<'a> {
 const PER_DETAIL: usize = 6;
 
 /// Reads an ERROR.
-pub(super) fn read_error(
-    frame: Frame,
-    limits: &Hello,
-    known: &mut Known,
-) -> Result<Error, Fault> {
+pub(super) fn read_error(frame: Frame, limits: &Hello, known: &mut Known) -> Result<Error, Fault> {
     let (head, mut fields) = Fields::of(frame);
     let code = fields.i32()?;
     let grpc = match head.has(flag::GRPC) {

@@ -110,9 +110,7 @@ impl Kind {
                     | flag::MORE
                     | flag::PACKED
             }
-            Self::Reply => {
-                flag::METADATA | flag::BODY | flag::TRAILERS | flag::MORE | flag::PACKED
-            }
+            Self::Reply => flag::METADATA | flag::BODY | flag::TRAILERS | flag::MORE | flag::PACKED,
             Self::Message => flag::MORE | flag::PACKED,
             Self::Piece => flag::MORE,
             Self::Error => flag::UNPROCESSED | flag::GRPC | flag::METADATA | flag::STATUS,

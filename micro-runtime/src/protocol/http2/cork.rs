@@ -116,7 +116,9 @@ impl Held {
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         if self.gathered.len() + length <= MOST {
             self.gathered.reserve(length);
-            pieces.iter().for_each(|piece| self.gathered.put_slice(piece));
+            pieces
+                .iter()
+                .for_each(|piece| self.gathered.put_slice(piece));
             return Poll::Ready(Ok(length));
         }
         loop {

@@ -18,6 +18,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub(in crate::protocol) use server::serve;
+
+use super::http1::Http1;
 use super::{Channel, Destination, Environment, Protocol, Recognised};
 use crate::router::Core;
 use crate::transport::Connection;
@@ -104,6 +107,10 @@ impl Protocol for Mucp {
     }
 
     async fn serve(&self, connection: Connection, core: Arc<Core>) {
-        server::serve(self, connection, core).await;
+        let port = Http1 {
+            mucp: Some(self.clone()),
+            ..Http1::default()
+        };
+        port.serve(connection, core).await;
     }
 }

@@ -124,7 +124,7 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| duration(&mut to.registry_grace, from)),
     Setting::new(DISCOVERY, "transport", "NAME", "What bytes travel on: http (also as tcp), memory", "http",
         |to, from| text(&mut to.transport, from)),
-    Setting::new(CLIENT, "client", "PROTOCOL,...", "The protocols that the client may speak, best first: braid, grpc, mucp; auto for all", "auto",
+    Setting::new(CLIENT, "client", "PROTOCOL,...", "The protocols that the client may speak, best first: braid, grpc, mucp, connect, grpc-web; auto for what a node says", "auto",
         |to, from| names(&mut to.client, from)),
     Setting::new(CLIENT, "client_request_timeout", "DURATION", "The limit of a whole call: 300ms, 1.5s, 1m", "30s",
         |to, from| duration(&mut to.client_request_timeout, from)),

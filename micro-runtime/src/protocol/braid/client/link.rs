@@ -11,13 +11,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
+use super::super::Braid as Settings;
 use super::super::fault::Fault;
 use super::super::fields::{Goaway, write_deadline, write_hello};
 use super::super::flow::Flow;
 use super::super::inbox::Inbox;
-use super::super::packed::pack;
-use super::super::Braid as Settings;
 use super::super::outbox::{Closed, Flush, Outbox, Refused, Room};
+use super::super::packed::pack;
 use super::super::wire::{CallId, Head, Hello, Kind, MAGIC, flag};
 use super::calls::{Calls, Lost, NoPlace, Removed, State};
 use super::names::{Waiting, check, names};
@@ -242,8 +242,7 @@ impl Link {
             flags |= flag::PACKED;
         }
         let body = packed.as_ref().unwrap_or(body);
-        let left =
-            deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let begun = self.out.append(Room::Needed, |queue, waiting, position| {
             if !waiting.parts.may_begin(body.len()) {
                 return (Err(Wait::Room(body.len())), Flush::Held);
@@ -260,7 +259,7 @@ impl Link {
                 head.flags |= flag::NAMES;
             }
             let told = &mut waiting.told;
-            waiting.parts.begin(queue, head, body.clone(), |out| {
+            waiting.parts.begin(queue, head, body, |out| {
                 if route.is_named() {
                     for name in names(request) {
                         out.extend_from_slice(&(name.len() as u16).to_le_bytes());

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use tracing::debug;
 
 use super::super::arrivals::Arrivals;
+use super::super::dictionary::Known;
 use super::super::error::read_error;
 use super::super::fault::Fault;
-use super::super::dictionary::Known;
 use super::super::fields::{Fields, Goaway, Part, message, read_credit};
 use super::super::inbox::Inbox;
 use super::super::outbox::{Flush, Room};

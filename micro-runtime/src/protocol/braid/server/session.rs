@@ -9,8 +9,8 @@ use tokio::task::AbortHandle;
 
 use super::super::batch::Batch;
 use super::super::client::answer_ping;
-use super::super::error::{ErrorFrame, Reached};
 use super::super::dictionary::Told;
+use super::super::error::{ErrorFrame, Reached};
 use super::super::fault::Fault;
 use super::super::flow::Flow;
 use super::super::outbox::{Beside, Flush, HIGH_WATER, Outbox, Room};
@@ -39,6 +39,12 @@ impl Waiting {
             parts: Parts::new(theirs),
             ping: None,
         }
+    }
+
+    /// Forgets what waits to be sent.
+    pub(super) fn clear(&mut self) {
+        self.ping = None;
+        self.parts = Parts::none();
     }
 }
 
@@ -292,7 +298,8 @@ impl Session {
 
     fn finished(&self, partial: Option<&Partial<Coming>>) {
         if let Some(partial) = partial {
-            self.unfinished.fetch_sub(partial.total(), Ordering::Relaxed);
+            self.unfinished
+                .fetch_sub(partial.total(), Ordering::Relaxed);
         }
     }
 
@@ -545,7 +552,7 @@ fn write_reply(
         | set(flag::PACKED, packed);
     let Waiting { told, parts, .. } = waiting;
     let head = Head::new(Kind::Reply, flags, id);
-    parts.begin(queue, head, message.clone(), |out| {
+    parts.begin(queue, head, message, |out| {
         for block in [&reply.metadata, &reply.trailers] {
             if !block.is_empty() {
                 told.write(block, out);

@@ -70,12 +70,9 @@ impl Opened {
             let answer = handler.as_mut().poll(task);
             if answer.is_pending() && !self.told.load(Ordering::Acquire) {
                 // A handler that waits has accepted the call: what it set so far goes ahead.
-                let _ = self
-                    .session
-                    .out
-                    .append(Room::Ignored, |queue, waiting, _| {
-                        (self.open(queue, waiting), Flush::Soon)
-                    });
+                let _ = self.session.out.append(Room::Ignored, |queue, waiting, _| {
+                    (self.open(queue, waiting), Flush::Soon)
+                });
             }
             answer
         })

@@ -9,10 +9,10 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
-use super::super::message::{Encoding, Messages, frame};
+use super::super::message::{Messages, append, frame};
 use super::super::status::{Reached, Reader};
 use super::super::text;
 use super::call::{Begun, Call, count};
@@ -178,7 +178,10 @@ impl Opened {
                 }
                 out.waiting.take()
             };
-            if let Some(waiting) = waiting {
+            // This task is polling the handler anyway: woken, it would do so for ever.
+            if let Some(waiting) = waiting
+                && !waiting.will_wake(task.waker())
+            {
                 waiting.wake();
             }
             self.input().awaited = false;
@@ -299,6 +302,19 @@ impl Out {
         self.send(Chunk::from(gathered));
     }
 
+    /// Whether a batch has begun, for which there was room: what one batch is more than the room is
+    /// little, and asking for every message is dear.
+    fn gathers(&self) -> bool {
+        !self.gathered.is_empty() && matches!(self.state, State::Open(_))
+    }
+
+    fn check(&self) -> Result<()> {
+        match &self.state {
+            State::Over(error) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
     fn poll_room(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
         let held = self.gathered.len();
         let stream = match &mut self.state {
@@ -415,6 +431,9 @@ struct Replies(Arc<Opened>);
 impl RawSend for Replies {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
         let mut out = self.0.out();
+        if out.gathers() {
+            return Poll::Ready(Ok(()));
+        }
         self.0.open(&mut out);
         let polled = out.poll_room(task);
         if let Poll::Ready(Err(_)) = polled {
@@ -424,22 +443,23 @@ impl RawSend for Replies {
     }
 
     fn send(&mut self, message: Bytes) -> Result<()> {
-        let encoding: Encoding = self.0.caller.encoding;
-        let chunk = frame(message, encoding)?;
-        let mut out = self.0.out();
-        if let State::Over(error) = &out.state {
-            return Err(error.clone());
+        if message.len() <= COPIED {
+            return self.send_copy(&message);
         }
-        if chunk.remaining() > COPIED {
+        let chunk = frame(message, self.0.caller.encoding)?;
+        let mut out = self.0.out();
+        out.check()?;
+        out.flush();
+        out.send(chunk);
+        Ok(())
+    }
+
+    fn send_copy(&mut self, message: &[u8]) -> Result<()> {
+        let mut out = self.0.out();
+        out.check()?;
+        append(message, self.0.caller.encoding, &mut out.gathered)?;
+        if !out.polled || out.gathered.len() >= GATHERED {
             out.flush();
-            out.send(chunk);
-        } else {
-            let length = chunk.remaining();
-            out.gathered.reserve(length);
-            bytes::BufMut::put(&mut out.gathered, chunk);
-            if !out.polled || out.gathered.len() >= GATHERED {
-                out.flush();
-            }
         }
         Ok(())
     }
