@@ -351,13 +351,7 @@ async fn what_is_no_call_is_refused_with_a_status() {
             415,
             "",
         ),
-        (
-            Method::POST,
-            "/test.Teller/Count",
-            vec![PROTO],
-            415,
-            "",
-        ),
+        (Method::POST, "/test.Teller/Count", vec![PROTO], 415, ""),
         (
             Method::POST,
             "/test.Teller/Say",
