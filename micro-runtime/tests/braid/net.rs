@@ -189,7 +189,7 @@ pub fn channel(transport: Arc<dyn Transport>, tasks: &Tasks, address: &str) -> A
         id: "node-1".into(),
         legacy: false,
     };
-    Braid.channel(node, &environment)
+    Braid::default().channel(node, &environment)
 }
 
 pub fn client(channel: &Arc<dyn Channel>) -> SayClient {
@@ -201,7 +201,7 @@ pub fn server(service: impl Dispatch, limits: Limits, tasks: &Tasks) -> Server {
     options.limits = limits;
     options.tasks = tasks.clone();
     let core = Core::new(options, [Arc::new(service) as Arc<dyn Dispatch>]).unwrap();
-    Server::new(core, vec![Arc::new(Braid)]).unwrap()
+    Server::new(core, vec![Arc::new(Braid::default())]).unwrap()
 }
 
 /// A server, a client, and the pipes between them.

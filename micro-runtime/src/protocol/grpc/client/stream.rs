@@ -258,12 +258,16 @@ impl<B: Begin> RawReceive for Download<B> {
         answer.poll_next(task).map(Result::transpose)
     }
 
+    fn metadata(&self) -> Metadata {
+        match &*self.down.lock() {
+            State::Open(answer) => answer.metadata.clone(),
+            State::Failed(_) | State::Awaited(_) => Metadata::new(),
+        }
+    }
+
     fn trailers(&self) -> Metadata {
         match &*self.down.lock() {
-            State::Open(answer) => match answer.error() {
-                None => answer.trailers.clone(),
-                Some(error) => error.metadata().clone(),
-            },
+            State::Open(answer) => answer.trailers.clone(),
             State::Failed(error) => error.metadata().clone(),
             State::Awaited(_) => Metadata::new(),
         }

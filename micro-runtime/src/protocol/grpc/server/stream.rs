@@ -13,7 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::StatusCode;
 
 use super::super::message::{Encoding, Messages, frame};
-use super::super::status::Reached;
+use super::super::status::{Reached, Reader};
 use super::super::text;
 use super::call::{Begun, Call, count};
 use super::reply::Caller;
@@ -36,6 +36,8 @@ const COPIED: usize = 4 * 1024;
 pub(super) struct Opened {
     caller: Caller,
     cx: Context,
+    /// Whether the head goes ahead while the handler waits for input.
+    early: bool,
     out: Mutex<Out>,
     input: Mutex<Input>,
 }
@@ -71,6 +73,8 @@ struct Input {
     /// The handler takes no more: what comes is dropped.
     deaf: bool,
     ended: bool,
+    /// The handler has asked for a message that is not there.
+    awaited: bool,
 }
 
 /// How it is seen that a message is the only one.
@@ -106,9 +110,14 @@ impl Opened {
             (Kind::ServerStream, false) => One::There,
             _ => One::OfMany,
         };
+        // Our own callers wait a moment for a stream to be accepted. Others do not, and are told of it
+        // with the first thing that the handler says, so that its metadata still goes ahead. Nor may
+        // the one request of a server stream be overtaken: some callers then send no more of it.
+        let early = caller.reader == Reader::Ours && one == One::OfMany;
         let stream = Arc::new(Self {
             caller,
             cx: cx.clone(),
+            early,
             out: Mutex::new(Out {
                 state: State::Unopened(answer),
                 gathered: BytesMut::new(),
@@ -124,6 +133,7 @@ impl Opened {
                 first: None,
                 deaf: false,
                 ended: false,
+                awaited: false,
             }),
         });
         let halves = RawStream {
@@ -171,14 +181,18 @@ impl Opened {
             if let Some(waiting) = waiting {
                 waiting.wake();
             }
+            self.input().awaited = false;
             let polled = handler.as_mut().poll(task);
+            let awaits_input = self.input().awaited;
             let mut out = self.out();
             out.polled = false;
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(Some(result));
             }
             // A handler that waits has accepted the call: what it set so far goes ahead.
-            self.open(&mut out);
+            if self.early || !awaits_input || self.cx.has_reply_parts() {
+                self.open(&mut out);
+            }
             out.flush();
             drop(out);
             self.poll_discard(task);
@@ -448,10 +462,12 @@ impl RawReceive for Requests {
         if input.ended {
             return Poll::Ready(None);
         }
-        let next = ready!(match input.one {
+        let polled = match input.one {
             One::OfMany | One::Taken => input.poll_message(task),
             One::There | One::Awaited => input.poll_only(task).map_ok(Some),
-        });
+        };
+        input.awaited = polled.is_pending();
+        let next = ready!(polled);
         Poll::Ready(match next {
             Ok(Some(message)) => Some(Ok(message)),
             Ok(None) => {
