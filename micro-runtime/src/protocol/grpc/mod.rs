@@ -50,7 +50,7 @@ use crate::transport::Connection;
 #[non_exhaustive]
 pub struct Grpc {
     /// Web origins whose pages may call (`https://example.org`). None: a request with any other
-    /// `Origin` is refused.
+    /// `Origin` is refused. `*` stands for any.
     pub origins: Vec<String>,
     /// Whether `:authority` must name this machine, so that no web page reaches a server on loopback
     /// by a name of its own (DNS rebinding). Set it where the listener is bound to loopback. Off.
@@ -105,10 +105,12 @@ impl Grpc {
         Self::default()
     }
 
-    /// gRPC with its default settings, on a listener that is, or is not, for this machine alone.
-    pub(crate) fn for_listener(loopback_only: bool) -> Self {
+    /// gRPC with its default settings, on a listener that is, or is not, for this machine alone, and
+    /// that pages of `origins` may call.
+    pub(crate) fn for_listener(loopback_only: bool, origins: &[String]) -> Self {
         Self {
             loopback_only,
+            origins: origins.to_vec(),
             ..Self::default()
         }
     }

@@ -19,7 +19,7 @@ use crate::call::{Body, Request};
 use crate::codec::Codec;
 use crate::context::{Context, Peer};
 use crate::error::{Error, Result, id};
-use crate::http1::is_loopback;
+use crate::http1::{is_allowed_origin, is_loopback};
 use crate::metadata::Metadata;
 use crate::protocol::exchange::{Answer, Inbound, Incoming};
 use crate::router::{Pace, Route};
@@ -218,7 +218,7 @@ pub(super) fn guard(shared: &Shared, head: &Parts) -> Result<(), Refused> {
         Refused::Http(StatusCode::FORBIDDEN, Error::forbidden(id::SERVER, words))
     };
     for origin in head.headers.get_all(http::header::ORIGIN) {
-        if !web::is_allowed(settings, origin) {
+        if !is_allowed_origin(&settings.origins, origin.as_bytes()) {
             return Err(refuse(
                 "pages of this origin may not call here: name it in the allowed origins",
             ));
