@@ -23,7 +23,7 @@ use crate::http1::{is_allowed_origin, is_loopback};
 use crate::metadata::Metadata;
 use crate::protocol::exchange::{Answer, Inbound, Incoming};
 use crate::router::{Pace, Route};
-use crate::tasks::later;
+use crate::tasks::{after, later};
 
 /// What became of a stream that the peer has opened.
 pub(super) enum Begun {
@@ -328,15 +328,15 @@ impl Call {
             .map_err(|_| late())??
             .ok_or_else(|| Broken::Message(count("none")))?;
         if !messages.is_at_end(input) {
-            // A caller who never ends its input is not waited for: it is known what is there.
-            let waits = self.caller.ends_input();
-            let more = poll_fn(|task| match messages.poll_next(input, task) {
-                Poll::Pending if !waits => Poll::Ready(Ok(None)),
-                polled => polled,
-            });
-            let more = timeout_at(until, more).await.map_err(|_| late())?;
-            if more?.is_some() {
-                return Err(Broken::Message(count("more than one")));
+            let patience = self.caller.patience();
+            let until = patience.map_or(until, |limit| until.min(after(limit)));
+            let more = poll_fn(|task| messages.poll_next(input, task));
+            match timeout_at(until, more).await {
+                Ok(Ok(Some(_))) => return Err(Broken::Message(count("more than one"))),
+                Ok(more) => drop(more?),
+                Err(_) if patience.is_none() => return Err(late()),
+                // A caller who never ends its input is served nevertheless.
+                Err(_) => {}
             }
         }
         Ok(first)
