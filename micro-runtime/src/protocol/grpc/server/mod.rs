@@ -89,7 +89,8 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
         ping_after: settings.ping_after,
         ping_answer: settings.ping_answer,
     };
-    let accepting = http2::accept(connection.io, &offered, limits.first_request);
+    // Its room is given back: connections are many, and most of them idle.
+    let accepting = Box::pin(http2::accept(connection.io, &offered, limits.first_request));
     let opened = timeout(limits.first_request, accepting);
     let mut http = match opened.await {
         Ok(Ok(http)) => http,
