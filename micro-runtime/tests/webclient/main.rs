@@ -9,7 +9,9 @@
 mod connect;
 mod connect_streams;
 mod grpc_web;
+mod http2;
 mod lives;
+mod mutations;
 mod net;
 mod own;
 #[allow(dead_code, reason = "it serves several protocols' tests")]
