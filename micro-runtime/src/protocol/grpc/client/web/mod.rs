@@ -78,7 +78,7 @@ impl WebChannel {
         environment: &Environment,
     ) -> Self {
         let how = Arc::new(how);
-        let opens = Opens(how.clone());
+        let opens = Opens(how.clone(), Arc::default());
         Self {
             kept: Kept::new(opens, node, environment),
             how,
@@ -118,7 +118,9 @@ impl WebChannel {
             finished,
             begin: reads,
             peer: link.peer.clone(),
-            holds_back: &link.holds_back,
+            path: &request.method.path,
+            held: &link.held,
+            marks: &link.marks,
             limit: self.how.opening,
         };
         Ok(opening.stream(answered, out).await?)
@@ -134,8 +136,15 @@ impl Channel for WebChannel {
         Box::pin(async move {
             for _ in 0..DIALS {
                 let link = self.kept.link(limits.dial_timeout).await?;
-                match self.once(&link, request, limits).await {
-                    Ok(reply) => return Ok(reply),
+                let answer = self.once(&link, request, limits).await;
+                if request.options.close_connection {
+                    self.kept.leave(&link);
+                }
+                match answer {
+                    Ok(reply) => {
+                        link.marks.prove();
+                        return Ok(reply);
+                    }
                     Err(Failed::Call(error)) => return Err(error),
                     // It ended before the call was sent: a new one is dialled.
                     Err(Failed::Retired) => {}
