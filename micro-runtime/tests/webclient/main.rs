@@ -6,6 +6,7 @@
     clippy::disallowed_methods
 )]
 
+mod choice;
 mod connect;
 mod connect_streams;
 mod grpc_web;
