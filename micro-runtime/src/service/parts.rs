@@ -62,12 +62,16 @@ impl Service {
     fn protocols(options: &Options, loopback_only: bool) -> Vec<Arc<dyn Protocol>> {
         let mucp = Mucp {
             loopback_only,
+            origins: options.origins.clone(),
             ..Mucp::default()
         };
         let built_in: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(Braid::default()),
             #[cfg(feature = "grpc")]
-            Arc::new(crate::protocol::Grpc::for_listener(mucp.loopback_only)),
+            Arc::new(crate::protocol::Grpc::for_listener(
+                loopback_only,
+                &options.origins,
+            )),
             Arc::new(mucp),
         ];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
@@ -140,6 +144,7 @@ impl Service {
         address: &str,
         events: &Subscribers,
     ) -> Result<Server> {
+        options.check_origins()?;
         let loopback_only = options.is_for_this_machine(address);
         let protocols = self.answered(options, loopback_only)?;
         let mut core = CoreOptions::default();

@@ -14,6 +14,7 @@ mod long;
 mod net;
 mod packed;
 mod raw;
+mod recorded;
 mod remembered;
 mod say;
 mod silence;

@@ -38,7 +38,7 @@ use crate::transport::Connection;
 #[non_exhaustive]
 pub struct Mucp {
     /// Web origins whose pages may call (`https://example.org`). None: a request with any other
-    /// `Origin` is refused.
+    /// `Origin` is refused. `*` stands for any.
     pub origins: Vec<String>,
     /// Whether `Host` must name this machine, so that no web page reaches a server on loopback by
     /// a name of its own (DNS rebinding). Set it where the listener is bound to loopback. Off.

@@ -219,7 +219,8 @@ impl Transport for TlsDial {
         let failed = |error: String| {
             Error::internal(id::CLIENT, format!("connection error: {error}")).unprocessed()
         };
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let host = crate::transport::host(address);
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| failed(format!("tls: {host:?} is no server name: {error}")))?;

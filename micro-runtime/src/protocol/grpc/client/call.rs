@@ -38,6 +38,7 @@ impl Link {
         let (head, input) = poll_fn(|task| answered.poll(task))
             .await
             .map_err(|fault| failed(&fault))?;
+        self.marks.prove();
         let answer = Answer::new(head, input, self.most)?;
         Ok(answer.into_reply(self.peer.clone()).await?)
     }
@@ -63,6 +64,8 @@ pub(super) struct Answer {
     messages: Messages,
     /// Where the end is told, if not in trailers.
     closing: Option<Closing>,
+    /// What the head says of the end, until a message comes.
+    told: Option<Result<()>>,
     /// The end, where the head was also the trailers, or once it was read.
     end: Option<Result<()>>,
 }
@@ -76,7 +79,13 @@ impl Answer {
         let Parts {
             status, headers, ..
         } = head;
-        let end = status::read(&headers);
+        // A status in the head is the call's where nothing follows. Some proxies end such an answer
+        // behind its head; what a body or trailers say counts for more.
+        let told = status::read(&headers);
+        let (told, end) = match input.is_at_end() {
+            true => (None, told),
+            false => (told, None),
+        };
         if let Some(Err(error)) = end {
             return Err(error);
         }
@@ -111,13 +120,17 @@ impl Answer {
             input,
             messages: Messages::new(encoding, most),
             closing: None,
+            told,
             end,
         })
     }
 
     /// An answer of a dialect that tells the end behind the last of its `messages`.
+    ///
+    /// `told` is what its head says of the end, which counts where nothing follows it.
     pub(super) fn closed_by(
         closing: Closing,
+        told: Option<Result<()>>,
         metadata: Metadata,
         messages: Messages,
         input: Inbound,
@@ -128,6 +141,7 @@ impl Answer {
             input,
             messages,
             closing: Some(closing),
+            told,
             end: None,
         }
     }
@@ -160,22 +174,28 @@ impl Answer {
             return Poll::Ready(end.clone().map(|()| None));
         }
         match ready!(self.messages.poll_next(&mut self.input, task)) {
-            Ok(Some(message)) => return Poll::Ready(Ok(Some(message))),
+            Ok(Some(message)) => {
+                self.told = None;
+                return Poll::Ready(Ok(Some(message)));
+            }
             Ok(None) => {}
             Err(Broken::Message(error)) => return self.ended(Err(error)),
             Err(Broken::Stream(fault)) => return self.ended(Err(failed(&fault))),
         }
         if let Some(closing) = &self.closing {
-            let (end, trailers) = closing.read(self.messages.closing(), &self.metadata);
+            let frame = self.messages.closing();
+            let (end, trailers) = closing.read(frame, self.told.take(), &self.metadata);
             self.trailers = trailers;
             return self.ended(end);
         }
         let end = match ready!(self.input.poll_trailers(task)) {
             Ok(Some(trailers)) => self.read_trailers(&trailers),
-            Ok(None) => Err(status::local(
-                code::INTERNAL,
-                "the call ended without a status",
-            )),
+            Ok(None) => self.told.take().unwrap_or_else(|| {
+                Err(status::local(
+                    code::INTERNAL,
+                    "the call ended without a status",
+                ))
+            }),
             Err(fault) => Err(failed(&fault)),
         };
         self.ended(end)
@@ -200,7 +220,12 @@ impl Answer {
             ))
         });
         self.trailers = headers::read(trailers);
-        end
+        // Whoever is given an error sees nothing else of the answer.
+        end.map_err(|error| {
+            let mut metadata = self.metadata.clone();
+            metadata.merge(error.metadata());
+            error.with_metadata(metadata)
+        })
     }
 
     fn ended(&mut self, end: Result<()>) -> Poll<Result<Option<Bytes>>> {

@@ -11,7 +11,6 @@ mod read;
 mod reply;
 mod trailers;
 
-pub(super) use cors::{Page, is_allowed};
 pub(super) use reply::Web;
 
 use std::sync::Arc;
@@ -29,6 +28,7 @@ use crate::codec::{Codec, Payload};
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
 use crate::protocol::exchange::Incoming;
+use cors::Page;
 use read::{Asked, Source};
 
 /// A way of speaking.
@@ -117,19 +117,19 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
     let mut caller = Caller::of_web(Web::new(dialect, &head), &head.headers);
     if let Err(refused) = call::guard(shared, &head) {
         caller.refuse(&mut answer, &refused);
-        return Begun::Answered;
+        return Begun::Refused(input);
     }
     let page = Page::of(&shared.settings, &head.headers);
     if cors::is_preflight(&head) {
         cors::answer_preflight(&page, &head.headers, &mut answer);
-        return Begun::Answered;
+        return Begun::Refused(input);
     }
     caller.show_to(page);
     let asked = match read::read(shared, dialect, &head, &mut caller) {
         Ok(asked) => asked,
         Err(refused) => {
             caller.refuse(&mut answer, &refused);
-            return Begun::Answered;
+            return Begun::Refused(input);
         }
     };
     let Asked {
