@@ -67,13 +67,12 @@ impl Service {
             origins: options.origins.clone(),
             ..Mucp::default()
         };
+        let mut braid = Braid::default();
+        braid.max_age = options.connection_age;
         let built_in: Vec<Arc<dyn Protocol>> = vec![
-            Arc::new(Braid::default()),
+            Arc::new(braid),
             #[cfg(feature = "grpc")]
-            Arc::new(Grpc::for_listener(
-                loopback_only,
-                &options.origins,
-            )),
+            Arc::new(Self::grpc(options, loopback_only)),
             Arc::new(mucp),
         ];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
@@ -86,6 +85,15 @@ impl Service {
             }
         }
         protocols
+    }
+
+    /// What gRPC and the protocols of the web are served with.
+    #[cfg(feature = "grpc")]
+    fn grpc(options: &Options, loopback_only: bool) -> Grpc {
+        let mut grpc = Grpc::for_listener(loopback_only, &options.origins);
+        grpc.max_age = options.connection_age;
+        grpc.max_age_grace = options.connection_grace;
+        grpc
     }
 
     /// Those that the client may speak: of all, and of the web dialects, those that were named.
@@ -115,8 +123,7 @@ impl Service {
         let mut all = Self::protocols(options, loopback_only);
         #[cfg(feature = "grpc")]
         if !all.iter().any(|known| known.name() == "web") {
-            let grpc = Grpc::for_listener(loopback_only, &options.origins);
-            all.push(Arc::new(Web::with(grpc)));
+            all.push(Arc::new(Web::with(Self::grpc(options, loopback_only))));
         }
         // What only calls may be among those that a user has configured.
         all.retain(|protocol| !CALLED_BY_NAME.contains(&protocol.name()));

@@ -2,10 +2,11 @@
 
 mod call;
 mod reply;
+mod rest;
 mod stream;
 mod web;
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context as Task, Waker};
@@ -23,6 +24,7 @@ use super::status::Reached;
 use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
+use crate::protocol::age::Age;
 use crate::protocol::exchange::Incoming;
 use crate::protocol::http2::{self, Settings};
 use crate::router::Core;
@@ -74,7 +76,7 @@ impl Web {
     /// Begins the call of a request; what is to be polled to its end, unless it is answered already.
     pub(in crate::protocol) fn begin(&self, incoming: Incoming) -> Option<Served> {
         match call::begin(&self.0, incoming) {
-            Begun::Answered => None,
+            Begun::Refused(_) | Begun::Answered => None,
             Begun::Unary { call, .. } | Begun::Stream(call) => Some(call),
         }
     }
@@ -148,7 +150,8 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
         ping_after: settings.ping_after,
         ping_answer: settings.ping_answer,
     };
-    let accepting = http2::accept(connection.io, &offered, limits.first_request);
+    // Its room is given back: connections are many, and most of them idle.
+    let accepting = Box::pin(http2::accept(connection.io, &offered, limits.first_request));
     let opened = timeout(limits.first_request, accepting);
     let mut http = match opened.await {
         Ok(Ok(http)) => http,
@@ -173,6 +176,8 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
     let mut draining = core.draining();
     let mut begun = pin!(draining.begun());
     let mut drains = false;
+    let mut old = pin!(Age::new(settings.max_age, core.tasks()).over());
+    let mut too_old = pin!(grace(None));
     let mut rests = pin!(sleep(LINGER));
     let mut was_idle = false;
     let mut polled = 0_usize;
@@ -184,6 +189,17 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
                 http.drain();
                 rests.as_mut().reset(Instant::now() + LINGER);
                 continue;
+            }
+            () = &mut old, if !drains => {
+                drains = true;
+                http.drain();
+                rests.as_mut().reset(Instant::now() + LINGER);
+                too_old.set(grace(settings.max_age_grace));
+                continue;
+            }
+            () = &mut too_old, if drains => {
+                debug!(peer = %address, "an old connection is closed with calls on it");
+                return;
             }
             incoming = http.next() => incoming,
             () = &mut rests, if drains => {
@@ -204,6 +220,10 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
             }
             Some(Ok(incoming)) => match speaking.begin(incoming.into()) {
                 Begun::Answered => {}
+                Begun::Refused(input) if input.is_at_end() => {}
+                Begun::Refused(input) => {
+                    core.tasks().spawn(rest::take(input));
+                }
                 Begun::Stream(call) => {
                     core.tasks().spawn(call);
                 }
@@ -233,6 +253,14 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
                 }
             },
         }
+    }
+}
+
+/// Ready when calls on an old connection have gone on for long enough.
+async fn grace(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => sleep(limit).await,
+        None => pending().await,
     }
 }
 
