@@ -20,8 +20,14 @@ TITLES = {
     "big": "unary 64 KiB, 16 in flight, 1 connection",
     "ss": "server stream, 100 B messages",
     "bidi": "bidi stream, 100 B, one message in flight",
+    "u1000": "unary 100 B, 1,000 in flight, 1 connection",
+    "meta5": "unary 100 B with five pairs of metadata, 64 in flight, 1 connection",
+    "ss-chan": "server stream, 100 B messages that another task hands over in a channel",
+    "slow": "unary 100 B, 64 in flight, 1 connection; 10 % wait 10 ms, 1 % compute 5 ms, and the others are counted",
+    "tls": "unary 100 B over TLS, 64 in flight, 1 connection",
+    "idle": "10,000 connections, each used once: memory of one",
 }
-BASES = ("go-micro", "tonic", "mux", "raw")
+BASES = ("go-micro", "tonic", "raw")
 HEAD = ("calls/s (min–max)", "CPU µs a call (min–max)", "client / server", "p50 µs", "p99 µs", "RSS MiB idle → most", "foreign")
 
 
@@ -68,8 +74,15 @@ def measured(peer, runs):
 def compared(peer, runs, by_peer, bases):
     cells = [peer]
     for base in bases:
-        cells += [ratio(runs, by_peer[base], "rps"), ratio(runs, by_peer[base], "cpu_s_per_m")]
+        cells += [ratio(runs, by_peer[base], key) for key in ("rps", "cpu_s_per_m", "p99_us")]
     return cells
+
+
+def held(peer, runs):
+    """Of connections that nobody uses."""
+    values = list(runs.values())
+    sides = ("cli_conn_kib", "srv_conn_kib")
+    return [peer, *(spread([run[side] for run in values]) for side in sides), f"{max(run['rss_hwm'] for run in values):.0f}"]
 
 
 def table(head, rows):
@@ -93,8 +106,12 @@ def tables(paths):
         bases = [base for base in BASES if base in by_peer]
         rounds = max(len(values) for values in by_peer.values())
         out.append(f"\n### {workload}: {TITLES[workload]} ({rounds} rounds)\n")
+        if workload == "idle":
+            head = ["", "client KiB each (min–max)", "server KiB each (min–max)", "server's most, MiB"]
+            out += table(head, [held(peer, by_peer[peer]) for peer in by_peer])
+            continue
         out += table(["", *HEAD], [measured(peer, by_peer[peer]) for peer in by_peer])
-        head = [f"{what} ÷ {base}" for base in bases for what in ("rate", "CPU")]
+        head = [f"{what} ÷ {base}" for base in bases for what in ("rate", "CPU", "p99")]
         out += ["", *table(["", *head], [compared(peer, by_peer[peer], by_peer, bases) for peer in by_peer])]
     return "\n".join(out)
 

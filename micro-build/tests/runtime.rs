@@ -63,3 +63,13 @@ fn the_greeter_of_mucp_tests_is_up_to_date() {
         .compile(&[root().join("tests/proto/greeter.proto")])
         .unwrap();
 }
+
+#[test]
+fn the_teller_of_web_tests_is_up_to_date() {
+    let protos = root().join("micro-runtime/tests/web/proto");
+    builder("micro-runtime/tests/web/generated")
+        .btree_map(".test")
+        .bytes(".test")
+        .compile(&[protos.join("teller.proto")])
+        .unwrap();
+}

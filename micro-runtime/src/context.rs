@@ -236,6 +236,12 @@ impl Context {
         std::mem::take(&mut self.reply())
     }
 
+    /// Whether the handler has set anything that goes back beside its message.
+    pub(crate) fn has_reply_parts(&self) -> bool {
+        let parts = self.reply();
+        !parts.metadata.is_empty() || !parts.trailers.is_empty()
+    }
+
     /// Whether the call was given up: its caller is gone, or its deadline has passed.
     pub fn is_cancelled(&self) -> bool {
         self.call.cancelled.load(Ordering::Acquire)

@@ -53,11 +53,12 @@
 //! |---|---|---|
 //! | `cli` | yes | flags, read with clap, and settings files in TOML: `Service::init_with` |
 //! | `consul` | yes | Consul as the registry: one fleet with Go Micro's services |
-//! | `grpc` | no | gRPC over HTTP/2, compressed with gzip where wanted |
+//! | `grpc` | yes | gRPC over HTTP/2, compressed with gzip where wanted |
 //! | `json` | yes | `application/json` and the json-rpc envelope |
 //! | `local` | yes | the file registry: services on one machine find each other with nothing installed |
 //! | `mdns` | yes | multicast DNS: services in one network find each other with nothing installed |
 //! | `tls` | no | TLS with rustls and ring: `transport::tls` |
+//! | `zstd` | no | gRPC's messages compressed with zstd, beside gzip |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // Generated code of our own names the crate as users' does.

@@ -175,6 +175,15 @@ pub(crate) fn later(now: Instant, limit: Duration) -> Instant {
     now.checked_add(limit).unwrap_or(now + NEVER)
 }
 
+/// Whether `instant` is so far away that it bounds nothing, as those are that [`later`] makes of a limit
+/// beyond the clock.
+pub(crate) fn is_never(now: Instant, instant: Instant) -> bool {
+    instant.saturating_duration_since(now) >= NEVER - FAR
+}
+
+/// How much of [`NEVER`] may have passed.
+const FAR: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Thirty years: later instants are more than some clocks can hold.
 const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 

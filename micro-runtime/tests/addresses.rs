@@ -198,3 +198,71 @@ async fn an_address_that_nobody_could_dial_is_refused_at_once() {
         assert!(error.detail().contains("host:port"), "{error}");
     }
 }
+
+/// A folder of the test's own, and the address of a socket in it.
+#[cfg(unix)]
+fn socket() -> (tempfile::TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let address = format!("unix:{}", folder.path().join("service").display());
+    (folder, address)
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn every_protocol_is_spoken_on_a_unix_socket_that_a_registry_of_this_machine_tells() {
+    let (folder, address) = socket();
+    let files = folder.path().join("registry");
+    let tasks = micro_runtime::tasks::Tasks::new();
+    let local = || registry::Local::at(&files, &tasks).unwrap();
+    let running = service(local()).address(address.clone()).start().await;
+    let running = running.unwrap();
+    assert_eq!(
+        (running.address(), &*told(&running).address),
+        (&*address, &*address)
+    );
+    for protocol in ["braid", "grpc", "mucp"] {
+        let caller = Service::new("caller").registry(local());
+        let caller = caller.client_protocols([protocol]);
+        let client = caller.client();
+        let call = client.request("addressed", "Debug.Health", Frame::default());
+        assert_eq!(&*call.await.unwrap().0, b"\n\x02ok", "{protocol}");
+        let call = client.request("elsewhere", "Debug.Health", Frame::default());
+        let by_hand = call.address(address.clone()).await;
+        assert_eq!(&*by_hand.unwrap().0, b"\n\x02ok", "{protocol}, by hand");
+    }
+    running.stop().await.unwrap();
+    assert!(!folder.path().join("service").exists());
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_registry_of_the_network_neither_is_told_of_a_unix_socket_nor_may_tell_one() {
+    let (_folder, address) = socket();
+    let far = Far::default();
+    let error = service(far.clone()).address(address.clone()).start().await;
+    let error = error.unwrap_err();
+    assert_eq!(error.code(), 400);
+    assert!(error.detail().contains("the registry far"), "{error}");
+    // With another address to tell, as of a proxy before it, it is as any other.
+    let running = service(far.clone())
+        .address(address.clone())
+        .advertise("10.0.0.9:80")
+        .start()
+        .await
+        .unwrap();
+    assert_eq!(told(&running).address, "10.0.0.9:80");
+    // Another says that a service is at a socket of ours: it is not believed.
+    let mut lie = registry::Service::new("lied", "latest");
+    lie.nodes = vec![Node::new("lied-1", &*address)];
+    far.register(&lie, RegisterOptions::default())
+        .await
+        .unwrap();
+    let caller = Service::new("caller").registry(far);
+    let call = caller
+        .client()
+        .request("lied", "Debug.Health", Frame::default());
+    let error = call.await.unwrap_err();
+    assert!(error.is_unprocessed() || error.code() >= 400, "{error}");
+    assert!(!error.detail().contains("unix"), "{error}");
+    running.stop().await.unwrap();
+}

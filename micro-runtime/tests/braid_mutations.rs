@@ -61,7 +61,9 @@ fn frames(mut bytes: &[u8]) -> Vec<Vec<u8>> {
 
 /// What a client and a server really say, both ways.
 async fn recorded() -> [Vec<Vec<u8>>; 2] {
-    let net = Net::new();
+    let mut braid = Braid::default();
+    braid.compress = true;
+    let net = Net::of(braid, 64 * 1024, Limits::default(), Tasks::new());
     let given_up = net
         .say
         .hello(word("wait"))
@@ -75,6 +77,14 @@ async fn recorded() -> [Vec<Vec<u8>>; 2] {
         .metadata("Trace", "0123")
         .await
         .unwrap();
+    net.say
+        .hello(word("metadata"))
+        .metadata("Tenant", "blue")
+        .metadata("Trace", "4567")
+        .await
+        .unwrap();
+    // Compressed, both ways.
+    net.say.hello(sized("echo", 5000)).await.unwrap();
     net.say
         .hello(sized("echo", 200))
         .timeout(Duration::from_secs(3))
@@ -183,7 +193,7 @@ impl Mutator {
                 frame[place] = number as u8;
             }
             2 => frame[head..head + 4].copy_from_slice(&number.to_le_bytes()),
-            3 => frame[head + 4] = self.0.u8(..13),
+            3 => frame[head + 4] = self.0.u8(..14),
             4 => frame[head + 5] ^= 1 << self.0.u32(..8),
             5 => frame[head + 6..head + 8].copy_from_slice(&(number as u16).to_le_bytes()),
             6 => frame[head + 8..head + 12].copy_from_slice(&number.to_le_bytes()),
@@ -285,6 +295,27 @@ impl Ends {
     }
 }
 
+/// A short message in pieces of two bytes.
+fn short_pieces(
+    kind: u8,
+    flags: u8,
+    route: u16,
+    id: (u32, u32),
+    fields: &[u8],
+    message: &[u8],
+) -> Vec<Vec<u8>> {
+    let (first, rest) = message.split_at(2);
+    let total = (message.len() as u32).to_le_bytes();
+    let begin = [fields, &total[..], first].concat();
+    let mut frames = vec![frame(kind, flags | MORE, route, id, &begin)];
+    let count = rest.chunks(2).len();
+    for (i, piece) in rest.chunks(2).enumerate() {
+        let more = if i + 1 < count { MORE } else { 0 };
+        frames.push(frame(PIECE, more, 0, id, piece));
+    }
+    frames
+}
+
 /// The code of the GOAWAY in what was said, all of which must be frames.
 fn said(bytes: &[u8]) -> u16 {
     if bytes.is_empty() {
@@ -316,7 +347,8 @@ async fn server_hears(core: &Arc<Core>, frames: &[Vec<u8>], stays: bool) -> Vec<
         }
         let _ = write.shutdown().await;
     };
-    let serves = Braid.serve(Connection::new(theirs, "raw", "server"), core.clone());
+    let braid = Braid::default();
+    let serves = braid.serve(Connection::new(theirs, "raw", "server"), core.clone());
     let (_, _, ()) = tokio::join!(says, read.read_to_end(&mut answer), serves);
     answer
 }
@@ -326,7 +358,21 @@ fn a_server_survives_whatever_it_is_told() {
     let runtime = runtime();
     let tasks = runtime.block_on(async { Tasks::new() });
     let [mut seed, _] = runtime.block_on(recorded());
-    // What a client of ours does not say yet.
+    // What a client of ours says seldom: short messages in pieces, and pings.
+    let text = message("echo", 7);
+    let names = call(
+        &["/test.Say/Hello", "application/protobuf", "test.say"],
+        &[],
+    );
+    let fields = [&names[..], &block(&[("k", "v")])].concat();
+    let flags = NAMES | METADATA | BODY | LAST;
+    seed.extend(short_pieces(CALL, flags, 0xffff, (90, 0), &fields, &text));
+    let names = call(&["/test.Say/Sum", "application/protobuf", "test.say"], &[]);
+    seed.push(frame(CALL, NAMES | STREAM, 0xffff, (91, 0), &names));
+    for _ in 0..3 {
+        seed.extend(short_pieces(MESSAGE, 0, 0, (91, 0), &[], &text));
+    }
+    seed.push(frame(END, 0, 0, (91, 0), &[]));
     seed.push(frame(PING, 0, 0, (0, 0), &[1; 8]));
     seed.push(frame(PING, 1, 0, (0, 0), &[1; 8]));
     let mut limits = Limits::default();
@@ -351,7 +397,7 @@ fn a_server_survives_whatever_it_is_told() {
         );
         assert_eq!(server.core().running(), 0, "case {case}");
     }
-    ends.check("server", &(1..=20).collect::<Vec<_>>());
+    ends.check("server", &(1..=23).collect::<Vec<_>>());
 }
 
 /// Says `bytes` to a client that has made its calls; gives what it says after them.
@@ -437,12 +483,22 @@ fn a_client_survives_whatever_it_is_told() {
         frame
     };
     // Recorded frames, for the calls that are made here: three unary ones and a stream.
+    // The answers to calls 0 and 2 are in pieces and compressed.
     let mut seed = vec![recorded[0].clone()];
     let replies: Vec<_> = of(REPLY)
-        .filter(|frame| frame[5] & BODY != 0)
-        .take(2)
+        .filter(|frame| frame[5] & PACKED != 0)
+        .take(1)
         .collect();
-    seed.push(with_id(replies[0].clone(), 0));
+    let blocks = block(&[("Seen", "yes")]);
+    let flags = METADATA | BODY;
+    seed.extend(short_pieces(
+        REPLY,
+        flags,
+        0,
+        (0, 0),
+        &blocks,
+        &message("hi", 3),
+    ));
     seed.push(frame(PING, 0, 0, (0, 0), &[1; 8]));
     seed.push(with_id(of(ERROR).next().unwrap(), 1));
     seed.push(frame(
@@ -450,9 +506,17 @@ fn a_client_survives_whatever_it_is_told() {
         METADATA,
         0,
         (3, 0),
-        &block(&[("Opening", "here")]),
+        &kept(&[("Opening", "here")]),
     ));
     seed.extend(of(MESSAGE).take(20).map(|frame| with_id(frame, 3)));
+    seed.extend(short_pieces(
+        MESSAGE,
+        0,
+        0,
+        (3, 0),
+        &[],
+        &message("in pieces", 1),
+    ));
     seed.push(frame(CREDIT, 0, 0, (3, 0), &credit(64, 6400)));
     seed.push(frame(
         GOAWAY,
@@ -461,8 +525,10 @@ fn a_client_survives_whatever_it_is_told() {
         (0, 0),
         &goaway(4, 0, "the server stops"),
     ));
-    seed.push(with_id(replies[1].clone(), 2));
-    seed.push(frame(END, TRAILERS, 0, (3, 0), &block(&[("Sum", "20")])));
+    seed.push(with_id(replies[0].clone(), 2));
+    // The key that is remembered, with another value, and the pair.
+    let trailers = [&[2, 3][..], &[4], b"over", &[2]].concat();
+    seed.push(frame(END, TRAILERS, 0, (3, 0), &trailers));
     let (said_first, calls) = runtime.block_on(client_hears(&seed.concat(), 4));
     assert_eq!(calls[0], "answered");
     assert_eq!(
@@ -491,5 +557,8 @@ fn a_client_survives_whatever_it_is_told() {
     }
     assert!(openings.iter().all(|count| *count > 0), "{openings:?}");
     // Not 16: its window is larger than what comes here at once.
-    ends.check("client", &[3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 18, 19]);
+    ends.check(
+        "client",
+        &[3, 4, 5, 6, 7, 8, 9, 10, 11, 15, 18, 19, 21, 22, 23],
+    );
 }

@@ -11,6 +11,8 @@ pub enum Workload {
     ServerStream,
     /// A stream both ways, one message after the other; a round trip counts.
     Bidi,
+    /// Connections with one call each, and then none: what they hold counts.
+    Idle,
 }
 
 impl fmt::Display for Workload {
@@ -19,6 +21,7 @@ impl fmt::Display for Workload {
             Self::Unary => "unary",
             Self::ServerStream => "ss",
             Self::Bidi => "bidi",
+            Self::Idle => "idle",
         })
     }
 }
@@ -70,7 +73,8 @@ impl Args {
             "unary" => Workload::Unary,
             "ss" => Workload::ServerStream,
             "bidi" => Workload::Bidi,
-            other => panic!("--wl must be unary, ss or bidi, not {other}"),
+            "idle" => Workload::Idle,
+            other => panic!("--wl must be unary, ss, bidi or idle, not {other}"),
         }
     }
 
@@ -82,6 +86,23 @@ impl Args {
     /// `--conns`: connections, or clients where a client has its own pool.
     pub fn connections(&self) -> usize {
         self.number("conns", 1).max(1) as usize
+    }
+
+    /// `--meta`: pairs of metadata with each call. The names are those that callers use.
+    pub fn metadata(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        let pairs = [
+            ("tenant", "blue"),
+            ("request-kind", "bench"),
+            ("trace-id", "4bf92f3577b34da6a3ce929d0e0e4736"),
+            ("user", "john.doe@example.org"),
+            ("locale", "en-GB"),
+        ];
+        pairs.into_iter().take(self.number("meta", 2) as usize)
+    }
+
+    /// `--name 1`: whether something is switched on.
+    pub fn has(&self, name: &str) -> bool {
+        self.number(name, 0) == 1
     }
 
     /// `--size`: payload bytes of a message.

@@ -6,10 +6,14 @@
 mod args;
 mod cpu;
 mod histogram;
+mod idle;
+mod mix;
 
 pub use args::{Args, Workload};
 pub use cpu::Cpu;
 pub use histogram::Histogram;
+pub use idle::Idle;
+pub use mix::{Burden, Mix};
 
 use std::future::Future;
 use std::sync::atomic::{AtomicU8, Ordering};

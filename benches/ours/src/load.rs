@@ -2,34 +2,59 @@
 
 use std::time::{Duration, Instant};
 
-use bench_common::{Args, Bench, Recorder, Workload};
+use bench_common::{Args, Bench, Burden, Idle, Mix, Recorder, Workload};
 use micro_runtime::Result;
 
 use crate::bench::{EchoClient, Msg, StreamReq};
 use crate::places::Places;
 
+/// What every worker does.
+#[derive(Clone)]
+struct Load {
+    client: EchoClient,
+    pairs: Vec<(&'static str, &'static str)>,
+    size: usize,
+    count: u32,
+    fed: bool,
+    slow: bool,
+}
+
 /// Runs the load that the arguments ask for, and prints its line.
 pub(crate) async fn run(args: &Args, places: &Places) -> Result<()> {
     places.add_by_hand(args).await?;
-    // A client has one braid connection to a node, and for mucp a pool, as go-micro has.
+    let load = |client| Load {
+        client,
+        pairs: args.metadata().collect(),
+        size: args.size(),
+        count: args.count(),
+        fed: args.has("fed"),
+        slow: args.has("slow"),
+    };
+    if args.workload() == Workload::Idle {
+        let service = places.service("bench-client");
+        return idle(args, load(EchoClient::new(crate::NAME, service.client()))).await;
+    }
+    // A client has one connection of braid or gRPC to a node, and for mucp a pool, as go-micro has.
     let services: Vec<_> = (0..args.connections())
         .map(|_| places.service("bench-client"))
         .collect();
-    let clients: Vec<_> = services
+    let loads: Vec<_> = services
         .iter()
-        .map(|service| EchoClient::new(crate::NAME, service.client()))
+        .map(|service| load(EchoClient::new(crate::NAME, service.client())))
         .collect();
-    for client in &clients {
-        call(client, vec![7]).await?;
+    for load in &loads {
+        load.call(vec![7]).await?;
     }
-    let (workload, size, count) = (args.workload(), args.size(), args.count());
-    let workers = clients.iter().cycle().take(args.workers()).map(|client| {
-        let client = client.clone();
+    let workload = args.workload();
+    let workers = loads.iter().cycle().take(args.workers()).enumerate();
+    let workers = workers.map(|(number, load)| {
+        let load = load.clone();
         move |recorder: Recorder| async move {
             let ended = match workload {
-                Workload::Unary => unary(&client, recorder, size).await,
-                Workload::ServerStream => server_stream(&client, recorder, size, count).await,
-                Workload::Bidi => bidi(&client, recorder, size).await,
+                Workload::Unary if load.slow => load.mixed(recorder, Mix::new(number)).await,
+                Workload::Unary | Workload::Idle => load.unary(recorder).await,
+                Workload::ServerStream => load.server_stream(recorder).await,
+                Workload::Bidi => load.bidi(recorder).await,
             };
             ended.expect("every call is answered");
         }
@@ -38,64 +63,85 @@ pub(crate) async fn run(args: &Args, places: &Places) -> Result<()> {
     Ok(())
 }
 
-/// A call as careful users make it: with a deadline, and with metadata.
-async fn call(client: &EchoClient, payload: Vec<u8>) -> Result<Msg> {
-    client
-        .unary(Msg { payload })
-        .timeout(Duration::from_secs(10))
-        .metadata("Tenant", "blue")
-        .metadata("Request-Kind", "bench")
-        .await
-}
-
-async fn unary(client: &EchoClient, mut recorder: Recorder, size: usize) -> Result<()> {
-    let payload = vec![7; size];
-    while !recorder.over() {
-        let start = Instant::now();
-        assert_eq!(call(client, payload.clone()).await?.payload.len(), size);
-        recorder.done(start);
+/// One client that has called each of many nodes once: they are all the same server.
+async fn idle(args: &Args, load: Load) -> Result<()> {
+    load.call(vec![7]).await?;
+    let memory = Idle::begin(args);
+    for _ in 1..args.connections() {
+        load.call(vec![7]).await?;
     }
+    memory.report(args.connections() - 1);
     Ok(())
 }
 
-async fn server_stream(
-    client: &EchoClient,
-    mut recorder: Recorder,
-    size: usize,
-    count: u32,
-) -> Result<()> {
-    while !recorder.over() {
-        let mut messages = client
-            .server_stream(StreamReq {
-                count,
-                size: size as u32,
+impl Load {
+    /// A call as careful users make it: with a deadline, and with metadata.
+    async fn call(&self, payload: Vec<u8>) -> Result<Msg> {
+        let call = self.client.unary(Msg { payload });
+        let call = call.timeout(Duration::from_secs(10));
+        self.pairs
+            .iter()
+            .fold(call, |call, (key, value)| call.metadata(*key, *value))
+            .await
+    }
+
+    async fn unary(&self, mut recorder: Recorder) -> Result<()> {
+        let payload = vec![7; self.size];
+        while !recorder.over() {
+            let start = Instant::now();
+            assert_eq!(self.call(payload.clone()).await?.payload.len(), self.size);
+            recorder.done(start);
+        }
+        Ok(())
+    }
+
+    /// Calls of which some wait and some compute; those that do neither are counted.
+    async fn mixed(&self, mut recorder: Recorder, mut mix: Mix) -> Result<()> {
+        while !recorder.over() {
+            let burden = mix.next();
+            let start = Instant::now();
+            self.call(vec![burden.byte(); self.size]).await?;
+            if burden == Burden::None {
+                recorder.done(start);
+            }
+        }
+        Ok(())
+    }
+
+    async fn server_stream(&self, mut recorder: Recorder) -> Result<()> {
+        while !recorder.over() {
+            let request = StreamReq {
+                count: self.count,
+                size: self.size as u32,
+                fed: self.fed,
+            };
+            let mut messages = self.client.server_stream(request).await?;
+            while !recorder.over()
+                && let Some(message) = messages.message().await?
+            {
+                assert_eq!(message.payload.len(), self.size);
+                recorder.count(1);
+            }
+        }
+        Ok(())
+    }
+
+    async fn bidi(&self, mut recorder: Recorder) -> Result<()> {
+        let payload = vec![7; self.size];
+        let (mut out, mut replies) = self.client.bidi().await?;
+        while !recorder.over() {
+            let start = Instant::now();
+            out.send(Msg {
+                payload: payload.clone(),
             })
             .await?;
-        while !recorder.over()
-            && let Some(message) = messages.message().await?
-        {
-            assert_eq!(message.payload.len(), size);
-            recorder.count(1);
+            let reply = replies
+                .message()
+                .await?
+                .expect("the stream lasts as long as its input");
+            assert_eq!(reply.payload.len(), self.size);
+            recorder.done(start);
         }
+        Ok(())
     }
-    Ok(())
-}
-
-async fn bidi(client: &EchoClient, mut recorder: Recorder, size: usize) -> Result<()> {
-    let payload = vec![7; size];
-    let (mut out, mut replies) = client.bidi().await?;
-    while !recorder.over() {
-        let start = Instant::now();
-        out.send(Msg {
-            payload: payload.clone(),
-        })
-        .await?;
-        let reply = replies
-            .message()
-            .await?
-            .expect("the stream lasts as long as its input");
-        assert_eq!(reply.payload.len(), size);
-        recorder.done(start);
-    }
-    Ok(())
 }

@@ -14,6 +14,7 @@ use crate::selector::SelectOptions;
 #[non_exhaustive]
 pub struct CallOptions {
     /// The whole call with all its tries; of a stream, its opening. Go Micro's `RequestTimeout`, 30 s.
+    /// `Duration::MAX` here and for the try is no deadline at all, and none is told to the server.
     pub timeout: Option<Duration>,
     /// One try. Go Micro's `ConnectionTimeout`, 5 s.
     pub attempt_timeout: Option<Duration>,

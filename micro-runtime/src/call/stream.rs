@@ -59,6 +59,12 @@ pub trait RawReceive: Send + Sync {
     /// the stream's error does not ask again.
     fn poll_next(&mut self, task: &mut Context<'_>) -> Poll<Option<Result<Bytes>>>;
 
+    /// What the peer sent before its first message, where that may come later than the opening of the
+    /// stream; empty for a protocol whose opening brings it.
+    fn metadata(&self) -> Metadata {
+        Metadata::new()
+    }
+
     /// What the peer sent at the end, once it has.
     fn trailers(&self) -> Metadata {
         Metadata::new()
@@ -141,6 +147,8 @@ pub struct Receiver<M> {
     codec: Arc<dyn Codec>,
     /// An error of the stream was given: nothing follows.
     failed: bool,
+    /// What came with the opening.
+    opening: Metadata,
     message: PhantomData<fn() -> M>,
 }
 
@@ -151,8 +159,15 @@ impl<M: Payload + Default> Receiver<M> {
             raw,
             codec,
             failed: false,
+            opening: Metadata::new(),
             message: PhantomData,
         }
+    }
+
+    /// The receiver of a stream whose opening brought `metadata`.
+    pub(crate) fn opened_with(mut self, metadata: &Metadata) -> Self {
+        self.opening = metadata.clone();
+        self
     }
 
     /// The next message; `None` when the peer has ended the stream well, and after its error.
@@ -172,6 +187,16 @@ impl<M: Payload + Default> Receiver<M> {
     /// As [`next`](Receiver::next).
     pub async fn message(&mut self) -> Result<Option<M>> {
         self.next().await.transpose()
+    }
+
+    /// What the peer sent before its first message, once it is there; on a client. A peer may hold
+    /// it back until then, so that a stream is open without it.
+    pub fn metadata(&self) -> Metadata {
+        let late = self.raw.metadata();
+        match late.is_empty() {
+            true => self.opening.clone(),
+            false => late,
+        }
     }
 
     /// What the peer sent after the last message; empty before the end.

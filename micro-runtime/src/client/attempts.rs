@@ -16,7 +16,7 @@ use crate::error::{Attempt, Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry, Nodes, View};
 use crate::selector::{SelectOptions, select};
-use crate::tasks::{Tasks, after, later};
+use crate::tasks::{Tasks, after, is_never, later};
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -46,7 +46,9 @@ impl Attempts {
             return Err(Error::timeout(id::CLIENT, "context deadline exceeded").unprocessed());
         }
         if !streams {
-            request.cx.limit(deadline);
+            if !is_never(started, deadline) {
+                request.cx.limit(deadline);
+            }
         } else if let Some(timeout) = options.stream_timeout.or(self.settings.stream_timeout) {
             request.cx.limit(later(started, timeout));
         }
@@ -127,7 +129,8 @@ impl Attempts {
             deadline: if request.method.kind.is_stream() {
                 request.cx.deadline()
             } else {
-                Some(until)
+                // What is as good as never is not told.
+                Some(until).filter(|until| !is_never(now, *until))
             },
             dial_timeout: options
                 .dial_timeout
@@ -136,17 +139,22 @@ impl Attempts {
         };
         let channel = self.channels.to(entry)?;
         match timeout_at(until, channel.call(request, limits)).await {
-            Ok(answer) => answer,
-            Err(_) if until == deadline => Err(call_timeout(None)),
-            Err(_) => Err(Error::timeout(
-                id::CLIENT,
-                format!(
-                    "no answer from {} at {} within {limit:?}",
-                    entry.id(),
-                    entry.address()
-                ),
-            )),
+            // As below, where a server noticed first that the time is up and gave the call up.
+            Ok(Err(error)) if is_cancelled(&error) && Instant::now() >= until => {}
+            Ok(answer) => return answer,
+            Err(_) => {}
         }
+        if until == deadline {
+            return Err(call_timeout(None));
+        }
+        Err(Error::timeout(
+            id::CLIENT,
+            format!(
+                "no answer from {} at {} within {limit:?}",
+                entry.id(),
+                entry.address()
+            ),
+        ))
     }
 
     /// The node for this try: of those given by hand, or of the snapshot. `None` where the snapshot
@@ -266,6 +274,11 @@ impl Attempts {
 
 /// A caller's "no limit" is one that protocols can reckon with.
 const LONGEST_DIAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Whether a peer gave the call up, in the code of gRPC.
+fn is_cancelled(error: &Error) -> bool {
+    error.grpc_code() == Some(1)
+}
 
 fn note(mut history: Vec<Attempt>, entry: &NodeEntry, tried_at: Instant, error: Error) -> Error {
     history.push(Attempt::new(

@@ -469,7 +469,11 @@ fn read_receiver<R: Payload + Default>(
     reply: Reply,
     codec: Arc<dyn Codec>,
 ) -> Result<Reply<Receiver<R>>> {
-    reply.try_map(|body| Ok(Receiver::new(read_raw(body)?.receive, codec)))
+    let metadata = reply.metadata.clone();
+    reply.try_map(|body| {
+        let receiver = Receiver::new(read_raw(body)?.receive, codec);
+        Ok(receiver.opened_with(&metadata))
+    })
 }
 
 fn read_upload<Q: Payload, R: Payload + Default>(
@@ -488,7 +492,7 @@ fn read_upload<Q: Payload, R: Payload + Default>(
     opening.peer = peer.clone();
     let message = Upload {
         send: Sender::new(raw.send, codec.clone()),
-        receive: Receiver::new(raw.receive, codec),
+        receive: Receiver::new(raw.receive, codec).opened_with(&metadata),
         opening,
     };
     Ok(Reply {
@@ -499,17 +503,24 @@ fn read_upload<Q: Payload, R: Payload + Default>(
     })
 }
 
+/// The error of a stream that brought another number of replies than one.
+fn miscounted(words: &'static str) -> Error {
+    // gRPC's word for it is that the method is not implemented so.
+    Error::internal(id::CLIENT_TRANSPORT, words).with_grpc_code(12)
+}
+
 type Both<Q, R> = (Sender<Q>, Receiver<R>);
 
 fn read_both<Q: Payload, R: Payload + Default>(
     reply: Reply,
     codec: Arc<dyn Codec>,
 ) -> Result<Reply<Both<Q, R>>> {
+    let metadata = reply.metadata.clone();
     reply.try_map(|body| {
         let raw = read_raw(body)?;
         Ok((
             Sender::new(raw.send, codec.clone()),
-            Receiver::new(raw.receive, codec),
+            Receiver::new(raw.receive, codec).opened_with(&metadata),
         ))
     })
 }
@@ -577,29 +588,20 @@ impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
             opening,
         } = self;
         // A handler may answer before the input ends; its answer or error then says more than ours.
-        let finished = send.finish().await;
+        let _ = send.finish().await;
         let message = match receive.message().await? {
             Some(message) => message,
-            None => {
-                finished?;
-                return Err(Error::internal(
-                    id::CLIENT_TRANSPORT,
-                    "the stream ended without a reply",
-                ));
-            }
+            None => return Err(miscounted("the stream ended without a reply")),
         };
-        let Reply { metadata, peer, .. } = opening;
+        let Reply { peer, .. } = opening;
         // The status of a stream comes after its message.
         if let Some(extra) = receive.next().await {
             extra?;
-            return Err(Error::internal(
-                id::CLIENT_TRANSPORT,
-                "more than one reply came to a client stream",
-            ));
+            return Err(miscounted("more than one reply came to a client stream"));
         }
         Ok(Reply {
             message,
-            metadata,
+            metadata: receive.metadata(),
             trailers: receive.trailers(),
             peer,
         })

@@ -17,12 +17,18 @@ pub(crate) const PROTOCOLS_KEY: &str = "protocols";
 /// Go Micro's key for the one protocol of a node.
 pub(crate) const PROTOCOL_KEY: &str = "protocol";
 
+/// Protocols that our nodes answer and do not name, since they have better ones. A client speaks
+/// them where a node names one, or where it was given no others.
+pub(crate) const CALLED_BY_NAME: [&str; 2] = ["connect", "grpc-web"];
+
 /// Makes the channels of one client.
 #[derive(Debug)]
 pub(super) struct Channels {
     /// In the client's order of preference; the environment differs in what TLS offers.
     protocols: Vec<(Arc<dyn Protocol>, Environment)>,
     fallback: &'static str,
+    /// Whether nodes are not asked what they speak.
+    forced: bool,
 }
 
 /// What a node's entry keeps.
@@ -41,7 +47,10 @@ impl Channels {
             };
             protocols.push((protocol.clone(), environment));
         }
+        let by_name =
+            |(protocol, _): &(Arc<dyn Protocol>, _)| CALLED_BY_NAME.contains(&protocol.name());
         Ok(Self {
+            forced: protocols.iter().all(by_name),
             protocols,
             fallback: options.fallback,
         })
@@ -88,6 +97,7 @@ impl Channels {
         self.protocols
             .iter()
             .find(|(protocol, _)| speaks(protocol.name()))
+            .or_else(|| self.protocols.first().filter(|_| self.forced))
             .ok_or_else(|| {
                 let ours: Vec<_> = self
                     .protocols
@@ -114,7 +124,7 @@ fn transport(options: &ClientOptions, protocol: &dyn Protocol) -> Result<Arc<dyn
         Some(tls) => Arc::new(TlsDial::new(
             options.transport.clone(),
             tls,
-            protocol.alpn(),
+            &protocol.client_alpn(),
         )?),
     })
 }

@@ -13,6 +13,7 @@ mod stream;
 pub use call::{
     Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
 };
+pub(crate) use channels::CALLED_BY_NAME;
 pub use options::{CallDefaults, ClientOptions};
 pub(crate) use stream::bounded;
 

@@ -119,6 +119,13 @@ impl RawReceive for BoundedReceive {
         Poll::Ready(Some(Err(error)))
     }
 
+    fn metadata(&self) -> Metadata {
+        self.inner
+            .as_ref()
+            .map(|inner| inner.metadata())
+            .unwrap_or_default()
+    }
+
     fn trailers(&self) -> Metadata {
         self.inner
             .as_ref()

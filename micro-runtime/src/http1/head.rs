@@ -110,6 +110,14 @@ impl Head {
         Some((share(field.name)?, share(field.value)?))
     }
 
+    /// Name and value of field number `index`, the value shared.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn shared(&self, index: usize) -> Option<(&[u8], Bytes)> {
+        let field = self.fields.get(index)?;
+        let value = self.bytes.slice(field.value.at..field.value.end);
+        Some((field.name.get(&self.bytes), value))
+    }
+
     /// The first value of `name`, which is in canonical form.
     pub(crate) fn get(&self, name: &[u8]) -> Option<&[u8]> {
         self.fields()

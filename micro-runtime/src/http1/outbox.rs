@@ -6,8 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-
-use crate::transport::Io;
+use tokio::io::AsyncWrite;
 
 /// A body of at least so many bytes is not copied.
 const LARGE: usize = 16 * 1024;
@@ -76,9 +75,9 @@ impl Outbox {
     }
 
     /// Writes until nothing is left; `written` counts the bytes handed over.
-    pub(crate) fn poll_write(
+    pub(crate) fn poll_write<W: AsyncWrite + Unpin + ?Sized>(
         &mut self,
-        io: &mut dyn Io,
+        io: &mut W,
         written: &mut usize,
         task: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {

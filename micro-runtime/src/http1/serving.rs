@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::{Outbox, put_decimal};
 use crate::transport::Io;
 
 /// How long a refused caller may take to read the answer and close.
@@ -37,6 +38,22 @@ pub(crate) fn is_loopback(host: &[u8]) -> bool {
         || name
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback())
+}
+
+/// Appends an answer in plain text; the connection closes after it.
+pub(crate) fn put_plain(out: &mut Outbox, code: u16, status: &str, words: &str) {
+    let head = out.buffer();
+    head.extend_from_slice(b"HTTP/1.1 ");
+    put_decimal(head, u64::from(code));
+    head.extend_from_slice(b" ");
+    head.extend_from_slice(status.as_bytes());
+    head.extend_from_slice(
+        b"\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: ",
+    );
+    put_decimal(head, words.len() as u64 + 1);
+    head.extend_from_slice(b"\r\n\r\n");
+    head.extend_from_slice(words.as_bytes());
+    head.extend_from_slice(b"\n");
 }
 
 /// Appends `time` as a `Date` field has it (RFC 9110 section 5.6.7): `Sat, 21 Nov 2026 08:16:39 GMT`.

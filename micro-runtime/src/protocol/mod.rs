@@ -9,6 +9,9 @@ pub mod braid;
 mod exchange;
 #[cfg(feature = "grpc")]
 pub mod grpc;
+mod http1;
+#[cfg(feature = "grpc")]
+mod http1_client;
 #[cfg(feature = "grpc")]
 mod http2;
 mod kept;
@@ -30,7 +33,7 @@ use crate::transport::{Borrowed, Connection, Transport};
 
 pub use braid::Braid;
 #[cfg(feature = "grpc")]
-pub use grpc::Grpc;
+pub use grpc::{Compression, Connect, Grpc, GrpcWeb, HttpVersion};
 
 /// Frames calls: one value serves for all connections of a client or a server.
 #[async_trait]
@@ -40,6 +43,11 @@ pub trait Protocol: fmt::Debug + Send + Sync + 'static {
 
     /// The name that TLS agrees on (ALPN): `http/1.1`, `h2`, `braid/1`.
     fn alpn(&self) -> &'static str;
+
+    /// What a client offers in TLS, best first: the one [name](Protocol::alpn) as a rule.
+    fn client_alpn(&self) -> Vec<&'static str> {
+        vec![self.alpn()]
+    }
 
     /// A channel to `node`; dials nothing yet.
     fn channel(&self, node: Destination, environment: &Environment) -> Arc<dyn Channel>;

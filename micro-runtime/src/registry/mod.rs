@@ -176,6 +176,12 @@ impl RegisterOptions {
 /// The id of the errors that registries make themselves.
 pub(crate) const ID: &str = "go.micro.registry";
 
+/// Whether a registry may name Unix sockets. One that other machines write to may not: it would choose
+/// among this machine's files.
+pub(crate) fn may_name_sockets(registry: &dyn Registry) -> bool {
+    registry.reach() == Reach::Machine || registry.name() == "static"
+}
+
 /// What [`Registry::get`] answers about a name that nothing has: 404, in Go Micro's words.
 pub fn not_found() -> Error {
     Error::not_found(ID, "service not found")

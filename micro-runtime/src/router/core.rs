@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::limits::Limits;
 use super::once::Once;
+use super::pace::{Inline, Pace};
 use super::serving::{Serving, deadline_passed};
 use crate::call::{Dispatch, Request};
 use crate::call::{Next, Wrapper};
@@ -101,6 +102,8 @@ struct Mounted {
     service: Arc<dyn Dispatch>,
     /// By method name, sorted.
     methods: Vec<(&'static str, u16)>,
+    /// By method index.
+    paces: Vec<Arc<Pace>>,
     wrappers: Arc<[Arc<dyn Wrapper>]>,
     /// Where it counts as the one call of a function.
     once: Option<Arc<Once>>,
@@ -111,8 +114,10 @@ impl Mounted {
         service: Arc<dyn Dispatch>,
         wrappers: Arc<[Arc<dyn Wrapper>]>,
         once: Option<Arc<Once>>,
+        inline: Inline,
     ) -> Self {
         let all = service.descriptor().methods;
+        let paces = all.iter().map(|_| Arc::new(Pace::new(inline))).collect();
         let mut methods: Vec<_> = all
             .iter()
             .map(|method| {
@@ -127,6 +132,7 @@ impl Mounted {
         Self {
             service,
             methods,
+            paces,
             wrappers,
             once,
         }
@@ -163,9 +169,11 @@ impl Core {
             events: None,
             drain: watch::Sender::new(false),
         };
+        let inline = core.options.limits.inline;
         // The wrappers of handlers are not those of subscribers, which it knows itself.
         core.events = core.options.events.take().map(|service| {
             Arc::new(Mounted {
+                paces: vec![Arc::new(Pace::new(inline))],
                 service,
                 methods: Vec::new(),
                 wrappers: Arc::new([]),
@@ -179,10 +187,10 @@ impl Core {
                 .once
                 .clone()
                 .filter(|_| service.descriptor().name != "Debug");
-            core.add(Mounted::new(service, wrappers.clone(), once))?;
+            core.add(Mounted::new(service, wrappers.clone(), once, inline))?;
         }
         for service in std::mem::take(&mut core.options.beside) {
-            let mounted = Arc::new(Mounted::new(service, wrappers.clone(), None));
+            let mounted = Arc::new(Mounted::new(service, wrappers.clone(), None, inline));
             core.full_names
                 .entry(mounted.full_name())
                 .or_insert(mounted);
@@ -310,6 +318,7 @@ impl Core {
     fn route_to(&self, mounted: &Arc<Mounted>, index: u16) -> Option<Route> {
         let methods = mounted.service.descriptor().methods;
         Some(Route {
+            pace: mounted.paces.get(usize::from(index))?.clone(),
             mounted: mounted.clone(),
             method: methods.get(usize::from(index))?,
             counters: self.counters.clone(),
@@ -361,6 +370,7 @@ impl Draining {
 pub struct Route {
     mounted: Arc<Mounted>,
     method: &'static Method,
+    pace: Arc<Pace>,
     counters: Arc<CallCounters>,
     calls: usize,
 }
@@ -369,6 +379,11 @@ impl Route {
     /// The method found.
     pub fn method(&self) -> &'static Method {
         self.method
+    }
+
+    /// Where the method's handlers run.
+    pub(crate) fn pace(&self) -> &Arc<Pace> {
+        &self.pace
     }
 
     /// Starts the handler with `request`, whose method must be this route's.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::pace::Inline;
+
 /// Bounds of a server. Change fields of the default.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
@@ -34,6 +36,9 @@ pub struct Limits {
     /// How many bytes of messages of a stream do, where the protocol counts them (braid); one message
     /// may go beyond it. 512 KiB.
     pub stream_bytes: usize,
+    /// Where unary handlers run until their first wait: in the task of their connection, unless they
+    /// compute for long.
+    pub inline: Inline,
 }
 
 impl Default for Limits {
@@ -52,6 +57,7 @@ impl Default for Limits {
             call: None,
             stream_window: 4_096,
             stream_bytes: 512 << 10,
+            inline: Inline::Auto,
         }
     }
 }

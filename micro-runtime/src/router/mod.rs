@@ -7,11 +7,14 @@
 mod core;
 mod limits;
 mod once;
+mod pace;
 mod serving;
 
 pub(crate) use self::core::CallCounters;
 pub use self::core::{Core, CoreOptions, Draining, Route};
 pub use limits::Limits;
 pub(crate) use once::Once;
+pub use pace::Inline;
+pub(crate) use pace::Pace;
 pub use serving::Serving;
 pub(crate) use serving::panicked;

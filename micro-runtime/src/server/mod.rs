@@ -8,7 +8,7 @@ mod grpc;
 mod listener;
 mod local;
 
-pub use crate::router::{Core, CoreOptions, Draining, Limits, Route, Serving};
+pub use crate::router::{Core, CoreOptions, Draining, Inline, Limits, Route, Serving};
 pub(crate) use debug::debug_service;
 pub use grpc::{Health, ServingStatus};
 pub(crate) use grpc::{health_service, reflection_services};

@@ -28,6 +28,7 @@ impl Options {
                 option.clone_from(given);
             }
         }
+        set(&mut self.origins, &settings.allowed_origins);
         self.reflection = settings.reflection.or(self.reflection);
         set(&mut self.name, &settings.server_name);
         set(&mut self.version, &settings.server_version);
@@ -207,6 +208,7 @@ impl Options {
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
         text("server_metadata", &metadata.join(","), "");
+        text("allowed_origins", &self.origins.join(","), "");
         let reflection = self.reflection.map(|on| on.to_string());
         text("reflection", reflection.as_deref().unwrap_or_default(), "");
         text(

@@ -152,8 +152,8 @@ impl Service {
         self.settings = Some(parsed.settings);
         // What is wrong shows now and not when the service starts.
         let options = self.effective()?;
-        self.named(&options, &options.client_protocols, false)?;
-        self.named(&options, &options.server_protocols, false)?;
+        self.spoken(&options)?;
+        self.answered(&options, false)?;
         Ok(self)
     }
 

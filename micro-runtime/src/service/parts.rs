@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::options::Options;
 use super::{ID, Service};
-use crate::client::{Client, ClientOptions};
+use crate::client::{CALLED_BY_NAME, Client, ClientOptions};
 use crate::codec::Codecs;
 use crate::error::{Error, Result};
 use crate::event::Subscribers;
@@ -27,7 +27,7 @@ impl Service {
 
     pub(super) fn make_client(&self) -> Result<Client> {
         let options = self.effective()?;
-        let protocols = self.named(&options, &options.client_protocols, false)?;
+        let protocols = self.spoken(&options)?;
         let registry = self.registry_of(&options)?;
         let broker = self.broker_of(&options)?;
         let first = protocols.first().map(|protocol| protocol.name());
@@ -62,12 +62,16 @@ impl Service {
     fn protocols(options: &Options, loopback_only: bool) -> Vec<Arc<dyn Protocol>> {
         let mucp = Mucp {
             loopback_only,
+            origins: options.origins.clone(),
             ..Mucp::default()
         };
         let built_in: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(Braid::default()),
             #[cfg(feature = "grpc")]
-            Arc::new(crate::protocol::Grpc::for_listener(mucp.loopback_only)),
+            Arc::new(crate::protocol::Grpc::for_listener(
+                loopback_only,
+                &options.origins,
+            )),
             Arc::new(mucp),
         ];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
@@ -82,15 +86,36 @@ impl Service {
         protocols
     }
 
-    /// Those protocols that `names` has, in its order; all for an empty one. With `loopback_only`
-    /// a server refuses requests that do not name this machine as their host.
-    pub(super) fn named(
+    /// Those that the client may speak: of all, and of the web dialects, those that were named.
+    pub(super) fn spoken(&self, options: &Options) -> Result<Vec<Arc<dyn Protocol>>> {
+        let mut all = Self::protocols(options, false);
+        #[cfg(feature = "grpc")]
+        for web in [
+            Arc::new(crate::protocol::Connect::new()) as Arc<dyn Protocol>,
+            Arc::new(crate::protocol::GrpcWeb::new()),
+        ] {
+            if !all.iter().any(|known| known.name() == web.name()) {
+                all.push(web);
+            }
+        }
+        Self::named(all, &options.client_protocols)
+    }
+
+    /// Those that the server answers, of all those that were named. With `loopback_only` it refuses
+    /// requests that do not name this machine as their host.
+    pub(super) fn answered(
         &self,
         options: &Options,
-        names: &[String],
         loopback_only: bool,
     ) -> Result<Vec<Arc<dyn Protocol>>> {
-        let all = Self::protocols(options, loopback_only);
+        let mut all = Self::protocols(options, loopback_only);
+        // What only calls may be among those that a user has configured.
+        all.retain(|protocol| !CALLED_BY_NAME.contains(&protocol.name()));
+        Self::named(all, &options.server_protocols)
+    }
+
+    /// Those of `all` that `names` has, in its order; all for an empty one.
+    fn named(all: Vec<Arc<dyn Protocol>>, names: &[String]) -> Result<Vec<Arc<dyn Protocol>>> {
         if names.is_empty() {
             return Ok(all);
         }
@@ -119,8 +144,9 @@ impl Service {
         address: &str,
         events: &Subscribers,
     ) -> Result<Server> {
+        options.check_origins()?;
         let loopback_only = options.is_for_this_machine(address);
-        let protocols = self.named(options, &options.server_protocols, loopback_only)?;
+        let protocols = self.answered(options, loopback_only)?;
         let mut core = CoreOptions::default();
         core.name.clone_from(&options.name);
         core.limits = options.limits;

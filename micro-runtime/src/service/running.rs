@@ -17,9 +17,10 @@ use crate::broker::Broker;
 use crate::client::Client;
 use crate::error::{Error, Result};
 use crate::event::Subscribers;
-use crate::registry;
+use crate::registry::{self, may_name_sockets};
 use crate::router::Core;
 use crate::server::{Health, Server};
+use crate::transport::is_unix;
 
 /// How long the broker may take to end its connection.
 const DISCONNECT: Duration = Duration::from_secs(10);
@@ -105,6 +106,15 @@ impl Service {
         let registry = self.registry_of(&options)?;
         let broker = self.broker_of(&options)?;
         let to_listen = options.listen_address(registry.reach());
+        if is_unix(options.advertise.as_deref().unwrap_or(to_listen))
+            && !may_name_sockets(&*registry)
+        {
+            let words = format!(
+                "others cannot dial {to_listen}, and the registry {} tells it to them: choose the registry local or memory, or advertise an address of the network",
+                registry.name()
+            );
+            return Err(Error::bad_request(ID, words));
+        }
         let listener = options.transport.listen(to_listen).await?;
         let address = listener.address().to_owned();
         let events = Arc::new(self.subscribers(&options, broker.clone()));

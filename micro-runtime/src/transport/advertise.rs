@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use super::is_unix;
+
 /// The address to tell others, for something that listens on `listening`, `host:port`.
 ///
 /// A host that stands for every interface (`0.0.0.0`, `::`, none) becomes one that can be dialled:
@@ -10,6 +12,9 @@ use std::net::{IpAddr, Ipv6Addr};
 /// `advertise`, where it is given, is taken in place of `listening` by the same rules, with the port
 /// of `listening` where it names none. An address without a port, of a queue, stays as it is.
 pub(crate) fn advertised(listening: &str, advertise: Option<&str>, on_network: bool) -> String {
+    if is_unix(advertise.unwrap_or(listening)) {
+        return advertise.unwrap_or(listening).to_owned();
+    }
     let (_, bound) = split(listening);
     let (host, port) = match advertise {
         Some(own) => {
@@ -100,6 +105,8 @@ mod tests {
             ("0.0.0.0:8080", Some("fd00::2"), "[fd00::2]:8080"),
             ("0.0.0.0:8080", Some("[fd00::2]:90"), "[fd00::2]:90"),
             ("0.0.0.0:8080", Some(":90"), "127.0.0.1:90"),
+            ("unix:/run/a:80", None, "unix:/run/a:80"),
+            ("unix:/run/a", Some("10.0.0.9:80"), "10.0.0.9:80"),
             ("_INBOX.abc", None, "_INBOX.abc"),
             ("_INBOX.abc", Some("_INBOX.own"), "_INBOX.own"),
             ("0.0.0.0:8080", Some("fe80::1%eth0"), "[fe80::1%eth0]:8080"),

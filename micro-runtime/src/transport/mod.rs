@@ -1,6 +1,6 @@
 //! Byte streams: what protocols frame their calls on.
 //!
-//! A transport dials and listens; addresses are text, `host:port` for tcp, a name for memory. TLS is
+//! A transport dials and listens; addresses are text, `host:port` for tcp, `unix:/path`, a name for memory. TLS is
 //! laid over any of them, by what the client or the listener was configured with.
 
 mod advertise;
@@ -11,12 +11,16 @@ mod rewind;
 mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;
+#[cfg(unix)]
+mod unix;
 
 pub(crate) use advertise::advertised;
 pub use memory::Memory;
 pub(crate) use ports::listen;
 pub use rewind::Rewind;
 pub use tcp::Tcp;
+#[cfg(unix)]
+pub use unix::Unix;
 
 use std::any::Any;
 use std::fmt;
@@ -34,7 +38,7 @@ use crate::metadata::Text;
 pub trait Io: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static {
     /// The two directions, for two tasks.
     ///
-    /// Those of TCP share nothing; those of other streams share a lock while bytes are moved.
+    /// Those of TCP and Unix sockets share nothing; those of other streams share a lock while bytes are moved.
     fn split(self: Box<Self>) -> (ReadSide, WriteSide);
 }
 
@@ -50,6 +54,14 @@ impl<T: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static> Io for T {
         // own has anything to say here, so the three that do are found by their type.
         let own: Box<dyn Any> = self;
         let own = match own.downcast::<TcpStream>() {
+            Ok(socket) => {
+                let (read, write) = socket.into_split();
+                return (Box::new(read), Box::new(write));
+            }
+            Err(own) => own,
+        };
+        #[cfg(unix)]
+        let own = match own.downcast::<tokio::net::UnixStream>() {
             Ok(socket) => {
                 let (read, write) = socket.into_split();
                 return (Box::new(read), Box::new(write));
@@ -124,6 +136,19 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// 500 when the address is taken or not ours.
     async fn listen(&self, address: &str) -> Result<Box<dyn Listener>>;
+}
+
+/// Whether an address is a Unix socket's, which only this machine can dial.
+pub(crate) fn is_unix(address: &str) -> bool {
+    address.starts_with("unix:")
+}
+
+/// What a request to `address` names as its host.
+pub(crate) fn host(address: &str) -> &str {
+    match is_unix(address) {
+        true => "localhost",
+        false => address,
+    }
 }
 
 /// Accepts connections.

@@ -1,13 +1,16 @@
-//! TCP, and with it name resolution.
+//! TCP, and with it name resolution; and Unix sockets, where an address names one.
 
 use std::io::ErrorKind;
 
 use async_trait::async_trait;
 
+#[cfg(unix)]
+use super::is_unix;
 use super::{Connection, Listener, Transport};
 use crate::error::{Error, Result, id};
 
-/// TCP with `TCP_NODELAY`; what Go Micro calls the transport `http` runs on it.
+/// TCP with `TCP_NODELAY`; what Go Micro calls the transport `http` runs on it. An address `unix:/path` is
+/// [`Unix`](super::Unix)'s.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tcp;
 
@@ -22,6 +25,10 @@ impl Transport for Tcp {
         reason = "the one place that dials and resolves"
     )]
     async fn dial(&self, address: &str) -> Result<Connection> {
+        #[cfg(unix)]
+        if is_unix(address) {
+            return super::Unix.dial(address).await;
+        }
         let failed = |error: std::io::Error| {
             Error::internal(
                 id::CLIENT,
@@ -40,6 +47,10 @@ impl Transport for Tcp {
 
     #[expect(clippy::disallowed_methods, reason = "the one place that listens")]
     async fn listen(&self, address: &str) -> Result<Box<dyn Listener>> {
+        #[cfg(unix)]
+        if is_unix(address) {
+            return super::Unix.listen(address).await;
+        }
         // Go Micro writes `:8080` for every interface.
         let spelled = match address.strip_prefix(':') {
             Some(port) => format!("[::]:{port}"),

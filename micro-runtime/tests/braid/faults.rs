@@ -13,7 +13,7 @@ use crate::say::word;
 use crate::wire::{HELLO_NAMES, SUM_NAMES, raw};
 
 /// The GOAWAY that a connection ends with.
-async fn ends_with(peer: &mut Raw) -> (u64, u16, String) {
+pub async fn ends_with(peer: &mut Raw) -> (u64, u16, String) {
     loop {
         let seen = peer.next().await.expect("a GOAWAY before the end");
         if seen.kind == GOAWAY {
@@ -42,13 +42,8 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
         )
     };
     let sum = |id| frame(CALL, NAMES | STREAM, 0, id, &call(&SUM_NAMES, &[]));
-    let long_pair = [
-        &1_u16.to_le_bytes()[..],
-        &9_u16.to_le_bytes(),
-        &(1_u32 << 30).to_le_bytes(),
-        b"123456789",
-    ]
-    .concat();
+    let long = "x".repeat(70 << 10);
+    let long_pair = block(&[("k", &long)]);
     let many = |n: usize| {
         (0..n)
             .map(|_| frame(MESSAGE, 0, 0, (0, 0), &[]))
@@ -65,6 +60,11 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
             4,
             "flags that a kind does not have",
             vec![frame(MESSAGE, 1, 0, (0, 0), &[])],
+        ),
+        (
+            4,
+            "no message that goes on",
+            vec![frame(CALL, NAMES | MORE, 0, (0, 0), &hello(&[]))],
         ),
         (
             4,
@@ -101,7 +101,7 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
                 NAMES | METADATA,
                 0,
                 (0, 0),
-                &hello(&200_u16.to_le_bytes()),
+                &hello(&varint(200)),
             )],
         ),
         (
@@ -150,7 +150,7 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
                 NAMES | METADATA,
                 0,
                 (0, 0),
-                &hello(&5000_u16.to_le_bytes()),
+                &hello(&varint(5000)),
             )],
         ),
         (
@@ -231,9 +231,9 @@ fn wrong_frames() -> Vec<(u16, &'static str, Vec<Vec<u8>>)> {
                 &message("hold", 0),
             );
             // The second goes beyond the window of 512 KiB, which one message may.
-            let large = frame(MESSAGE, 0, 0, (0, 0), &[0; 400 << 10]);
+            let large = pieces(MESSAGE, 0, (0, 0), &[], &[0; 400 << 10]);
             let mut frames = vec![frame(CALL, NAMES | STREAM | BODY, 0, (0, 0), &collect)];
-            frames.extend([large.clone(), large, frame(MESSAGE, 0, 0, (0, 0), &[])]);
+            frames.extend([large.clone(), large, many(1)].concat());
             frames
         }),
         (
@@ -298,8 +298,11 @@ async fn opens(bytes: &[u8]) -> Vec<u8> {
     let net = Net::new();
     let (mut ours, theirs) = tokio::io::duplex(64 * 1024);
     let core = net.server.core().clone();
-    net.tasks
-        .spawn(async move { Braid.serve(Connection::new(theirs, "a", "b"), core).await });
+    net.tasks.spawn(async move {
+        Braid::default()
+            .serve(Connection::new(theirs, "a", "b"), core)
+            .await
+    });
     ours.write_all(bytes).await.unwrap();
     let mut all = Vec::new();
     ours.read_to_end(&mut all).await.unwrap();
@@ -310,7 +313,7 @@ async fn opens(bytes: &[u8]) -> Vec<u8> {
 async fn an_opening_that_is_none_is_refused() {
     let code = |bytes: &[u8]| {
         u16::from_le_bytes(
-            bytes[bytes.len().min(4 + 16 + 26 + 16 + 8)..][..2]
+            bytes[bytes.len().min(4 + 16 + 42 + 16 + 8)..][..2]
                 .try_into()
                 .unwrap(),
         )
@@ -347,7 +350,7 @@ async fn an_opening_that_is_none_is_refused() {
 async fn a_frame_that_is_not_finished_in_time_ends_the_connection_and_an_idle_one_does_not() {
     let net = Net::new();
     let mut peer = raw(&net).await;
-    tokio::time::sleep(Duration::from_secs(3600)).await;
+    tokio::time::sleep(Duration::from_secs(50)).await;
     peer.send(PING, 0, 0, (0, 0), &[0; 8]).await;
     assert_eq!(peer.next().await.unwrap().kind, PING);
     let frame = frame(
@@ -410,7 +413,7 @@ async fn a_wrong_frame_of_a_server_fails_the_calls_with_a_reason() {
         (
             3,
             "a kind that there is not",
-            vec![frame(11, 0, 0, (0, 0), &[])],
+            vec![frame(12, 0, 0, (0, 0), &[])],
         ),
         (
             4,
@@ -446,7 +449,7 @@ async fn a_wrong_frame_of_a_server_fails_the_calls_with_a_reason() {
         (
             9,
             "too many pairs",
-            vec![frame(REPLY, METADATA, 0, (0, 0), &1000_u16.to_le_bytes())],
+            vec![frame(REPLY, METADATA, 0, (0, 0), &varint(1000))],
         ),
         (
             10,
@@ -471,8 +474,13 @@ async fn a_wrong_frame_of_a_server_fails_the_calls_with_a_reason() {
         (16, "more bytes than the window", {
             // The first goes beyond it, which one message may; the other comes in the same read.
             let large = message(&"x".repeat(600 << 10), 0);
-            let [large, small] = [&large[..], &[]].map(|bytes| frame(MESSAGE, 0, 0, (1, 0), bytes));
-            vec![open.clone(), large, small]
+            let large = pieces(MESSAGE, 0, (1, 0), &[], &large);
+            [
+                vec![open.clone()],
+                large,
+                vec![frame(MESSAGE, 0, 0, (1, 0), &[])],
+            ]
+            .concat()
         }),
         (
             18,

@@ -235,7 +235,7 @@ async fn draining_lets_calls_end_and_sends_new_ones_elsewhere() -> Result<()> {
 async fn a_call_that_crosses_the_goaway_is_unprocessed() {
     let (pipes, mut dialled) = Pipes::new(64 * 1024);
     let tasks = Tasks::new();
-    let channel = channel(pipes, &tasks, "server");
+    let channel = channel(pipes.clone(), &tasks, "server");
     let say = client(&channel);
     let server = async {
         let mut peer = crate::raw::Raw::server(dialled.recv().await.unwrap()).await;
@@ -246,6 +246,7 @@ async fn a_call_that_crosses_the_goaway_is_unprocessed() {
             (crate::raw::CALL, crate::raw::CALL)
         );
         // One was taken, the other not; then the server is gone.
+        pipes.down.store(true, Ordering::SeqCst);
         peer.send(
             crate::raw::GOAWAY,
             0,
@@ -265,11 +266,33 @@ async fn a_call_that_crosses_the_goaway_is_unprocessed() {
         (first.id(), first.is_unprocessed()),
         ("go.micro.client.transport", false)
     );
+    // It was tried on another connection, too.
     assert_eq!(
-        (second.code(), second.is_unprocessed()),
-        (503, true),
+        (second.detail(), second.is_unprocessed()),
+        ("connection error: nobody is there", true),
         "{second}"
     );
+}
+
+#[tokio::test]
+async fn a_call_that_an_old_connection_does_not_take_is_made_on_another() {
+    let (pipes, mut dialled) = Pipes::new(64 * 1024);
+    let tasks = Tasks::new();
+    let channel = channel(pipes, &tasks, "server");
+    let say = client(&channel);
+    let server = async {
+        let mut old = crate::raw::Raw::server(dialled.recv().await.unwrap()).await;
+        old.next().await.unwrap();
+        let goaway = crate::raw::goaway(0, 0, "the connection is old enough");
+        old.send(crate::raw::GOAWAY, 0, 0, (0, 0), &goaway).await;
+        let mut new = crate::raw::Raw::server(dialled.recv().await.unwrap()).await;
+        let seen = new.next().await.unwrap();
+        let hi = crate::raw::message("hi", 0);
+        new.send(crate::raw::REPLY, crate::raw::BODY, 0, seen.id, &hi)
+            .await;
+    };
+    let (reply, ()) = tokio::join!(say.hello(word("a")).into_future(), server);
+    assert_eq!(reply.unwrap().text, "hi");
 }
 
 #[tokio::test]
@@ -384,7 +407,7 @@ async fn the_clients_own_client_speaks_it_too() -> Result<()> {
     let options = ClientOptions::new(
         Arc::new(registry),
         net.pipes.clone(),
-        vec![Arc::new(micro_runtime::protocol::Braid)],
+        vec![Arc::new(micro_runtime::protocol::Braid::default())],
     );
     let say = crate::say::SayClient(Client::new(options)?.target("test.say"));
     let reply = say

@@ -48,6 +48,12 @@ impl Tap {
         let tapped = self.0.lock().unwrap();
         (tapped.out.clone(), tapped.input.clone())
     }
+
+    /// How many bytes went out and came in.
+    pub fn lengths(&self) -> (usize, usize) {
+        let tapped = self.0.lock().unwrap();
+        (tapped.out.len(), tapped.input.len())
+    }
 }
 
 impl fmt::Debug for Pipes {
@@ -177,6 +183,15 @@ impl Invoke for Direct {
 }
 
 pub fn channel(transport: Arc<dyn Transport>, tasks: &Tasks, address: &str) -> Arc<dyn Channel> {
+    channel_of(&Braid::default(), transport, tasks, address)
+}
+
+pub fn channel_of(
+    braid: &Braid,
+    transport: Arc<dyn Transport>,
+    tasks: &Tasks,
+    address: &str,
+) -> Arc<dyn Channel> {
     let environment = Environment {
         transport,
         tasks: tasks.clone(),
@@ -189,7 +204,7 @@ pub fn channel(transport: Arc<dyn Transport>, tasks: &Tasks, address: &str) -> A
         id: "node-1".into(),
         legacy: false,
     };
-    Braid.channel(node, &environment)
+    braid.channel(node, &environment)
 }
 
 pub fn client(channel: &Arc<dyn Channel>) -> SayClient {
@@ -197,11 +212,15 @@ pub fn client(channel: &Arc<dyn Channel>) -> SayClient {
 }
 
 pub fn server(service: impl Dispatch, limits: Limits, tasks: &Tasks) -> Server {
+    server_of(Braid::default(), service, limits, tasks)
+}
+
+pub fn server_of(braid: Braid, service: impl Dispatch, limits: Limits, tasks: &Tasks) -> Server {
     let mut options = CoreOptions::default();
     options.limits = limits;
     options.tasks = tasks.clone();
     let core = Core::new(options, [Arc::new(service) as Arc<dyn Dispatch>]).unwrap();
-    Server::new(core, vec![Arc::new(Braid)]).unwrap()
+    Server::new(core, vec![Arc::new(braid)]).unwrap()
 }
 
 /// A server, a client, and the pipes between them.
@@ -224,16 +243,26 @@ impl Net {
     }
 
     pub fn seeded(width: usize, limits: Limits, tasks: Tasks) -> Self {
+        Self::of(Braid::default(), width, limits, tasks)
+    }
+
+    /// Both sides with these settings.
+    pub fn of(braid: Braid, width: usize, limits: Limits, tasks: Tasks) -> Self {
         let probe = Arc::new(Probe::default());
         let (pipes, mut dialled) = Pipes::new(width);
-        let server = Arc::new(server(Say(probe.clone()), limits, &tasks.group()));
+        let server = Arc::new(server_of(
+            braid.clone(),
+            Say(probe.clone()),
+            limits,
+            &tasks.group(),
+        ));
         let attach = server.clone();
         tasks.spawn(async move {
             while let Some(io) = dialled.recv().await {
                 attach.attach(Connection::new(io, "caller", "server"));
             }
         });
-        let channel = channel(pipes.clone(), &tasks.group(), "server");
+        let channel = channel_of(&braid, pipes.clone(), &tasks.group(), "server");
         let say = client(&channel);
         Self {
             server,

@@ -12,6 +12,7 @@ pub const CANCEL: u8 = 7;
 pub const CREDIT: u8 = 8;
 pub const PING: u8 = 9;
 pub const GOAWAY: u8 = 10;
+pub const PIECE: u8 = 11;
 
 pub const NAMES: u8 = 1;
 pub const DEADLINE: u8 = 2;
@@ -19,7 +20,12 @@ pub const METADATA: u8 = 4;
 pub const BODY: u8 = 8;
 pub const LAST: u8 = 16;
 pub const STREAM: u8 = 32;
-pub const TRAILERS: u8 = 64;
+pub const TRAILERS: u8 = 32;
+pub const MORE: u8 = 64;
+pub const PACKED: u8 = 128;
+
+/// How much of a message is in one frame.
+pub const LONGEST_PIECE: usize = 128 << 10;
 
 pub const MAGIC: [u8; 4] = [0xC7, b'm', b'i', b'c'];
 
@@ -46,12 +52,17 @@ pub fn frame(kind: u8, flags: u8, route: u16, id: (u32, u32), payload: &[u8]) ->
     out
 }
 
-/// What a HELLO of version 1 says: calls, message, window, metadata, pairs, bytes.
+/// What a HELLO of version 1 says: calls, message, window, metadata, pairs, bytes; and as we do,
+/// piece, entries, entry bytes, encodings.
 pub fn hello(limits: [u32; 6]) -> Vec<u8> {
+    hello_of(limits, [LONGEST_PIECE as u32, 128, 16 << 10, 1])
+}
+
+/// The same with other numbers after the limits.
+pub fn hello_of(limits: [u32; 6], more: [u32; 4]) -> Vec<u8> {
     let mut out = 1_u16.to_le_bytes().to_vec();
-    limits
-        .iter()
-        .for_each(|limit| out.extend(limit.to_le_bytes()));
+    let numbers = limits.iter().chain(&more);
+    numbers.for_each(|number| out.extend(number.to_le_bytes()));
     out
 }
 
@@ -82,15 +93,49 @@ pub fn call(names: &[&str], rest: &[u8]) -> Vec<u8> {
     out
 }
 
+pub fn varint(mut number: u64) -> Vec<u8> {
+    let mut out = Vec::new();
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+    out
+}
+
+/// A metadata block whose pairs are not remembered.
 pub fn block(pairs: &[(&str, &str)]) -> Vec<u8> {
-    let mut out = (pairs.len() as u16).to_le_bytes().to_vec();
+    block_of(0, pairs)
+}
+
+/// A metadata block whose pairs are new and remembered.
+pub fn kept(pairs: &[(&str, &str)]) -> Vec<u8> {
+    block_of(1, pairs)
+}
+
+fn block_of(how: u8, pairs: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = varint(pairs.len() as u64);
     for (key, value) in pairs {
-        out.extend((key.len() as u16).to_le_bytes());
-        out.extend((value.len() as u32).to_le_bytes());
-        out.extend(key.as_bytes());
-        out.extend(value.as_bytes());
+        out.push(how);
+        for text in [key, value] {
+            out.extend(varint(text.len() as u64));
+            out.extend(text.as_bytes());
+        }
     }
     out
+}
+
+/// A message in pieces: the frame that it begins in, whose fields are `fields`, and the others.
+pub fn pieces(kind: u8, flags: u8, id: (u32, u32), fields: &[u8], message: &[u8]) -> Vec<Vec<u8>> {
+    let mut parts = message.chunks(LONGEST_PIECE).peekable();
+    let total = (message.len() as u32).to_le_bytes();
+    let first = [fields, &total[..], parts.next().unwrap()].concat();
+    let mut frames = vec![frame(kind, flags | MORE, 0, id, &first)];
+    while let Some(part) = parts.next() {
+        let more = if parts.peek().is_some() { MORE } else { 0 };
+        frames.push(frame(PIECE, more, 0, id, part));
+    }
+    frames
 }
 
 pub fn goaway(taken: u64, code: u16, reason: &str) -> Vec<u8> {

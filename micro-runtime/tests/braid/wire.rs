@@ -29,9 +29,15 @@ pub async fn raw(net: &Net) -> Raw {
 #[test]
 fn the_first_bytes_tell_it_from_everything_else() {
     for n in 0..MAGIC.len() {
-        assert_eq!(Braid.recognises(&MAGIC[..n]), Recognised::Perhaps);
+        assert_eq!(
+            Braid::default().recognises(&MAGIC[..n]),
+            Recognised::Perhaps
+        );
     }
-    assert_eq!(Braid.recognises(&opening(PLENTY)), Recognised::Yes);
+    assert_eq!(
+        Braid::default().recognises(&opening(PLENTY)),
+        Recognised::Yes
+    );
     for other in [
         &b"POST / HTTP/1.1\r\n"[..],
         b"PRI * HTTP/2.0",
@@ -39,7 +45,7 @@ fn the_first_bytes_tell_it_from_everything_else() {
         &[0x29, 0x7f, 3, 1, 1],
         &[0xC7, b'm', b'x'],
     ] {
-        assert_eq!(Braid.recognises(other), Recognised::No);
+        assert_eq!(Braid::default().recognises(other), Recognised::No);
     }
 }
 
@@ -58,7 +64,7 @@ async fn the_bytes_of_a_call_are_as_documented() {
     let mut expected = opening([0, 64 << 20, 4096, 64 << 10, 256, 512 << 10]);
     let named = call(
         &HELLO_NAMES,
-        &[block(&[("k", "v")]), message("metadata", 0)].concat(),
+        &[kept(&[("k", "v")]), message("metadata", 0)].concat(),
     );
     expected.extend(frame(
         CALL,
@@ -72,8 +78,8 @@ async fn the_bytes_of_a_call_are_as_documented() {
 
     let mut expected = opening([1000, 64 << 20, 4096, 64 << 10, 256, 512 << 10]);
     let blocks = [
-        block(&[("Seen", "yes"), ("Also", "this")]),
-        block(&[("Took", "long")]),
+        kept(&[("Seen", "yes"), ("Also", "this")]),
+        kept(&[("Took", "long")]),
     ]
     .concat();
     expected.extend(frame(
@@ -93,7 +99,7 @@ async fn the_bytes_of_a_stream_are_as_documented() {
     limits.stream_window = 128;
     let net = Net::with(64 * 1024, limits);
     let mut peer = raw(&net).await;
-    let payload = call(&SUM_NAMES, &1_000_000_u64.to_le_bytes());
+    let payload = call(&SUM_NAMES, &1_000_000_u32.to_le_bytes());
     peer.send(CALL, NAMES | DEADLINE | STREAM, 0, (7, 3), &payload)
         .await;
     let seen = |kind, flags, payload: &[u8]| {
@@ -155,7 +161,7 @@ async fn an_expired_call_is_answered_as_unprocessed() {
     let mut peer = raw(&net).await;
     let payload = call(
         &HELLO_NAMES,
-        &[&0_u64.to_le_bytes()[..], &message("x", 0)].concat(),
+        &[&0_u32.to_le_bytes()[..], &message("x", 0)].concat(),
     );
     peer.send(CALL, NAMES | DEADLINE | BODY | LAST, 0, (0, 0), &payload)
         .await;

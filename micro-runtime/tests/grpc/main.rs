@@ -6,6 +6,7 @@
     clippy::disallowed_methods
 )]
 
+mod answers;
 #[allow(
     dead_code,
     reason = "clients of what a server has beside a user's services"
@@ -23,6 +24,7 @@ mod lives;
 mod mixed;
 mod names;
 mod net;
+mod parts;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
 #[path = "../braid/net.rs"]
 mod pipes;
@@ -32,5 +34,7 @@ mod reflection;
 #[path = "../braid/say.rs"]
 mod say;
 mod streams;
+#[path = "../support/mod.rs"]
+mod support;
 mod traps;
 mod vectors;

@@ -28,7 +28,7 @@ async fn one_port_tells_three_protocols_apart() -> Result<()> {
     let service: Arc<dyn Dispatch> = Arc::new(Say::default());
     let core = Core::new(options, [service])?;
     let all: Vec<Arc<dyn Protocol>> = vec![
-        Arc::new(Braid),
+        Arc::new(Braid::default()),
         Arc::new(Grpc::new()),
         Arc::new(Mucp::new()),
     ];

@@ -13,7 +13,7 @@ use crate::connectrpc::conformance::v1::{
 };
 
 /// A message that the suite packs into a `google.protobuf.Any`.
-pub(crate) trait Packed: Message + Default {
+pub(crate) trait Packed: Message + Default + Clone {
     /// Its full name.
     const NAME: &'static str;
 
@@ -92,7 +92,9 @@ pub(crate) fn to_error(wanted: &suite::Error) -> Error {
 /// The error of a call as the suite knows it.
 pub(crate) fn from_error(error: &Error) -> suite::Error {
     suite::Error {
-        code: error.grpc_code().unwrap_or_else(|| code(error.code()) as i32),
+        code: error
+            .grpc_code()
+            .unwrap_or_else(|| code(error.code()) as i32),
         message: Some(error.detail().to_owned()),
         details: error
             .details()

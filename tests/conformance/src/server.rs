@@ -1,10 +1,10 @@
 //! The server under test: one service, listening as the suite asks.
 
+use micro_runtime::Service;
 use micro_runtime::protocol::Grpc;
 use micro_runtime::registry::Memory;
-use micro_runtime::transport::tls::{Identity, ServerTls};
-use micro_runtime::Service;
 use micro_runtime::router::Limits;
+use micro_runtime::transport::tls::{Identity, ServerTls};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::connectrpc::conformance::v1::{

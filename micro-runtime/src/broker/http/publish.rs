@@ -61,7 +61,7 @@ impl Publisher {
         let (dial, secure): (Arc<dyn crate::transport::Transport>, bool) = match &options.client_tls
         {
             Some(tls) => {
-                let dial = crate::transport::tls::TlsDial::new(dial, tls, "http/1.1")?;
+                let dial = crate::transport::tls::TlsDial::new(dial, tls, &["http/1.1"])?;
                 (Arc::new(dial), true)
             }
             None => (dial, false),

@@ -12,8 +12,8 @@ use super::fault::Fault;
 use super::outbox::HIGH_WATER;
 use super::wire::{CallId, Head, Hello, Kind, flag};
 
-/// Room that is made for a message at once, whatever length it claims.
-const FIRST: usize = 1024 * 1024;
+/// How many times as much room as has come is made at first: a length is only a claim.
+const FIRST: usize = 4;
 
 /// A message that has come in part, and `of` what it is.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl<T> Partial<T> {
     /// A message of `total` bytes that begins with `first`.
     pub(super) fn new(of: T, total: u32, first: &[u8]) -> Self {
         let total = total as usize;
-        let mut bytes = Vec::with_capacity(total.min(FIRST));
+        let mut bytes = Vec::with_capacity(total.min(first.len() * FIRST));
         bytes.extend_from_slice(first);
         Self { of, total, bytes }
     }
@@ -125,14 +125,15 @@ impl Parts {
         &mut self,
         queue: &mut Batch,
         mut head: Head,
-        mut message: Bytes,
+        message: &Bytes,
         fields: impl FnOnce(&mut Vec<u8>),
     ) {
         if self.is_whole(message.len()) {
-            return queue.frame(head, &message, fields);
+            return queue.frame(head, message, fields);
         }
         head.flags |= flag::MORE;
         let total = message.len();
+        let mut message = message.clone();
         let first = message.split_to(self.piece);
         queue.frame(head, &first, |out| {
             fields(out);
@@ -149,7 +150,7 @@ impl Parts {
     /// A stream's message; the next of that stream comes when this one [has gone](Parts::has).
     pub(super) fn push(&mut self, queue: &mut Batch, head: Head, message: Bytes) {
         match self.may_begin(message.len()) {
-            true => self.begin(queue, head, message, |_| {}),
+            true => self.begin(queue, head, &message, |_| {}),
             false => self.waiting.push_back((head, message)),
         }
     }
@@ -183,7 +184,7 @@ impl Parts {
                 && self.fits(message.len())
                 && let Some((head, message)) = self.waiting.pop_front()
             {
-                self.begin(queue, head, message, |_| {});
+                self.begin(queue, head, &message, |_| {});
             }
             let Some(mut part) = self.begun.pop_front() else {
                 return;

@@ -27,12 +27,18 @@ pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// Whether a header belongs to the protocol or to one connection, and not to the user.
 pub(super) fn is_reserved(name: &str) -> bool {
-    const EXACT: [&str; 16] = [
+    const EXACT: [&str; 23] = [
         "accept-encoding",
+        "connect-accept-encoding",
+        "connect-content-encoding",
+        "connect-protocol-version",
+        "connect-timeout-ms",
         "connection",
+        "content-encoding",
         "content-length",
         "content-type",
         "date",
+        "expect",
         "host",
         "keep-alive",
         "proxy-connection",
@@ -43,6 +49,7 @@ pub(super) fn is_reserved(name: &str) -> bool {
         "upgrade",
         "user-agent",
         "x-content-type",
+        "x-grpc-web",
         "micro-unprocessed",
     ];
     name.starts_with("grpc-") || name.starts_with(':') || EXACT.contains(&name)
@@ -156,13 +163,13 @@ fn write_one(key: &Text, value: &Text, headers: &mut HeaderMap) -> Result<()> {
     Ok(())
 }
 
-/// Whether `encodings` has gzip among them.
-pub(super) fn accepts_gzip(encodings: &HeaderMap) -> bool {
-    encodings.get_all(ACCEPT_ENCODING).iter().any(|value| {
+/// Whether the sender of `headers` reads messages in `encoding`.
+pub(super) fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
+    headers.get_all(ACCEPT_ENCODING).iter().any(|value| {
         value
             .as_bytes()
             .split(|byte| *byte == b',')
-            .any(|name| name.trim_ascii() == super::gzip::NAME.as_bytes())
+            .any(|name| name.trim_ascii() == encoding.as_bytes())
     })
 }
 
@@ -225,16 +232,15 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_found_among_encodings() {
+    fn what_a_sender_reads_is_found_among_its_encodings() {
         let accepts = |value| {
-            accepts_gzip(&HeaderMap::from_iter([(
-                ACCEPT_ENCODING,
-                HeaderValue::from_static(value),
-            )]))
+            let headers =
+                HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]);
+            super::accepts(&headers, "gzip")
         };
         assert!(accepts("identity,deflate, gzip"));
         assert!(accepts("gzip"));
         assert!(!accepts("identity, gzippy"));
-        assert!(!accepts_gzip(&HeaderMap::new()));
+        assert!(!super::accepts(&HeaderMap::new(), "gzip"));
     }
 }

@@ -2,9 +2,9 @@
 
 use std::task::{Context as Task, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::gzip;
+pub(super) use super::encoding::Encoding;
 use super::text::Decoder;
 use crate::error::{Error, id};
 use crate::protocol::exchange::Inbound;
@@ -13,33 +13,39 @@ use crate::protocol::http2::{Chunk, Fault};
 /// The flag and the length before a message.
 pub(super) const PREFIX: usize = 5;
 
-/// How messages of one direction are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Encoding {
-    /// Not at all.
-    #[default]
-    Identity,
-    /// With gzip, those whose flag says so.
-    Gzip,
-}
-
-/// Smaller messages gain nothing from being compressed.
-pub(super) const WORTH: usize = 1024;
+/// How long the frame behind the last message may always be, however short messages have to be.
+const CLOSING: usize = 64 * 1024;
 
 /// `message` as it is sent.
 ///
 /// # Errors
 /// Where it is longer than gRPC can say.
 pub(super) fn frame(message: Bytes, encoding: Encoding) -> Result<Chunk, Error> {
-    let (flag, message) = match encoding {
-        Encoding::Gzip if message.len() >= WORTH => (1, gzip::compress(&message)?),
-        _ => (0, message),
+    let (flag, message) = match encoding.pack(&message)? {
+        Some(packed) => (1, packed),
+        None => (0, message),
     };
-    let length = u32::try_from(message.len()).map_err(|_| {
-        Error::internal(id::CLIENT, "a message of more than 4 GiB cannot be sent").with_grpc_code(8)
-    })?;
+    let length = u32::try_from(message.len()).map_err(|_| too_long())?;
     let [a, b, c, d] = length.to_be_bytes();
     Ok(Chunk::prefixed([flag, a, b, c, d], message))
+}
+
+/// As [`frame`], copied behind what `out` has: cheaper for small messages.
+pub(super) fn append(message: &[u8], encoding: Encoding, out: &mut BytesMut) -> Result<(), Error> {
+    if encoding != Encoding::Identity {
+        out.put(frame(Bytes::copy_from_slice(message), encoding)?);
+        return Ok(());
+    }
+    let length = u32::try_from(message.len()).map_err(|_| too_long())?;
+    out.reserve(PREFIX + message.len());
+    out.put_u8(0);
+    out.put_u32(length);
+    out.extend_from_slice(message);
+    Ok(())
+}
+
+fn too_long() -> Error {
+    Error::internal(id::CLIENT, "a message of more than 4 GiB cannot be sent").with_grpc_code(8)
 }
 
 /// Why the next message is not there.
@@ -79,6 +85,10 @@ pub(super) struct Messages {
     most: usize,
     /// No bytes follow.
     ended: bool,
+    /// The flag of the frame behind the last message, where the dialect has one.
+    closes: u8,
+    /// What is in that frame.
+    closing: Option<Bytes>,
 }
 
 impl Messages {
@@ -91,7 +101,23 @@ impl Messages {
             encoding,
             most,
             ended: false,
+            closes: 0,
+            closing: None,
         }
+    }
+
+    /// The same, of a dialect that tells the end in a frame with this flag.
+    pub(super) fn closed_by(self, flag: u8) -> Self {
+        Self {
+            closes: flag,
+            ..self
+        }
+    }
+
+    /// What is in the frame behind the last message, once [`poll_next`](Self::poll_next) has come to
+    /// the end.
+    pub(super) fn closing(&self) -> Option<&Bytes> {
+        self.closing.as_ref()
     }
 
     /// Those of a stream whose bytes are text.
@@ -126,8 +152,14 @@ impl Messages {
         task: &mut Task<'_>,
     ) -> Poll<Result<Option<Bytes>, Broken>> {
         loop {
-            if let Some(message) = self.take().map_err(Broken::Message)? {
+            if self.closing.is_none()
+                && let Some(message) = self.take().map_err(Broken::Message)?
+            {
                 return Poll::Ready(Ok(Some(message)));
+            }
+            if self.closing.is_some() && !self.rest.is_empty() {
+                let words = "bytes follow the frame that ends the stream";
+                return Poll::Ready(Err(Broken::Message(wrong(words))));
             }
             if self.ended {
                 return Poll::Ready(self.end().map_err(Broken::Message));
@@ -188,12 +220,11 @@ impl Messages {
             false => self.partial.split().freeze(),
         };
         // No bytes are an empty message, whatever its head says.
-        match self.encoding {
-            Encoding::Gzip if !message.is_empty() => {
-                gzip::decompress(&message, self.most).map(Some)
-            }
-            _ if message.len() > self.most => Err(too_large(message.len(), self.most)),
-            _ => Ok(Some(message)),
+        let is_packed = self.encoding != Encoding::Identity && !message.is_empty();
+        match is_packed {
+            true => self.encoding.unpack(message, self.most).map(Some),
+            false if message.len() > self.most => Err(too_large(message.len(), self.most)),
+            false => Ok(Some(message)),
         }
     }
 
@@ -217,10 +248,19 @@ impl Messages {
         let (flag, length) = match self.begun {
             Some(begun) => begun,
             None => {
-                let Some(prefix) = self.pieces(PREFIX) else {
-                    return Ok(None);
+                let begun = match self.rest.get(..PREFIX) {
+                    Some(prefix) if self.partial.is_empty() => {
+                        let begun = self.read_prefix(prefix)?;
+                        self.rest.advance(PREFIX);
+                        begun
+                    }
+                    _ => {
+                        let Some(prefix) = self.pieces(PREFIX) else {
+                            return Ok(None);
+                        };
+                        self.read_prefix(&prefix)?
+                    }
                 };
-                let begun = self.read_prefix(&prefix)?;
                 self.begun = Some(begun);
                 begun
             }
@@ -229,9 +269,23 @@ impl Messages {
             return Ok(None);
         };
         self.begun = None;
-        match flag {
-            0 => Ok(Some(message)),
-            _ => gzip::decompress(&message, self.most).map(Some),
+        let closes = flag & self.closes != 0;
+        let message = match flag & !self.closes {
+            0 => message,
+            _ => self.encoding.unpack(message, self.bound(closes))?,
+        };
+        if closes {
+            self.closing = Some(message);
+            return Ok(None);
+        }
+        Ok(Some(message))
+    }
+
+    /// How long a message may be, or the frame behind the last one.
+    fn bound(&self, closes: bool) -> usize {
+        match closes {
+            true => self.most.max(CLOSING),
+            false => self.most,
         }
     }
 
@@ -240,8 +294,9 @@ impl Messages {
             return Err(wrong("a message's length is incomplete"));
         };
         let length = u32::from_be_bytes([a, b, c, d]) as usize;
-        match (flag, self.encoding) {
-            (0, _) | (1, Encoding::Gzip) => {}
+        let most = self.bound(flag & self.closes != 0);
+        match (flag & !self.closes, self.encoding) {
+            (0, _) | (1, Encoding::With(_)) => {}
             (1, Encoding::Identity) => {
                 return Err(wrong(
                     "a message is compressed, and its stream's head does not say how",
@@ -253,8 +308,8 @@ impl Messages {
                 )));
             }
         }
-        if length > self.most {
-            return Err(too_large(length, self.most));
+        if length > most {
+            return Err(too_large(length, most));
         }
         Ok((flag, length))
     }
@@ -289,6 +344,9 @@ fn wrong(words: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::grpc::Compression;
+
+    const GZIP: Encoding = Encoding::With(Compression::Gzip);
 
     /// What comes of `bytes` that arrive `step` at a time.
     fn read(bytes: &[u8], step: usize, encoding: Encoding) -> Result<Vec<Bytes>, Error> {
@@ -319,9 +377,9 @@ mod tests {
     fn messages_are_the_same_however_their_bytes_arrive() {
         let long = vec![b'x'; 5000];
         let messages: [&[u8]; 4] = [b"one", b"", &long, b"four"];
-        for encoding in [Encoding::Identity, Encoding::Gzip] {
+        for encoding in [Encoding::Identity, GZIP] {
             let bytes = sent(&messages, encoding);
-            assert_eq!(bytes.len() < 5000, encoding == Encoding::Gzip);
+            assert_eq!(bytes.len() < 5000, encoding == GZIP);
             for step in [1, 2, 3, 4, 5, 6, 7, 9, 100, 6000] {
                 assert_eq!(read(&bytes, step, encoding).unwrap(), messages, "{step}");
             }
@@ -335,14 +393,14 @@ mod tests {
         assert_eq!(code(&[0, 0, 0], plain), Some(13));
         assert_eq!(code(&[0, 0, 0, 0, 2, 1], plain), Some(13));
         assert_eq!(code(&[1, 0, 0, 0, 1, 1], plain), Some(13));
-        assert_eq!(code(&[2, 0, 0, 0, 1, 1], Encoding::Gzip), Some(13));
-        assert_eq!(code(&[1, 0, 0, 0, 1, 1], Encoding::Gzip), Some(13));
+        assert_eq!(code(&[2, 0, 0, 0, 1, 1], GZIP), Some(13));
+        assert_eq!(code(&[1, 0, 0, 0, 1, 1], GZIP), Some(13));
         assert_eq!(code(&[0, 0, 0, 0x27, 0x11], plain), Some(8));
         // Much out of little.
-        let bomb = frame(vec![0; 20_000].into(), Encoding::Gzip).unwrap();
+        let bomb = frame(vec![0; 20_000].into(), GZIP).unwrap();
         let mut bytes = Vec::new();
         bytes.extend_from_slice(&bomb.clone().copy_to_bytes(bomb.remaining()));
         assert!(bytes.len() < 200);
-        assert_eq!(code(&bytes, Encoding::Gzip), Some(8));
+        assert_eq!(code(&bytes, GZIP), Some(8));
     }
 }

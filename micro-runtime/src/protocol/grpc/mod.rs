@@ -9,19 +9,28 @@
 
 mod client;
 mod content;
+mod encoding;
 mod gzip;
 mod headers;
 mod message;
+mod names;
 mod server;
 mod status;
 mod text;
 mod timeout;
+mod web;
+#[cfg(feature = "zstd")]
+mod zstd;
+
+pub use encoding::Compression;
+pub use web::{Connect, GrpcWeb, HttpVersion};
+
+pub(in crate::protocol) use server::{Served, Web};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use http::HeaderValue;
 
 use super::http2::PREFACE;
 use super::{Channel, Destination, Environment, Protocol, Recognised};
@@ -41,7 +50,7 @@ use crate::transport::Connection;
 #[non_exhaustive]
 pub struct Grpc {
     /// Web origins whose pages may call (`https://example.org`). None: a request with any other
-    /// `Origin` is refused.
+    /// `Origin` is refused. `*` stands for any.
     pub origins: Vec<String>,
     /// Whether `:authority` must name this machine, so that no web page reaches a server on loopback
     /// by a name of its own (DNS rebinding). Set it where the listener is bound to loopback. Off.
@@ -49,10 +58,13 @@ pub struct Grpc {
     /// The largest message that is taken, in bytes after decompression, where the server's or the
     /// client's own limit is not smaller. 4 MiB, as every gRPC has it.
     pub max_message: usize,
-    /// Whether messages of 1 KiB and more are compressed with gzip: requests always, since a client
-    /// cannot know what the server reads; replies where the caller takes them so. What comes
-    /// compressed is read either way. Off.
+    /// Whether messages of 1 KiB and more are compressed: requests always, since a client cannot know
+    /// what the server reads; replies where the caller takes them so. What comes compressed is read
+    /// either way. Off.
     pub compress: bool,
+    /// What they are compressed with, replies with another one that the caller reads where it does
+    /// not read this one. gzip.
+    pub compression: Compression,
     /// How many bytes of a call's input are taken before its handler reads them. 256 KiB.
     ///
     /// A connection holds at most so much for each of its calls.
@@ -77,6 +89,7 @@ impl Default for Grpc {
             loopback_only: false,
             max_message: 4 << 20,
             compress: false,
+            compression: Compression::Gzip,
             stream_window: 256 << 10,
             ping_after: Some(Duration::from_secs(60)),
             client_ping_after: Some(Duration::from_secs(5 * 60)),
@@ -92,10 +105,12 @@ impl Grpc {
         Self::default()
     }
 
-    /// gRPC with its default settings, on a listener that is, or is not, for this machine alone.
-    pub(crate) fn for_listener(loopback_only: bool) -> Self {
+    /// gRPC with its default settings, on a listener that is, or is not, for this machine alone, and
+    /// that pages of `origins` may call.
+    pub(crate) fn for_listener(loopback_only: bool, origins: &[String]) -> Self {
         Self {
             loopback_only,
+            origins: origins.to_vec(),
             ..Self::default()
         }
     }
@@ -129,9 +144,6 @@ impl Protocol for Grpc {
         server::serve(self, connection, core).await;
     }
 }
-
-/// What is read of compressed messages.
-const READS: HeaderValue = HeaderValue::from_static("identity,gzip");
 
 /// By which our clients are known.
 const USER_AGENT: &str = concat!("micro-rust/", env!("CARGO_PKG_VERSION"));

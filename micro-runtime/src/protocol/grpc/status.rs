@@ -185,16 +185,30 @@ pub(super) fn read(trailers: &HeaderMap) -> Option<Result<(), Error>> {
         .get(MESSAGE)
         .map(|message| unescape(message.as_bytes()))
         .unwrap_or_default();
+    let details = read_details(trailers).into_iter().map(|detail| Detail {
+        type_url: detail.type_url,
+        value: detail.value,
+    });
+    let error = of_peer(code, words, details).with_metadata(headers::read(trailers));
+    Some(Err(match trailers.contains_key(UNPROCESSED) {
+        true => error.unprocessed(),
+        false => error,
+    }))
+}
+
+/// The error that a peer told in these words; Go Micro's own where that is among the details.
+pub(super) fn of_peer(
+    code: i32,
+    words: String,
+    details: impl IntoIterator<Item = Detail>,
+) -> Error {
     let mut error = None;
-    let mut details = Vec::new();
-    for detail in read_details(trailers) {
+    let mut others = Vec::new();
+    for detail in details {
         let own = detail.type_url.ends_with("/errors.Error");
         match GoMicroError::decode(detail.value.clone()) {
             Ok(read) if own && error.is_none() => error = Some(from_go_micro(read)),
-            _ => details.push(Detail {
-                type_url: detail.type_url,
-                value: detail.value,
-            }),
+            _ => others.push(detail),
         }
     }
     let error = error.unwrap_or_else(|| {
@@ -204,14 +218,8 @@ pub(super) fn read(trailers: &HeaderMap) -> Option<Result<(), Error>> {
             false => Error::new(id::CLIENT, words, http_code(code)),
         }
     });
-    let error = error
-        .with_grpc_code(code)
-        .with_metadata(headers::read(trailers));
-    let error = details.into_iter().fold(error, Error::with_detail);
-    Some(Err(match trailers.contains_key(UNPROCESSED) {
-        true => error.unprocessed(),
-        false => error,
-    }))
+    let error = error.with_grpc_code(code);
+    others.into_iter().fold(error, Error::with_detail)
 }
 
 fn read_details(trailers: &HeaderMap) -> Vec<Any> {

@@ -16,15 +16,21 @@ const UNITS: [(u8, u64); 6] = [
 
 /// One more than the largest number.
 const BOUND: u128 = 100_000_000;
+/// What is rounded up is at most one per cent.
+const STEPS: u128 = 100;
 
-/// `left` in the finest unit that can say it, rounded up as other clients do.
+/// `left`, rounded up to at least [`STEPS`] of a unit: calls that were given the same time say the
+/// same then, and HTTP/2 sends what it has sent before in one byte.
 pub(super) fn write(left: Duration) -> HeaderValue {
     let nanos = left.as_nanos();
     let (unit, number) = UNITS
         .iter()
+        .rev()
         .map(|&(unit, size)| (unit, nanos.div_ceil(u128::from(size))))
-        .find(|&(_, number)| number < BOUND)
-        .unwrap_or((b'H', BOUND - 1));
+        .find(|&(_, number)| number >= STEPS)
+        .map_or((b'n', nanos), |(unit, number)| {
+            (unit, number.min(BOUND - 1))
+        });
     let mut digits = [0; 9];
     let mut at = digits.len() - 1;
     let mut left = number;
@@ -78,14 +84,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_is_written_in_the_finest_unit_that_fits() {
+    fn a_timeout_is_rounded_up_by_a_hundredth_at_most() {
         for (left, text) in [
             (Duration::ZERO, "0n"),
-            (Duration::from_nanos(99_999_999), "99999999n"),
-            (Duration::from_nanos(100_000_001), "100001u"),
-            (Duration::from_millis(1_991), "1991000u"),
-            (Duration::from_secs(100), "100000m"),
-            (Duration::from_secs(100_000_000), "1666667M"),
+            (Duration::from_nanos(1), "1n"),
+            (Duration::from_nanos(98_001), "98001n"),
+            (Duration::from_nanos(99_999_999), "100m"),
+            (Duration::from_nanos(100_000_001), "101m"),
+            (Duration::from_millis(1_991), "1991m"),
+            (Duration::from_micros(9_999_987), "10000m"),
+            (Duration::from_secs(100), "100S"),
+            (Duration::from_secs(100_000_000), "27778H"),
             (Duration::MAX, "99999999H"),
         ] {
             assert_eq!(write(left), text);

@@ -12,7 +12,7 @@ use http::response::Parts;
 
 use super::cork::{Cork, Corked, cork};
 use super::keepalive::Keepalive;
-use super::{Chunk, Fault, Inbound, Outbound, Settings};
+use super::{Chunk, FRAME, Fault, Inbound, Outbound, Settings};
 use crate::transport::Io;
 
 /// Opens HTTP/2 on `io`, whose time the caller bounds. The connection lives while the driver runs.
@@ -24,6 +24,7 @@ pub(in crate::protocol) async fn connect(
     builder
         .enable_push(false)
         .max_header_list_size(settings.head)
+        .max_frame_size(FRAME)
         .initial_window_size(settings.window())
         .initial_connection_window_size(settings.connection_window());
     let (io, cork) = cork(io);

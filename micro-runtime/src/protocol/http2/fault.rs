@@ -4,6 +4,8 @@ use std::fmt;
 
 use h2::Reason;
 
+use crate::http1::Malformed;
+
 /// Why a stream or a connection failed, as far as it matters to calls.
 #[derive(Debug)]
 pub(in crate::protocol) enum Fault {
@@ -19,6 +21,16 @@ pub(in crate::protocol) enum Fault {
     Flood,
     /// The stream was ended before.
     Over,
+    /// The peer has closed its connection.
+    Closed,
+    /// What came is no body of HTTP/1.1.
+    Malformed(Malformed),
+    /// A connection of HTTP/1.1 is lost, or what came is not HTTP.
+    Lost {
+        words: String,
+        /// Whether the peer certainly has nothing of the request.
+        untaken: bool,
+    },
 }
 
 impl Fault {
@@ -31,7 +43,15 @@ impl Fault {
     }
 
     pub(in crate::protocol) fn is_untaken(&self) -> bool {
-        matches!(self, Self::Untaken(_))
+        matches!(self, Self::Untaken(_) | Self::Lost { untaken: true, .. })
+    }
+
+    /// A connection of HTTP/1.1 is lost, in these words.
+    pub(in crate::protocol) fn lost(words: impl fmt::Display) -> Self {
+        Self::Lost {
+            words: words.to_string(),
+            untaken: false,
+        }
     }
 }
 
@@ -61,6 +81,9 @@ impl fmt::Display for Fault {
             Self::Silent => f.write_str("the peer does not answer: its connection is given up"),
             Self::Flood => f.write_str("the peer floods the connection with empty frames"),
             Self::Over => f.write_str("the stream has ended"),
+            Self::Closed => f.write_str("the peer has closed the connection"),
+            Self::Malformed(malformed) => write!(f, "http1: {malformed}"),
+            Self::Lost { words, .. } => write!(f, "http1: {words}"),
         }
     }
 }

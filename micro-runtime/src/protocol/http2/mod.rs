@@ -8,6 +8,7 @@ mod chunk;
 mod client;
 mod cork;
 mod fault;
+mod gate;
 mod keepalive;
 mod meter;
 mod server;
@@ -26,6 +27,10 @@ pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The largest window that there is.
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+
+/// The largest frame that is taken. A long message is one frame then, and not a write and a read for
+/// every 16 KiB of it.
+const FRAME: u32 = 128 << 10;
 
 /// What one end tells the other, and how it looks after the connection.
 #[derive(Clone, Copy, Debug)]

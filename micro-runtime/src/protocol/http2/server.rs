@@ -13,9 +13,10 @@ use http::{HeaderMap, Response};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::cork::{Cork, Corked, cork};
+use super::gate::Gate;
 use super::keepalive::Keepalive;
 use super::meter::{Meter, meter};
-use super::{Chunk, Fault, Inbound, Outbound, Settings};
+use super::{Chunk, FRAME, Fault, Inbound, Outbound, Settings};
 use crate::tasks::later;
 use crate::transport::Io;
 
@@ -36,6 +37,7 @@ pub(in crate::protocol) async fn accept(
     builder
         .max_concurrent_streams(settings.streams)
         .max_header_list_size(settings.head)
+        .max_frame_size(FRAME)
         .initial_window_size(settings.window())
         .initial_connection_window_size(settings.connection_window())
         .max_pending_accept_reset_streams(UNSEEN_RESETS);
@@ -44,6 +46,7 @@ pub(in crate::protocol) async fn accept(
     let mut connection = builder.handshake(io).await?;
     Ok(Server {
         cork,
+        gate: None,
         meter,
         opening: Some(Box::pin(opening)),
         goodbye: None,
@@ -56,6 +59,7 @@ pub(in crate::protocol) async fn accept(
 pub(in crate::protocol) struct Server {
     connection: Connection<Corked, Chunk>,
     cork: Cork,
+    gate: Option<Gate>,
     meter: Arc<Meter>,
     /// Until when the peer must have begun.
     opening: Option<Pin<Box<Sleep>>>,
@@ -73,6 +77,9 @@ pub(in crate::protocol) struct Incoming {
 
 impl Server {
     /// The next stream; `None` when the connection is over. Cancel safe.
+    ///
+    /// Who was given a stream asks again before it waits for anything else: until then the connection
+    /// wakes nobody.
     pub(in crate::protocol) async fn next(&mut self) -> Option<Result<Incoming, Fault>> {
         poll_fn(|task| self.poll_next(task)).await
     }
@@ -100,7 +107,15 @@ impl Server {
     }
 
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Incoming, Fault>>> {
-        if let Poll::Ready(next) = self.connection.poll_accept(task) {
+        let gate = match &mut self.gate {
+            Some(gate) if gate.is_of(task.waker()) => gate,
+            gate => gate.insert(Gate::new(task.waker())),
+        };
+        let next = self
+            .connection
+            .poll_accept(&mut Task::from_waker(gate.open()));
+        if let Poll::Ready(next) = next {
+            gate.shut();
             return Poll::Ready(next.map(|next| {
                 let (request, answer) = next?;
                 let (head, input) = request.into_parts();

@@ -18,6 +18,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+pub(in crate::protocol) use server::serve;
+
+use super::http1::Http1;
 use super::{Channel, Destination, Environment, Protocol, Recognised};
 use crate::router::Core;
 use crate::transport::Connection;
@@ -35,7 +38,7 @@ use crate::transport::Connection;
 #[non_exhaustive]
 pub struct Mucp {
     /// Web origins whose pages may call (`https://example.org`). None: a request with any other
-    /// `Origin` is refused.
+    /// `Origin` is refused. `*` stands for any.
     pub origins: Vec<String>,
     /// Whether `Host` must name this machine, so that no web page reaches a server on loopback by
     /// a name of its own (DNS rebinding). Set it where the listener is bound to loopback. Off.
@@ -104,6 +107,10 @@ impl Protocol for Mucp {
     }
 
     async fn serve(&self, connection: Connection, core: Arc<Core>) {
-        server::serve(self, connection, core).await;
+        let port = Http1 {
+            mucp: Some(self.clone()),
+            ..Http1::default()
+        };
+        port.serve(connection, core).await;
     }
 }

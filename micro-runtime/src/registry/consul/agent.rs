@@ -313,7 +313,7 @@ fn secure(options: &Options) -> Result<Option<Arc<dyn crate::transport::Transpor
     match &options.tls {
         None => Ok(None),
         Some(tls) => {
-            let dial = TlsDial::new(options.transport.clone(), tls, "http/1.1")?;
+            let dial = TlsDial::new(options.transport.clone(), tls, &["http/1.1"])?;
             Ok(Some(Arc::new(dial)))
         }
     }

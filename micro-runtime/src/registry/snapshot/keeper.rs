@@ -11,8 +11,9 @@ use tokio::time::Instant;
 use super::view::{DORMANT, IDLE, Shared};
 use super::{Home, NodeEntry, Nodes};
 use crate::error::{Error, Result, id};
-use crate::registry::{Action, Event, Service, Watcher};
+use crate::registry::{Action, Event, Service, Watcher, may_name_sockets};
 use crate::tasks::after;
+use crate::transport::is_unix;
 
 /// How old a snapshot may grow though no change was told: Go Micro's cache has the same.
 const REFRESH: Duration = Duration::from_secs(60);
@@ -315,7 +316,12 @@ impl<'a> Keeper<'a> {
         self.services = left;
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
+        if !may_name_sockets(&*self.home.registry) {
+            for service in &mut self.services {
+                (service.nodes).retain(|node| !is_unix(&node.address));
+            }
+        }
         let nodes = Nodes::renewed(&self.shared.nodes.load(), &self.services);
         self.shared.nodes.store(Arc::new(nodes));
     }

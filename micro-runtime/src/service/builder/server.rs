@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::Service;
 use crate::call::Dispatch;
 use crate::codec::Codec;
+use crate::http1::read_origin;
 use crate::protocol::Protocol;
 use crate::server::Limits;
 use crate::tasks::Tasks;
@@ -33,7 +34,7 @@ impl Service {
         self
     }
 
-    /// Where it listens, `host:port`. By default a free port: of loopback where its registry tells
+    /// Where it listens, `host:port`, or `unix:/path` where its registry tells this machine alone. By default a free port: of loopback where its registry tells
     /// this machine alone, as memory and local do, else of every interface.
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.options.address = Some(address.into());
@@ -99,6 +100,22 @@ impl Service {
     /// Serves no `grpc.health.v1.Health`.
     pub fn without_health(mut self) -> Self {
         self.options.health = false;
+        self
+    }
+
+    /// Web origins whose pages may call, `https://example.org`, over gRPC-Web, Connect and JSON; `*`
+    /// for any. By default none may.
+    ///
+    /// What is no origin stops the start.
+    pub fn allowed_origins<O: Into<String>>(
+        mut self,
+        origins: impl IntoIterator<Item = O>,
+    ) -> Self {
+        let read = |origin: O| {
+            let origin = origin.into();
+            read_origin(&origin).unwrap_or(origin)
+        };
+        self.options.origins = origins.into_iter().map(read).collect();
         self
     }
 

@@ -3,8 +3,8 @@
 use super::super::apply::DEFAULT_REGISTRY;
 use super::Settings;
 use super::value::{
-    Bad, address, duration, fingerprint, list, names, pairs, path, positive, seconds, strategy,
-    switch, text, whole,
+    Bad, address, duration, fingerprint, list, names, origins, pairs, path, positive, seconds,
+    strategy, switch, text, whole,
 };
 
 /// One setting.
@@ -104,6 +104,8 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| pairs(&mut to.server_metadata, from)).many(),
     Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: braid, grpc, mucp; auto for all", "auto",
         |to, from| names(&mut to.server, from)),
+    Setting::new(SERVER, "allowed_origins", "ORIGIN,...", "The web origins whose pages may call: https://example.org; * for any", "none",
+        |to, from| origins(&mut to.allowed_origins, from)).many(),
     Setting::new(SERVER, "reflection", "", "Whether gRPC's reflection is served, which tells everybody all that is served", "true where only this machine can ask, on loopback",
         |to, from| switch(&mut to.reflection, from)),
     Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", DEFAULT_REGISTRY,
@@ -124,7 +126,7 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| duration(&mut to.registry_grace, from)),
     Setting::new(DISCOVERY, "transport", "NAME", "What bytes travel on: http (also as tcp), memory", "http",
         |to, from| text(&mut to.transport, from)),
-    Setting::new(CLIENT, "client", "PROTOCOL,...", "The protocols that the client may speak, best first: braid, grpc, mucp; auto for all", "auto",
+    Setting::new(CLIENT, "client", "PROTOCOL,...", "The protocols that the client may speak, best first: braid, grpc, mucp, connect, grpc-web; auto for what a node says", "auto",
         |to, from| names(&mut to.client, from)),
     Setting::new(CLIENT, "client_request_timeout", "DURATION", "The limit of a whole call: 300ms, 1.5s, 1m", "30s",
         |to, from| duration(&mut to.client_request_timeout, from)),

@@ -193,18 +193,18 @@ impl Material for Parts {
 pub(crate) struct TlsDial {
     inner: Arc<dyn Transport>,
     live: Arc<Live<Parts>>,
-    alpn: Vec<u8>,
+    alpn: Vec<Vec<u8>>,
 }
 
 impl TlsDial {
-    /// Dials through `inner`, trusts by `tls`, and offers the protocol named `alpn`.
-    pub(crate) fn new(inner: Arc<dyn Transport>, tls: &ClientTls, alpn: &str) -> Result<Self> {
+    /// Dials through `inner`, trusts by `tls`, and offers the protocols named by `alpn`.
+    pub(crate) fn new(inner: Arc<dyn Transport>, tls: &ClientTls, alpn: &[&str]) -> Result<Self> {
         // What is wrong is told before a call needs it.
         tls.0.config()?;
         Ok(Self {
             inner,
             live: tls.0.clone(),
-            alpn: alpn.as_bytes().to_vec(),
+            alpn: alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
         })
     }
 }
@@ -219,12 +219,13 @@ impl Transport for TlsDial {
         let failed = |error: String| {
             Error::internal(id::CLIENT, format!("connection error: {error}")).unprocessed()
         };
-        let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+        let host = crate::transport::host(address);
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned())
             .map_err(|error| failed(format!("tls: {host:?} is no server name: {error}")))?;
         let mut config = ClientConfig::clone(&*self.live.config()?);
-        config.alpn_protocols = vec![self.alpn.clone()];
+        config.alpn_protocols.clone_from(&self.alpn);
         let Connection {
             io, peer, local, ..
         } = self.inner.dial(address).await?;

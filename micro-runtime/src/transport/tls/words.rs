@@ -5,7 +5,7 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error};
 
 /// Why a connection to a server failed that was offered `alpn`.
-pub(super) fn of_server(error: &io::Error, alpn: &[u8]) -> String {
+pub(super) fn of_server(error: &io::Error, alpn: &[Vec<u8>]) -> String {
     let Some(cause) = cause(error) else {
         return match error.kind() {
             io::ErrorKind::UnexpectedEof => {
@@ -23,7 +23,7 @@ pub(super) fn of_server(error: &io::Error, alpn: &[u8]) -> String {
         Error::AlertReceived(alert) => match alert {
             AlertDescription::NoApplicationProtocol => format!(
                 "the server does not speak {} over TLS (ALPN): choose another protocol (--client)",
-                String::from_utf8_lossy(alpn)
+                String::from_utf8_lossy(&alpn.join(&b", "[..]))
             ),
             AlertDescription::CertificateRequired => {
                 "the server asks for a client certificate: give one (--tls_client_cert, --tls_client_key)"

@@ -259,7 +259,7 @@ impl Link {
                 head.flags |= flag::NAMES;
             }
             let told = &mut waiting.told;
-            waiting.parts.begin(queue, head, body.clone(), |out| {
+            waiting.parts.begin(queue, head, body, |out| {
                 if route.is_named() {
                     for name in names(request) {
                         out.extend_from_slice(&(name.len() as u16).to_le_bytes());

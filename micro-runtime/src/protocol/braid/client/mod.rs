@@ -50,6 +50,7 @@ impl Channel for BraidChannel {
         limits: AttemptLimits,
     ) -> Borrowed<'a, Result<Reply>> {
         Box::pin(async move {
+            let mut last = None;
             for _ in 0..DIALS {
                 let link = self.0.link(limits.dial_timeout).await?;
                 let answer = match request.method.kind {
@@ -61,13 +62,22 @@ impl Channel for BraidChannel {
                 };
                 match answer {
                     Ok(reply) => return Ok(reply),
+                    // The peer has gone away before it took the call, as when its connection is old: it
+                    // may take it on another.
+                    Err(Failed::Call(error))
+                        if error.is_unprocessed() && link.calls.is_retired() =>
+                    {
+                        last = Some(error);
+                    }
                     Err(Failed::Call(error)) => return Err(error),
                     // It ended, or the peer stops, before the call was sent: a new one is dialled.
                     Err(Failed::Retired) => {}
                 }
             }
-            let words = format!("{} takes no calls", self.0.node().address);
-            Err(Error::unavailable(id::CLIENT, words).unprocessed())
+            Err(last.unwrap_or_else(|| {
+                let words = format!("{} takes no calls", self.0.node().address);
+                Error::unavailable(id::CLIENT, words).unprocessed()
+            }))
         })
     }
 

@@ -32,7 +32,7 @@ use crate::codec::Codec;
 use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
-use crate::router::{Core, Draining, Route};
+use crate::router::{Core, Draining, Pace, Route, Serving};
 use crate::tasks::Tasks;
 use crate::transport::Connection;
 use routes::{Routes, Way};
@@ -87,6 +87,7 @@ pub(super) async fn serve(settings: &Settings, connection: Connection, core: Arc
         peer: Arc::new(peer),
         taken: 0,
         polled: 0,
+        left: None,
         known: Known::default(),
         pings: Pings::default(),
         goes_on: false,
@@ -151,6 +152,8 @@ struct Reader {
     taken: u64,
     /// How many handlers were polled in this turn.
     polled: usize,
+    /// When the handler that was polled last was left, while nothing was awaited since.
+    left: Option<Instant>,
     /// What is remembered of metadata.
     known: Known,
     pings: Pings,
@@ -267,6 +270,7 @@ impl Reader {
 
     /// Lets others have what was taken so far, before anything is awaited.
     fn pause(&mut self) {
+        self.left = None;
         self.arrivals.wake();
         self.session.out.flush();
     }
@@ -368,7 +372,8 @@ impl Reader {
         }
         let (head, mut fields) = Fields::of(frame);
         let way = self.routes.find(&head, &mut fields, &self.core)?;
-        let now = Instant::now();
+        // Reading the clock is not cheap: of calls that came together it is read once for each.
+        let now = self.left.take().unwrap_or_else(Instant::now);
         let deadline = match head.has(flag::DEADLINE) {
             true => now.checked_add(fields.deadline()?),
             false => None,
@@ -445,7 +450,17 @@ impl Reader {
             let request = request(cx, Body::One(message.unwrap_or_default()));
             self.polled += 1;
             let (session, core) = (&self.session, &self.core);
-            return Ok(start_unary(&route, now, request, head.id, session, core));
+            let serving = match route.start_at(now, request) {
+                Ok(serving) => serving,
+                Err(error) => return Ok(session.fail(head.id, error, Reached::No)),
+            };
+            if !route.pace().is_inline() {
+                spawn_unary(serving, Some(route.pace().clone()), head.id, session, core);
+                return Ok(false);
+            }
+            let full = poll_unary(serving, head.id, session, core);
+            self.left = route.pace().note(now);
+            return Ok(full);
         }
         let flow = Arc::new(Flow::new(
             head.id,
@@ -538,6 +553,7 @@ impl Reader {
             End::Fault(fault) => {
                 debug!(peer = %self.peer.address, %fault, "the caller broke the protocol");
                 self.session.abort_all();
+                self.session.out.beside(Waiting::clear);
                 self.say_goaway(fault.code(), fault.to_string().into());
             }
         }
@@ -571,22 +587,10 @@ async fn grown(age: Option<Duration>) {
     }
 }
 
-/// Starts a unary handler and polls it once; says whether the queue of replies is full.
+/// Polls a unary handler once, and spawns it where it waits; says whether the queue of replies is full.
 ///
-/// No lock is held here: the handler may do anything. This is the place where a method that is known
-/// to compute for long would be spawned unpolled.
-fn start_unary(
-    route: &Route,
-    now: Instant,
-    request: Request,
-    id: CallId,
-    session: &Arc<Session>,
-    core: &Core,
-) -> bool {
-    let mut serving = match route.start_at(now, request) {
-        Ok(serving) => serving,
-        Err(error) => return session.fail(id, error, Reached::No),
-    };
+/// No lock is held here: the handler may do anything.
+fn poll_unary(mut serving: Serving, id: CallId, session: &Arc<Session>, core: &Core) -> bool {
     // Nobody is woken by this poll: a handler that is pending is polled again at once, in its task.
     let mut task = Task::from_waker(Waker::noop());
     if let Poll::Ready(answer) = Pin::new(&mut serving).poll(&mut task) {
@@ -603,14 +607,28 @@ fn start_unary(
             }
         };
     }
+    spawn_unary(serving, None, id, session, core);
+    false
+}
+
+/// Runs a unary handler to its end in a task of its own; with `pace`, one that was not polled yet.
+fn spawn_unary(
+    serving: Serving,
+    pace: Option<Arc<Pace>>,
+    id: CallId,
+    session: &Arc<Session>,
+    core: &Core,
+) {
     let cx = serving.context().clone();
     let answers = session.clone();
     in_its_own_task(id, cx, session, core, async move {
-        let answer = serving.finish().await;
+        let answer = match pace {
+            Some(pace) => pace.run(serving.finish()).await,
+            None => serving.finish().await,
+        };
         let answer = answers.prepare(answer, Reached::Perhaps);
         answers.answer_in_turn(id, answer).await;
     });
-    false
 }
 
 fn in_its_own_task(

@@ -40,6 +40,12 @@ impl Waiting {
             ping: None,
         }
     }
+
+    /// Forgets what waits to be sent.
+    pub(super) fn clear(&mut self) {
+        self.ping = None;
+        self.parts = Parts::none();
+    }
 }
 
 impl Beside for Waiting {
@@ -546,7 +552,7 @@ fn write_reply(
         | set(flag::PACKED, packed);
     let Waiting { told, parts, .. } = waiting;
     let head = Head::new(Kind::Reply, flags, id);
-    parts.begin(queue, head, message.clone(), |out| {
+    parts.begin(queue, head, message, |out| {
         for block in [&reply.metadata, &reply.trailers] {
             if !block.is_empty() {
                 told.write(block, out);

@@ -1,6 +1,7 @@
 //! Unary calls, and what both kinds make of a server's answer.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
 
 use bytes::Bytes;
@@ -11,9 +12,11 @@ use tokio::time::Instant;
 
 use super::super::message::{Broken, Encoding, Messages, frame};
 use super::super::status::{self, code};
-use super::super::{content, gzip, headers};
+use super::super::{content, headers};
 use super::link::{Failed, Link};
+use super::web::Closing;
 use crate::call::{Body, Reply, Request};
+use crate::context::Peer;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
 use crate::protocol::exchange::Inbound;
@@ -35,26 +38,8 @@ impl Link {
         let (head, input) = poll_fn(|task| answered.poll(task))
             .await
             .map_err(|fault| failed(&fault))?;
-        let mut answer = Answer::new(head, input, self.most)?;
-        let first = poll_fn(|task| answer.poll_next(task)).await?;
-        if first.is_some() && poll_fn(|task| answer.poll_next(task)).await?.is_some() {
-            return Err(status::local(
-                code::UNIMPLEMENTED,
-                "more than one message came to a unary call",
-            )
-            .into());
-        }
-        let message = first.ok_or_else(|| {
-            status::local(
-                code::UNIMPLEMENTED,
-                "the call ended well and without a message",
-            )
-        })?;
-        let mut reply = Reply::new(Body::One(message));
-        reply.metadata = answer.metadata;
-        reply.trailers = answer.trailers;
-        reply.peer = Some(self.peer.clone());
-        Ok(reply)
+        let answer = Answer::new(head, input, self.most)?;
+        Ok(answer.into_reply(self.peer.clone()).await?)
     }
 }
 
@@ -76,6 +61,10 @@ pub(super) struct Answer {
     pub(super) trailers: Metadata,
     input: Inbound,
     messages: Messages,
+    /// Where the end is told, if not in trailers.
+    closing: Option<Closing>,
+    /// What the head says of the end, until a message comes.
+    told: Option<Result<()>>,
     /// The end, where the head was also the trailers, or once it was read.
     end: Option<Result<()>>,
 }
@@ -89,7 +78,13 @@ impl Answer {
         let Parts {
             status, headers, ..
         } = head;
-        let end = status::read(&headers);
+        // A status in the head is the call's where nothing follows. Some proxies end such an answer
+        // behind its head; what a body or trailers say counts for more.
+        let told = status::read(&headers);
+        let (told, end) = match input.is_at_end() {
+            true => (None, told),
+            false => (told, None),
+        };
         if let Some(Err(error)) = end {
             return Err(error);
         }
@@ -106,15 +101,12 @@ impl Answer {
                 format!("the server's answer is not gRPC: its content type is {content_type:?}");
             return Err(status::local(code::UNKNOWN, words));
         }
-        let encoding = match headers.get(headers::ENCODING).map(|value| value.as_bytes()) {
-            None | Some(b"identity") => Encoding::Identity,
-            Some(name) if name == gzip::NAME.as_bytes() => Encoding::Gzip,
-            Some(name) => {
-                let name = String::from_utf8_lossy(name);
-                let words = format!("the server's messages are in {name}, which was not asked for");
-                return Err(status::local(code::INTERNAL, words));
-            }
-        };
+        let encoding = headers.get(headers::ENCODING).map(|value| value.as_bytes());
+        let encoding = Encoding::read(encoding).ok_or_else(|| {
+            let name = String::from_utf8_lossy(encoding.unwrap_or_default());
+            let words = format!("the server's messages are in {name}, which was not asked for");
+            status::local(code::INTERNAL, words)
+        })?;
         let own = headers::read(&headers);
         // Of a head that is the trailers too, all is the end.
         let (metadata, trailers) = match end {
@@ -126,8 +118,50 @@ impl Answer {
             trailers,
             input,
             messages: Messages::new(encoding, most),
+            closing: None,
+            told,
             end,
         })
+    }
+
+    /// An answer of a dialect that tells the end behind the last of its `messages`.
+    pub(super) fn closed_by(
+        closing: Closing,
+        metadata: Metadata,
+        messages: Messages,
+        input: Inbound,
+    ) -> Self {
+        Self {
+            metadata,
+            trailers: Metadata::new(),
+            input,
+            messages,
+            closing: Some(closing),
+            told: None,
+            end: None,
+        }
+    }
+
+    /// The reply of a call that has one message, read to its end.
+    pub(super) async fn into_reply(mut self, peer: Arc<Peer>) -> Result<Reply> {
+        let first = poll_fn(|task| self.poll_next(task)).await?;
+        if first.is_some() && poll_fn(|task| self.poll_next(task)).await?.is_some() {
+            return Err(status::local(
+                code::UNIMPLEMENTED,
+                "more than one message came to a unary call",
+            ));
+        }
+        let message = first.ok_or_else(|| {
+            status::local(
+                code::UNIMPLEMENTED,
+                "the call ended well and without a message",
+            )
+        })?;
+        let mut reply = Reply::new(Body::One(message));
+        reply.metadata = self.metadata;
+        reply.trailers = self.trailers;
+        reply.peer = Some(peer);
+        Ok(reply)
     }
 
     /// The next message; `None` when the call has ended well, its error when not.
@@ -136,17 +170,27 @@ impl Answer {
             return Poll::Ready(end.clone().map(|()| None));
         }
         match ready!(self.messages.poll_next(&mut self.input, task)) {
-            Ok(Some(message)) => return Poll::Ready(Ok(Some(message))),
+            Ok(Some(message)) => {
+                self.told = None;
+                return Poll::Ready(Ok(Some(message)));
+            }
             Ok(None) => {}
             Err(Broken::Message(error)) => return self.ended(Err(error)),
             Err(Broken::Stream(fault)) => return self.ended(Err(failed(&fault))),
         }
+        if let Some(closing) = &self.closing {
+            let (end, trailers) = closing.read(self.messages.closing(), &self.metadata);
+            self.trailers = trailers;
+            return self.ended(end);
+        }
         let end = match ready!(self.input.poll_trailers(task)) {
             Ok(Some(trailers)) => self.read_trailers(&trailers),
-            Ok(None) => Err(status::local(
-                code::INTERNAL,
-                "the call ended without a status",
-            )),
+            Ok(None) => self.told.take().unwrap_or_else(|| {
+                Err(status::local(
+                    code::INTERNAL,
+                    "the call ended without a status",
+                ))
+            }),
             Err(fault) => Err(failed(&fault)),
         };
         self.ended(end)
@@ -171,7 +215,12 @@ impl Answer {
             ))
         });
         self.trailers = headers::read(trailers);
-        end
+        // Whoever is given an error sees nothing else of the answer.
+        end.map_err(|error| {
+            let mut metadata = self.metadata.clone();
+            metadata.merge(error.metadata());
+            error.with_metadata(metadata)
+        })
     }
 
     fn ended(&mut self, end: Result<()>) -> Poll<Result<Option<Bytes>>> {

@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderValue, Method, Uri};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::super::message::Encoding;
-use super::super::{Grpc, READS, content, gzip, headers, timeout};
+use super::super::encoding::{Encoding, READS};
+use super::super::{Grpc, content, headers, timeout};
 use crate::call::Request;
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
@@ -21,9 +21,9 @@ use crate::protocol::kept::{self, Connect};
 use crate::protocol::{Destination, Environment};
 
 /// The largest head that a server may send, in bytes as HTTP/2 counts them.
-const HEAD: u32 = 64 * 1024;
+pub(super) const HEAD: u32 = 64 * 1024;
 /// How many streams the connection's window is for; each call has its own beside it.
-const STREAMS: u32 = 1_000;
+pub(super) const STREAMS: u32 = 1_000;
 
 /// Opens gRPC on connections.
 pub(super) struct Opens(pub(super) Grpc);
@@ -161,10 +161,7 @@ impl Link {
 
     /// How the messages of requests are compressed.
     pub(super) fn encoding(&self) -> Encoding {
-        match self.settings.compress {
-            true => Encoding::Gzip,
-            false => Encoding::Identity,
-        }
+        Encoding::of_requests(&self.settings)
     }
 
     fn head(&self, request: &Request, deadline: Option<Instant>) -> Result<http::Request<()>> {
@@ -196,8 +193,8 @@ impl Link {
             HeaderValue::from_static(super::super::USER_AGENT),
         );
         all.insert(headers::ACCEPT_ENCODING, READS);
-        if self.settings.compress {
-            all.insert(headers::ENCODING, HeaderValue::from_static(gzip::NAME));
+        if let Some(encoding) = self.encoding().name() {
+            all.insert(headers::ENCODING, encoding);
         }
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -213,7 +210,7 @@ impl Link {
 }
 
 /// The node's address as `:authority`; a name within this process or of a file is `localhost`.
-fn authority(address: &str) -> Option<Authority> {
+pub(super) fn authority(address: &str) -> Option<Authority> {
     match address.contains(':') && !address.contains('/') {
         true => Authority::try_from(address).ok(),
         false => Some(Authority::from_static("localhost")),

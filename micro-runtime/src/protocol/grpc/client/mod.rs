@@ -3,6 +3,9 @@
 mod call;
 mod link;
 mod stream;
+mod web;
+
+pub(super) use web::{Dialect, How, WebChannel};
 
 use std::fmt;
 

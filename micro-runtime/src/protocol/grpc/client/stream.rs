@@ -1,27 +1,48 @@
 //! A client's end of a stream.
 
 use std::future::poll_fn;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::response::Parts;
 use tokio::time::{Instant, timeout};
 
 use super::super::message::{Encoding, frame};
 use super::call::{Answer, body, failed};
 use super::link::{Failed, Link};
 use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, Request};
+use crate::context::Peer;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
 use crate::method::Kind;
-use crate::protocol::exchange::{Answered, Outbound};
+use crate::protocol::exchange::{Answered, Inbound, Outbound};
 use crate::protocol::http2::Chunk;
 
+/// How the head of an answer is read.
+pub(super) trait Begin: Send + Sync + 'static {
+    /// The answer that begins with `head`.
+    ///
+    /// # Errors
+    /// Where it is none of the protocol's, or says at once how the call has failed.
+    fn answer(&self, head: Parts, input: Inbound) -> Result<Answer>;
+}
+
+/// gRPC's own, of messages that are no longer than this.
+struct Plain(usize);
+
+impl Begin for Plain {
+    fn answer(&self, head: Parts, input: Inbound) -> Result<Answer> {
+        Answer::new(head, input, self.0)
+    }
+}
+
 /// What comes of a stream; both halves see it.
-struct Down {
+struct Down<B> {
     state: Mutex<State>,
-    most: usize,
+    begin: B,
 }
 
 enum State {
@@ -32,11 +53,11 @@ enum State {
     Failed(Error),
 }
 
-impl Down {
+impl<B: Begin> Down<B> {
     /// Waits for the server's head.
     fn poll_open(&self, task: &mut Task<'_>) -> Poll<Result<()>> {
         let mut state = self.lock();
-        state.poll_open(self.most, task).map_ok(|_| ())
+        state.poll_open(&self.begin, task).map_ok(|_| ())
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -45,10 +66,10 @@ impl Down {
 }
 
 impl State {
-    fn poll_open(&mut self, most: usize, task: &mut Task<'_>) -> Poll<Result<&mut Answer>> {
+    fn poll_open(&mut self, begin: &impl Begin, task: &mut Task<'_>) -> Poll<Result<&mut Answer>> {
         if let Self::Awaited(answered) = self {
             let opened = match ready!(answered.poll(task)) {
-                Ok((head, input)) => Answer::new(head, input, most),
+                Ok((head, input)) => begin.answer(head, input),
                 Err(fault) => Err(failed(&fault)),
             };
             *self = match opened {
@@ -84,59 +105,86 @@ impl Link {
         {
             tracing::debug!(%fault, "a request could not be sent whole");
         }
+        let opening = Opening {
+            encoding,
+            finished,
+            begin: Plain(self.most),
+            peer: self.peer.clone(),
+            holds_back: &self.holds_back,
+            limit: self.settings.opening,
+        };
+        Ok(opening.stream(answered, Some(out)).await?)
+    }
+}
+
+/// How a stream is opened, once its head is sent.
+pub(super) struct Opening<'a, B> {
+    pub(super) encoding: Encoding,
+    /// Whether nothing more is sent.
+    pub(super) finished: bool,
+    pub(super) begin: B,
+    pub(super) peer: Arc<Peer>,
+    /// Whether the server was seen to hold its head back until it has a message.
+    pub(super) holds_back: &'a AtomicBool,
+    /// How long its head is waited for.
+    pub(super) limit: Duration,
+}
+
+impl<B: Begin> Opening<'_, B> {
+    /// The stream, when the server's head is there, or will not come before it has a message.
+    pub(super) async fn stream(self, answered: Answered, out: Option<Outbound>) -> Result<Reply> {
         let down = Arc::new(Down {
             state: Mutex::new(State::Awaited(answered)),
-            most: self.most,
+            begin: self.begin,
         });
-        self.wait_open(&down).await?;
+        // Its handler may wait for messages of ours.
+        if !self.holds_back.load(Ordering::Relaxed) {
+            match timeout(self.limit, poll_fn(|task| down.poll_open(task))).await {
+                Ok(opened) => opened?,
+                Err(_) => self.holds_back.store(true, Ordering::Relaxed),
+            }
+        }
         let mut reply = Reply::new(Body::Stream(RawStream {
             send: Box::new(Upload {
                 out,
                 down: down.clone(),
-                encoding,
-                finished,
+                encoding: self.encoding,
+                finished: self.finished,
             }),
             receive: Box::new(Download { down: down.clone() }),
         }));
         if let State::Open(answer) = &*down.lock() {
             reply.metadata = answer.metadata.clone();
         }
-        reply.peer = Some(self.peer.clone());
+        reply.peer = Some(self.peer);
         Ok(reply)
-    }
-
-    /// Waits for the server's head, but not for one that holds it back until it has a message: its
-    /// handler may wait for ours.
-    async fn wait_open(&self, down: &Down) -> Result<(), Error> {
-        let opened = poll_fn(|task| down.poll_open(task));
-        if self.holds_back.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        match timeout(self.settings.opening, opened).await {
-            Ok(opened) => opened,
-            Err(_) => {
-                self.holds_back.store(true, Ordering::Relaxed);
-                Ok(())
-            }
-        }
     }
 }
 
 /// The sending half.
-struct Upload {
-    out: Outbound,
-    down: Arc<Down>,
+struct Upload<B: Begin> {
+    /// `None` where all was sent with the head.
+    out: Option<Outbound>,
+    down: Arc<Down<B>>,
     encoding: Encoding,
     finished: bool,
 }
 
-impl Upload {
+impl<B: Begin> Upload<B> {
     /// Why nothing can be sent: the server's word, where it is there.
     fn over(&self) -> Error {
         match &*self.down.lock() {
             State::Failed(error) => error.clone(),
             State::Open(answer) => answer.error().unwrap_or_else(ended),
             State::Awaited(_) => ended(),
+        }
+    }
+
+    fn put(&mut self, chunk: Chunk, end: bool) -> Result<()> {
+        let sent = self.out.as_mut().map(|out| out.send(chunk, end));
+        match sent {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err(self.over()),
         }
     }
 
@@ -150,7 +198,7 @@ fn ended() -> Error {
     Error::internal(id::CLIENT_TRANSPORT, "the stream has ended")
 }
 
-impl RawSend for Upload {
+impl<B: Begin> RawSend for Upload<B> {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
         if self.finished {
             let words = "the call's input has ended already";
@@ -159,60 +207,67 @@ impl RawSend for Upload {
         if self.is_alone() {
             // A server that is not read would wait, and read nothing more itself.
             let mut state = self.down.lock();
-            if let Poll::Ready(Ok(answer)) = state.poll_open(self.down.most, task) {
+            if let Poll::Ready(Ok(answer)) = state.poll_open(&self.down.begin, task) {
                 let _ = answer.poll_discard(task);
             }
         }
-        match ready!(self.out.poll_room(0, task)) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(_) => Poll::Ready(Err(self.over())),
-        }
+        let room = match &mut self.out {
+            Some(out) => ready!(out.poll_room(0, task)).is_ok(),
+            None => false,
+        };
+        Poll::Ready(match room {
+            true => Ok(()),
+            false => Err(self.over()),
+        })
     }
 
     fn send(&mut self, message: Bytes) -> Result<()> {
         let chunk = frame(message, self.encoding)?;
-        self.out.send(chunk, false).map_err(|_| self.over())
+        self.put(chunk, false)
     }
 
     fn poll_finish(&mut self, _task: &mut Task<'_>) -> Poll<Result<()>> {
         if std::mem::replace(&mut self.finished, true) {
             return Poll::Ready(Ok(()));
         }
-        let sent = self.out.send(Chunk::from(Bytes::new()), true);
-        Poll::Ready(sent.map_err(|_| self.over()))
+        Poll::Ready(self.put(Chunk::from(Bytes::new()), true))
     }
 }
 
-impl Drop for Upload {
+impl<B: Begin> Drop for Upload<B> {
     fn drop(&mut self) {
         // With the receiver gone already the call is given up, and no end may outrun that.
         if !self.finished && !self.is_alone() {
-            let _ = self.out.send(Chunk::from(Bytes::new()), true);
+            let _ = self.put(Chunk::from(Bytes::new()), true);
         }
     }
 }
 
 /// The receiving half.
-struct Download {
-    down: Arc<Down>,
+struct Download<B> {
+    down: Arc<Down<B>>,
 }
 
-impl RawReceive for Download {
+impl<B: Begin> RawReceive for Download<B> {
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
         let mut state = self.down.lock();
-        let answer = match ready!(state.poll_open(self.down.most, task)) {
+        let answer = match ready!(state.poll_open(&self.down.begin, task)) {
             Ok(answer) => answer,
             Err(error) => return Poll::Ready(Some(Err(error))),
         };
         answer.poll_next(task).map(Result::transpose)
     }
 
+    fn metadata(&self) -> Metadata {
+        match &*self.down.lock() {
+            State::Open(answer) => answer.metadata.clone(),
+            State::Failed(_) | State::Awaited(_) => Metadata::new(),
+        }
+    }
+
     fn trailers(&self) -> Metadata {
         match &*self.down.lock() {
-            State::Open(answer) => match answer.error() {
-                None => answer.trailers.clone(),
-                Some(error) => error.metadata().clone(),
-            },
+            State::Open(answer) => answer.trailers.clone(),
             State::Failed(error) => error.metadata().clone(),
             State::Awaited(_) => Metadata::new(),
         }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::super::message::{Broken, Encoding, Messages};
 use super::super::status::{Reached, code};
-use super::super::{content, gzip, headers, timeout};
+use super::super::{content, headers, timeout};
 use super::reply::Caller;
 use super::stream::Opened;
 use super::{Served, Shared, web, with_parts};
@@ -19,17 +19,22 @@ use crate::call::{Body, Request};
 use crate::codec::Codec;
 use crate::context::{Context, Peer};
 use crate::error::{Error, Result, id};
-use crate::http1::is_loopback;
+use crate::http1::{is_allowed_origin, is_loopback};
 use crate::metadata::Metadata;
 use crate::protocol::exchange::{Answer, Inbound, Incoming};
-use crate::router::Route;
+use crate::router::{Pace, Route};
 use crate::tasks::later;
 
 /// What became of a stream that the peer has opened.
 pub(super) enum Begun {
     /// It was refused.
     Answered,
-    Unary(Served),
+    Unary {
+        call: Served,
+        /// How the method's handlers run, and when this call came.
+        pace: Arc<Pace>,
+        now: Instant,
+    },
     Stream(Served),
 }
 
@@ -69,7 +74,7 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
         input,
         mut answer,
     } = incoming;
-    let caller = Caller::of(&head.headers, shared.settings.compress);
+    let caller = Caller::of(&head.headers, &shared.settings);
     let asked = match read_head(shared, &head) {
         Ok(asked) => asked,
         Err(Refused::Http(status, error)) => {
@@ -154,7 +159,11 @@ impl Asked {
         };
         match streams {
             true => Opened::serve(call),
-            false => Begun::Unary(Box::pin(call.unary())),
+            false => Begun::Unary {
+                pace: call.route.pace().clone(),
+                now: call.now,
+                call: Box::pin(call.unary()),
+            },
         }
     }
 }
@@ -209,7 +218,7 @@ pub(super) fn guard(shared: &Shared, head: &Parts) -> Result<(), Refused> {
         Refused::Http(StatusCode::FORBIDDEN, Error::forbidden(id::SERVER, words))
     };
     for origin in head.headers.get_all(http::header::ORIGIN) {
-        if !web::is_allowed(settings, origin) {
+        if !is_allowed_origin(&settings.origins, origin.as_bytes()) {
             return Err(refuse(
                 "pages of this origin may not call here: name it in the allowed origins",
             ));
@@ -231,15 +240,12 @@ pub(super) fn guard(shared: &Shared, head: &Parts) -> Result<(), Refused> {
 }
 
 pub(super) fn read_encoding(headers: &HeaderMap) -> Result<Encoding> {
-    match headers.get(headers::ENCODING).map(|value| value.as_bytes()) {
-        None | Some(b"identity") => Ok(Encoding::Identity),
-        Some(name) if name == gzip::NAME.as_bytes() => Ok(Encoding::Gzip),
-        Some(name) => {
-            let name = String::from_utf8_lossy(name);
-            let words = format!("messages in {name} are not read here");
-            Err(Error::not_implemented(id::SERVER, words))
-        }
-    }
+    let name = headers.get(headers::ENCODING).map(|value| value.as_bytes());
+    Encoding::read(name).ok_or_else(|| {
+        let name = String::from_utf8_lossy(name.unwrap_or_default());
+        let words = format!("messages in {name} are not read here");
+        Error::not_implemented(id::SERVER, words)
+    })
 }
 
 /// The sooner of gRPC's timeout and Go Micro's.

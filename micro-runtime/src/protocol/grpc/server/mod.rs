@@ -19,6 +19,7 @@ use super::message::Broken;
 use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
+use crate::protocol::exchange::Incoming;
 use crate::protocol::http2::{self, Settings};
 use crate::router::Core;
 use crate::transport::Connection;
@@ -52,6 +53,24 @@ impl Shared {
             most: core.limits().message.min(settings.max_message),
             core,
             web: OnceLock::new(),
+        }
+    }
+}
+
+/// What serves the calls of a connection of HTTP/1.1, which knows what is gRPC-Web, Connect or JSON.
+pub(in crate::protocol) struct Web(Arc<Shared>);
+
+impl Web {
+    /// For the connection of `peer`.
+    pub(in crate::protocol) fn new(settings: &Grpc, core: &Arc<Core>, peer: Peer) -> Self {
+        Self(Arc::new(Shared::new(settings, peer, core.clone())))
+    }
+
+    /// Begins the call of a request; what is to be polled to its end, unless it is answered already.
+    pub(in crate::protocol) fn begin(&self, incoming: Incoming) -> Option<Served> {
+        match call::begin(&self.0, incoming) {
+            Begun::Answered => None,
+            Begun::Unary { call, .. } | Begun::Stream(call) => Some(call),
         }
     }
 }
@@ -119,14 +138,23 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
                 Begun::Stream(call) => {
                     shared.core.tasks().spawn(call);
                 }
-                Begun::Unary(mut call) => {
+                Begun::Unary { call, pace, .. } if !pace.is_inline() => {
+                    let call = async move { pace.run(call).await };
+                    shared.core.tasks().spawn(call);
+                }
+                Begun::Unary {
+                    mut call,
+                    pace,
+                    now,
+                } => {
                     // Nobody is woken by this poll: a call that is pending is polled again at once,
                     // in its task.
-                    if call
+                    let pending = call
                         .as_mut()
                         .poll(&mut Task::from_waker(Waker::noop()))
-                        .is_pending()
-                    {
+                        .is_pending();
+                    pace.note(now);
+                    if pending {
                         shared.core.tasks().spawn(call);
                     }
                     polled += 1;
@@ -140,7 +168,7 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
 }
 
 /// A call that is served, to its end.
-type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(in crate::protocol) type Served = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What handlers get whose caller is not there any more.
 fn gone() -> Error {

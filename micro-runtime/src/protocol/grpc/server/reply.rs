@@ -8,9 +8,10 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::timeout;
 
-use super::super::message::{Encoding, frame};
+use super::super::encoding::{Encoding, READS};
+use super::super::message::frame;
 use super::super::status::{self, Reached, Reader, code};
-use super::super::{READS, content, gzip, headers};
+use super::super::{Grpc, content, headers};
 use super::web::Web;
 use crate::call::Reply;
 use crate::error::Error;
@@ -31,7 +32,7 @@ pub(super) struct Caller {
 
 impl Caller {
     /// Who has sent a request with these headers.
-    pub(super) fn of(headers: &HeaderMap, compress: bool) -> Self {
+    pub(super) fn of(headers: &HeaderMap, settings: &Grpc) -> Self {
         let reader = match headers.contains_key(headers::GO_MICRO_CONTENT_TYPE) {
             true => Reader::GoMicro,
             false => reader(headers),
@@ -42,10 +43,7 @@ impl Caller {
                 .cloned()
                 .unwrap_or(HeaderValue::from_static("application/grpc")),
             reader,
-            encoding: match compress && headers::accepts_gzip(headers) {
-                true => Encoding::Gzip,
-                false => Encoding::Identity,
-            },
+            encoding: Encoding::of_replies(settings, |name| headers::accepts(headers, name)),
             web: None,
         }
     }
@@ -84,8 +82,8 @@ impl Caller {
         }
         let mut head = HeaderMap::with_capacity(4 + metadata.len());
         head.insert(CONTENT_TYPE, self.content_type.clone());
-        if self.encoding == Encoding::Gzip {
-            head.insert(headers::ENCODING, HeaderValue::from_static(gzip::NAME));
+        if let Some(encoding) = self.encoding.name() {
+            head.insert(headers::ENCODING, encoding);
         }
         headers::write(metadata, &mut head);
         head

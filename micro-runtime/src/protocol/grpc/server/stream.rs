@@ -9,11 +9,11 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
-use super::super::message::{Encoding, Messages, frame};
-use super::super::status::Reached;
+use super::super::message::{Messages, append, frame};
+use super::super::status::{Reached, Reader};
 use super::super::text;
 use super::call::{Begun, Call, count};
 use super::reply::Caller;
@@ -36,6 +36,8 @@ const COPIED: usize = 4 * 1024;
 pub(super) struct Opened {
     caller: Caller,
     cx: Context,
+    /// Whether the head goes ahead while the handler waits for input.
+    early: bool,
     out: Mutex<Out>,
     input: Mutex<Input>,
 }
@@ -71,6 +73,8 @@ struct Input {
     /// The handler takes no more: what comes is dropped.
     deaf: bool,
     ended: bool,
+    /// The handler has asked for a message that is not there.
+    awaited: bool,
 }
 
 /// How it is seen that a message is the only one.
@@ -106,9 +110,14 @@ impl Opened {
             (Kind::ServerStream, false) => One::There,
             _ => One::OfMany,
         };
+        // Our own callers wait a moment for a stream to be accepted. Others do not, and are told of it
+        // with the first thing that the handler says, so that its metadata still goes ahead. Nor may
+        // the one request of a server stream be overtaken: some callers then send no more of it.
+        let early = caller.reader == Reader::Ours && one == One::OfMany;
         let stream = Arc::new(Self {
             caller,
             cx: cx.clone(),
+            early,
             out: Mutex::new(Out {
                 state: State::Unopened(answer),
                 gathered: BytesMut::new(),
@@ -124,6 +133,7 @@ impl Opened {
                 first: None,
                 deaf: false,
                 ended: false,
+                awaited: false,
             }),
         });
         let halves = RawStream {
@@ -168,17 +178,24 @@ impl Opened {
                 }
                 out.waiting.take()
             };
-            if let Some(waiting) = waiting {
+            // This task is polling the handler anyway: woken, it would do so for ever.
+            if let Some(waiting) = waiting
+                && !waiting.will_wake(task.waker())
+            {
                 waiting.wake();
             }
+            self.input().awaited = false;
             let polled = handler.as_mut().poll(task);
+            let awaits_input = self.input().awaited;
             let mut out = self.out();
             out.polled = false;
             if let Poll::Ready(result) = polled {
                 return Poll::Ready(Some(result));
             }
             // A handler that waits has accepted the call: what it set so far goes ahead.
-            self.open(&mut out);
+            if self.early || !awaits_input || self.cx.has_reply_parts() {
+                self.open(&mut out);
+            }
             out.flush();
             drop(out);
             self.poll_discard(task);
@@ -283,6 +300,19 @@ impl Out {
         }
         let gathered = self.gathered.split().freeze();
         self.send(Chunk::from(gathered));
+    }
+
+    /// Whether a batch has begun, for which there was room: what one batch is more than the room is
+    /// little, and asking for every message is dear.
+    fn gathers(&self) -> bool {
+        !self.gathered.is_empty() && matches!(self.state, State::Open(_))
+    }
+
+    fn check(&self) -> Result<()> {
+        match &self.state {
+            State::Over(error) => Err(error.clone()),
+            _ => Ok(()),
+        }
     }
 
     fn poll_room(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
@@ -401,6 +431,9 @@ struct Replies(Arc<Opened>);
 impl RawSend for Replies {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
         let mut out = self.0.out();
+        if out.gathers() {
+            return Poll::Ready(Ok(()));
+        }
         self.0.open(&mut out);
         let polled = out.poll_room(task);
         if let Poll::Ready(Err(_)) = polled {
@@ -410,22 +443,23 @@ impl RawSend for Replies {
     }
 
     fn send(&mut self, message: Bytes) -> Result<()> {
-        let encoding: Encoding = self.0.caller.encoding;
-        let chunk = frame(message, encoding)?;
-        let mut out = self.0.out();
-        if let State::Over(error) = &out.state {
-            return Err(error.clone());
+        if message.len() <= COPIED {
+            return self.send_copy(&message);
         }
-        if chunk.remaining() > COPIED {
+        let chunk = frame(message, self.0.caller.encoding)?;
+        let mut out = self.0.out();
+        out.check()?;
+        out.flush();
+        out.send(chunk);
+        Ok(())
+    }
+
+    fn send_copy(&mut self, message: &[u8]) -> Result<()> {
+        let mut out = self.0.out();
+        out.check()?;
+        append(message, self.0.caller.encoding, &mut out.gathered)?;
+        if !out.polled || out.gathered.len() >= GATHERED {
             out.flush();
-            out.send(chunk);
-        } else {
-            let length = chunk.remaining();
-            out.gathered.reserve(length);
-            bytes::BufMut::put(&mut out.gathered, chunk);
-            if !out.polled || out.gathered.len() >= GATHERED {
-                out.flush();
-            }
         }
         Ok(())
     }
@@ -448,10 +482,12 @@ impl RawReceive for Requests {
         if input.ended {
             return Poll::Ready(None);
         }
-        let next = ready!(match input.one {
+        let polled = match input.one {
             One::OfMany | One::Taken => input.poll_message(task),
             One::There | One::Awaited => input.poll_only(task).map_ok(Some),
-        });
+        };
+        input.awaited = polled.is_pending();
+        let next = ready!(polled);
         Poll::Ready(match next {
             Ok(Some(message)) => Some(Ok(message)),
             Ok(None) => {

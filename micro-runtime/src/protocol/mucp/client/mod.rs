@@ -107,7 +107,7 @@ impl MucpChannel {
                 None => (self.dial(limits).await?, false),
             };
             let outgoing = Outgoing {
-                host: &self.node.address,
+                host: crate::transport::host(&self.node.address),
                 request,
                 content_type: dialect.content_type,
                 number,

@@ -42,7 +42,7 @@ pub(super) async fn open(
 ) -> Result<Reply> {
     let kind = request.method.kind;
     let outgoing = Outgoing {
-        host: &channel.node.address,
+        host: crate::transport::host(&channel.node.address),
         request,
         content_type: dialect.content_type,
         number,

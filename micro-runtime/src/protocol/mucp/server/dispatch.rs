@@ -13,7 +13,7 @@ use crate::call::{Body, Request};
 use crate::codec::{BytesCodec, Codec};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
-use crate::http1::{Message, Outbox};
+use crate::http1::{Message, Outbox, put_plain};
 use crate::metadata::Text;
 use crate::method::{Idempotency, Kind};
 use crate::protocol::mucp::envelope::Envelope;
@@ -84,7 +84,7 @@ impl Conn<'_> {
         if let Some(id) = &stream {
             if let Some(at) = self.streams.iter().position(|slot| slot.id == *id) {
                 self.input(at, &inbound, body);
-                self.decoder.recycle(inbound.head);
+                self.wire.decoder.recycle(inbound.head);
                 return;
             }
             // Go's clients end a stream also after the server has; and whatever else comes late
@@ -112,12 +112,12 @@ impl Conn<'_> {
                 self.queue(call);
                 return;
             }
-            Ok(Some(Begun::Stream)) => return self.decoder.recycle(inbound.head),
+            Ok(Some(Begun::Stream)) => return self.wire.decoder.recycle(inbound.head),
             Ok(None) => Instead::Empty,
             Err(instead) => instead,
         };
         self.refuse(&inbound, refused, !keep_alive);
-        self.decoder.recycle(inbound.head);
+        self.wire.decoder.recycle(inbound.head);
     }
 
     /// Finds what a request calls; a stream is opened at once.
@@ -136,6 +136,11 @@ impl Conn<'_> {
                 Refusal::Call(error) => Instead::Error(envelope, String::new(), error),
                 Refusal::Http(code, status, words) => Instead::Plain(code, status, words),
             })?;
+        if !self.on {
+            let words = "mucp is switched off on this server";
+            let error = Error::not_implemented(id::SERVER, words).unprocessed();
+            return Err(Instead::Error(envelope, String::new(), error));
+        }
         if inbound.is_event() {
             return self.admit_event(body);
         }
@@ -238,8 +243,8 @@ impl Conn<'_> {
             }
             Err(error) => {
                 let echo = Echo::Of(&inbound);
-                reply::put_error(&mut self.out, echo, envelope, &id, &error, close);
-                self.decoder.recycle(inbound.head);
+                reply::put_error(&mut self.wire.out, echo, envelope, &id, &error, close);
+                self.wire.decoder.recycle(inbound.head);
             }
         }
     }
@@ -281,7 +286,7 @@ impl Conn<'_> {
         let request = self.request(inbound, &route, codec, body, deadline);
         let serving = route.start(request).map_err(fail)?;
         if inbound.asks_for_ends() {
-            shared.put_ends(&mut self.out);
+            shared.put_ends(&mut self.wire.out);
         }
         self.streams.push(Slot {
             id: stream,
@@ -343,7 +348,7 @@ impl Conn<'_> {
         body: Body,
         deadline: Option<Instant>,
     ) -> Request {
-        let metadata = inbound.metadata(&self.local, &self.peer.address);
+        let metadata = inbound.metadata(&self.wire.local, &self.peer.address);
         let service = metadata
             .get_text("Micro-Service")
             .cloned()
@@ -368,7 +373,7 @@ impl Conn<'_> {
             Instead::Plain(code, status, words) => {
                 close = true;
                 let words = format!("{code} {status}: {words}");
-                reply::put_plain(&mut answer, code, status, &words);
+                put_plain(&mut answer, code, status, &words);
             }
             Instead::Error(envelope, id, error) => {
                 reply::put_error(&mut answer, echo, envelope, &id, &error, close);

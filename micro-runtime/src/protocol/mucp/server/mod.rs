@@ -16,7 +16,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
 
-use bytes::BytesMut;
 use tokio::time::Instant;
 
 use self::dispatch::{Unary, Waiting};
@@ -29,11 +28,11 @@ use super::envelope::Envelope;
 use crate::call::Reply;
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
-use crate::http1::{Bounds, Decoder, Malformed, Outbox, Role, linger, poll_fill};
+use crate::http1::{Malformed, Outbox, linger, poll_fill, put_plain};
 use crate::metadata::Text;
 use crate::method::Kind;
+use crate::protocol::http1::{Wire, is_mucp};
 use crate::router::{Core, Serving};
-use crate::transport::{Connection, Io};
 
 /// Requests that wait for those before them; reading stops there.
 const WAITING: usize = 64;
@@ -45,9 +44,15 @@ const PAUSED_INBOX: usize = 64 * 1024;
 /// Ends of streams that are remembered, so that late messages do not start them anew.
 const ENDED: usize = 64;
 
-/// Serves a connection until it ends.
-pub(super) async fn serve(settings: &Mucp, connection: Connection, core: Arc<Core>) {
-    let mut connection = Conn::new(settings, &core, connection);
+/// Serves a connection until it ends, or until a request comes that is not mucp's where others are
+/// served on it. Where mucp is not `on`, its callers are told so.
+pub(in crate::protocol) async fn serve(
+    settings: &Mucp,
+    on: bool,
+    wire: Wire,
+    core: &Arc<Core>,
+) -> Option<Wire> {
+    let mut connection = Conn::new(settings, on, core, wire);
     let mut draining = core.draining();
     let mut begun = std::pin::pin!(draining.begun());
     let end = poll_fn(|task| {
@@ -60,8 +65,13 @@ pub(super) async fn serve(settings: &Mucp, connection: Connection, core: Arc<Cor
         }
     })
     .await;
-    if end == End::Linger {
-        linger(connection.io).await;
+    match end {
+        End::Gone => None,
+        End::Linger => {
+            linger(connection.wire.io).await;
+            None
+        }
+        End::HandOver => Some(connection.wire),
     }
 }
 
@@ -72,17 +82,17 @@ enum End {
     Gone,
     /// We close; the peer may still be reading.
     Linger,
+    /// The next request is not mucp's.
+    HandOver,
 }
 
 struct Conn<'a> {
     settings: &'a Mucp,
     core: &'a Arc<Core>,
-    io: Box<dyn Io>,
-    local: Text,
+    /// Whether calls are served.
+    on: bool,
+    wire: Wire,
     peer: Arc<Peer>,
-    inbox: BytesMut,
-    decoder: Decoder,
-    out: Outbox,
     /// The unary call that runs.
     unary: Option<Unary>,
     waiting: VecDeque<Waiting>,
@@ -106,6 +116,9 @@ struct Conn<'a> {
     alone: bool,
     /// Whether the last thing on the connection was a stream.
     rests: bool,
+    /// Whether the request that is coming is known to be mucp's, or known not to be.
+    mine: bool,
+    others: bool,
     timing: Timing,
 }
 
@@ -127,24 +140,15 @@ struct Slot {
 }
 
 impl<'a> Conn<'a> {
-    fn new(settings: &'a Mucp, core: &'a Arc<Core>, connection: Connection) -> Self {
-        let limits = core.limits();
-        let bounds = Bounds {
-            head: limits.head,
-            headers: limits.headers,
-            body: limits.message,
-        };
-        let mut peer = Peer::new(connection.peer, connection.local.clone(), "mucp");
-        peer.secure = connection.secure;
+    fn new(settings: &'a Mucp, on: bool, core: &'a Arc<Core>, wire: Wire) -> Self {
+        let mut peer = Peer::new(wire.peer.clone(), wire.local.clone(), "mucp");
+        peer.secure = wire.secure;
         Self {
             settings,
             core,
-            io: connection.io,
-            local: connection.local,
+            on,
+            wire,
             peer: Arc::new(peer),
-            inbox: BytesMut::new(),
-            decoder: Decoder::new(Role::Request, bounds),
-            out: Outbox::default(),
             unary: None,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -159,7 +163,9 @@ impl<'a> Conn<'a> {
             hung_up: false,
             alone: false,
             rests: false,
-            timing: Timing::new(limits),
+            mine: false,
+            others: false,
+            timing: Timing::new(core.limits()),
         }
     }
 
@@ -174,7 +180,10 @@ impl<'a> Conn<'a> {
             if self.alone && self.streams.is_empty() {
                 return Err(End::Gone);
             }
-            if self.is_idle() && (self.closing || self.draining) && self.out.is_empty() {
+            if self.is_idle() && self.others && !self.hung_up {
+                return Err(End::HandOver);
+            }
+            if self.is_idle() && (self.closing || self.draining) && self.wire.out.is_empty() {
                 return Err(End::Linger);
             }
             if self.poll_timer(task)? {
@@ -203,11 +212,14 @@ impl<'a> Conn<'a> {
 
     fn write(&mut self, task: &mut Task<'_>) -> Result<(), End> {
         if self.hung_up {
-            self.out.clear();
+            self.wire.out.clear();
         }
-        if !self.out.is_empty() {
+        if !self.wire.out.is_empty() {
             let mut written = 0;
-            let wrote = self.out.poll_write(&mut *self.io, &mut written, task);
+            let wrote = self
+                .wire
+                .out
+                .poll_write(&mut *self.wire.io, &mut written, task);
             if written > 0 {
                 self.timing.wrote();
             }
@@ -215,10 +227,10 @@ impl<'a> Conn<'a> {
                 self.hang_up()?;
             }
         }
-        if self.clogged && self.out.len() < HIGH_WATER {
+        if self.clogged && self.wire.out.len() < HIGH_WATER {
             self.clogged = false;
             for slot in &self.streams {
-                slot.shared.drain(&mut self.out);
+                slot.shared.drain(&mut self.wire.out);
             }
         }
         Ok(())
@@ -235,21 +247,30 @@ impl<'a> Conn<'a> {
         self.blocked.is_none()
             && self.waiting.len() < WAITING
             && self.waiting_bytes < READ_AHEAD
-            && self.out.len() < HIGH_WATER
+            && self.wire.out.len() < HIGH_WATER
     }
 
     /// Whether requests are taken from what was read.
     fn takes(&mut self) -> bool {
         let over = self.closing && self.streams.is_empty();
-        !(self.alone || self.broken || over) && self.has_room()
+        let waits = self.others && !self.hung_up;
+        !(self.alone || self.broken || over || waits) && self.has_room()
     }
 
     fn parse(&mut self) -> Result<bool, End> {
         if !self.takes() {
             return Ok(false);
         }
-        match self.decoder.decode(&mut self.inbox) {
+        if self.wire.shared && !self.mine {
+            self.look()?;
+            if self.others {
+                return Ok(true);
+            }
+        }
+        let wire = &mut self.wire;
+        match wire.decoder.decode(&mut wire.inbox) {
             Ok(Some(message)) => {
+                self.mine = false;
                 self.timing.message();
                 self.dispatch(message);
                 Ok(true)
@@ -266,13 +287,27 @@ impl<'a> Conn<'a> {
         }
     }
 
+    /// Looks whose request comes next, if its head is there. What is wrong with that is found again
+    /// by who takes it.
+    fn look(&mut self) -> Result<(), End> {
+        let wire = &mut self.wire;
+        if let Ok(Some(head)) = wire.decoder.head(&mut wire.inbox) {
+            self.mine = is_mucp(head);
+            self.others = !self.mine;
+        }
+        if self.others && self.hung_up {
+            self.be_alone()?;
+        }
+        Ok(())
+    }
+
     fn read(&mut self, task: &mut Task<'_>) -> Result<bool, End> {
         let stopped = self.alone || self.hung_up || self.broken;
-        if stopped || (self.inbox.len() >= PAUSED_INBOX && !self.takes()) {
+        if stopped || (self.wire.inbox.len() >= PAUSED_INBOX && !self.takes()) {
             return Ok(false);
         }
-        let room = self.decoder.room(&self.inbox);
-        match poll_fill(&mut *self.io, &mut self.inbox, room, task) {
+        let room = self.wire.decoder.room(&self.wire.inbox);
+        match poll_fill(&mut *self.wire.io, &mut self.wire.inbox, room, task) {
             Poll::Pending => Ok(false),
             Poll::Ready(Ok(1..)) => Ok(true),
             Poll::Ready(Ok(0) | Err(_)) => {
@@ -287,7 +322,7 @@ impl<'a> Conn<'a> {
         self.hung_up = true;
         self.unary = None;
         self.waiting.clear();
-        self.out.clear();
+        self.wire.out.clear();
         if self.streams.is_empty() {
             return Err(End::Gone);
         }
@@ -325,7 +360,7 @@ impl<'a> Conn<'a> {
         let mut answer = Outbox::default();
         let (code, status) = malformed.status();
         let words = malformed.to_string();
-        let head = self.decoder.take_head().map(Inbound::new);
+        let head = self.wire.decoder.take_head().map(Inbound::new);
         match head.filter(|inbound| inbound.admit(self.settings).is_ok()) {
             Some(inbound) => {
                 let error = Error::new(id::SERVER, words, i32::from(code));
@@ -333,7 +368,7 @@ impl<'a> Conn<'a> {
                 let echo = Echo::Of(&inbound);
                 reply::put_error(&mut answer, echo, envelope, "", &error, true);
             }
-            None => reply::put_plain(
+            None => put_plain(
                 &mut answer,
                 code,
                 status,
@@ -354,7 +389,7 @@ impl<'a> Conn<'a> {
         while self.unary.is_none() {
             match self.waiting.pop_front() {
                 None => return moved,
-                Some(Waiting::Answer(mut answer)) => self.out.append(&mut answer),
+                Some(Waiting::Answer(mut answer)) => self.wire.out.append(&mut answer),
                 Some(Waiting::Call(call)) => {
                     self.waiting_bytes = self.waiting_bytes.saturating_sub(call.size());
                     self.start(*call);
@@ -391,13 +426,13 @@ impl<'a> Conn<'a> {
                     close,
                     ..Said::default()
                 };
-                reply::put(&mut self.out, echo, said);
+                reply::put(&mut self.wire.out, echo, said);
             }
             Err(error) => {
-                reply::put_error(&mut self.out, echo, envelope, id, &error, close);
+                reply::put_error(&mut self.wire.out, echo, envelope, id, &error, close);
             }
         }
-        self.decoder.recycle(unary.inbound.head);
+        self.wire.decoder.recycle(unary.inbound.head);
     }
 
     /// Polls the streams' handlers that were woken and takes what they have sent.
@@ -411,8 +446,8 @@ impl<'a> Conn<'a> {
             }
             let mut task = Task::from_waker(&slot.waker);
             let ended = Pin::new(&mut slot.serving).poll(&mut task);
-            if self.out.len() < HIGH_WATER || ended.is_ready() {
-                moved |= slot.shared.drain(&mut self.out);
+            if self.wire.out.len() < HIGH_WATER || ended.is_ready() {
+                moved |= slot.shared.drain(&mut self.wire.out);
             } else {
                 self.clogged = true;
             }
@@ -433,10 +468,11 @@ impl<'a> Conn<'a> {
             return;
         }
         let slot = self.streams.swap_remove(at);
-        slot.shared.drain(&mut self.out);
+        slot.shared.drain(&mut self.wire.out);
         slot.shared.close("the stream has ended");
         let last = slot.close || (self.draining && self.is_idle());
-        slot.shared.put_end(&mut self.out, error.as_ref(), last);
+        slot.shared
+            .put_end(&mut self.wire.out, error.as_ref(), last);
         self.closing |= slot.close;
         if self.ended.len() >= ENDED {
             self.ended.pop_front();
@@ -448,7 +484,7 @@ impl<'a> Conn<'a> {
     /// Appends an answer that needs no handler, in its turn.
     fn say(&mut self, mut answer: Outbox) {
         if self.unary.is_none() && self.waiting.is_empty() {
-            self.out.append(&mut answer);
+            self.wire.out.append(&mut answer);
         } else {
             self.waiting.push_back(Waiting::Answer(answer));
         }

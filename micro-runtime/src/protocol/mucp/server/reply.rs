@@ -162,22 +162,6 @@ pub(super) fn put_error(
     put(out, echo, said);
 }
 
-/// Appends a response outside mucp; the connection closes after it.
-pub(super) fn put_plain(out: &mut Outbox, code: u16, status: &str, words: &str) {
-    let head = out.buffer();
-    head.extend_from_slice(b"HTTP/1.1 ");
-    put_decimal(head, u64::from(code));
-    head.extend_from_slice(b" ");
-    head.extend_from_slice(status.as_bytes());
-    head.extend_from_slice(
-        b"\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: ",
-    );
-    put_decimal(head, words.len() as u64 + 1);
-    head.extend_from_slice(b"\r\n\r\n");
-    head.extend_from_slice(words.as_bytes());
-    head.extend_from_slice(b"\n");
-}
-
 /// Appends a field, if its value is not empty.
 fn put_field(out: &mut BytesMut, name: &str, value: &[u8]) {
     if !value.is_empty() {

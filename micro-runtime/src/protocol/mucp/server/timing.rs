@@ -90,14 +90,14 @@ impl Conn<'_> {
             return self.timing.alone;
         }
         let now = Instant::now();
-        let idle = self.is_idle() && self.out.is_empty();
-        let partial = !self.decoder.is_between(&self.inbox) && self.takes();
+        let idle = self.is_idle() && self.wire.out.is_empty();
+        let partial = !self.wire.decoder.is_between(&self.wire.inbox) && self.takes();
         let rest = if self.rests {
             self.settings.stream_rest.min(limits.idle)
         } else {
             limits.idle
         };
-        if self.decoder.has_head() {
+        if self.wire.decoder.has_head() {
             self.timing.first = None;
         }
         let Timing {
@@ -116,7 +116,7 @@ impl Conn<'_> {
                 *since = None;
             }
         };
-        consider(!self.out.is_empty(), write, limits.write);
+        consider(!self.wire.out.is_empty(), write, limits.write);
         consider(partial, request, limits.request_read);
         consider(idle && !partial && first.is_none(), idle_since, rest);
         let calls = self.unary.iter().filter_map(|unary| unary.deadline);

@@ -2,20 +2,17 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::super::super::gzip;
-
-/// Whether a caller who sent `headers` reads gzip, which the field `name` says.
-pub(super) fn gzip(headers: &HeaderMap, name: &HeaderName) -> bool {
+/// Whether a caller who sent `headers` reads `encoding`, which the field `name` says.
+pub(super) fn accepts(headers: &HeaderMap, name: &HeaderName, encoding: &str) -> bool {
     headers
         .get_all(name)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .any(|one| {
             let mut parts = one.split(|byte| *byte == b';');
-            let named = parts.next().is_some_and(|part| {
-                part.trim_ascii()
-                    .eq_ignore_ascii_case(gzip::NAME.as_bytes())
-            });
+            let named = parts
+                .next()
+                .is_some_and(|part| part.trim_ascii().eq_ignore_ascii_case(encoding.as_bytes()));
             named && !parts.any(is_zero)
         })
 }
@@ -48,8 +45,12 @@ mod tests {
         ] {
             let headers =
                 HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]);
-            assert_eq!(gzip(&headers, &ACCEPT_ENCODING), reads, "{value}");
+            assert_eq!(
+                accepts(&headers, &ACCEPT_ENCODING, "gzip"),
+                reads,
+                "{value}"
+            );
         }
-        assert!(!gzip(&HeaderMap::new(), &ACCEPT_ENCODING));
+        assert!(!accepts(&HeaderMap::new(), &ACCEPT_ENCODING, "gzip"));
     }
 }

@@ -8,34 +8,13 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::super::super::headers;
+use super::super::super::names::name;
 use super::super::super::status::{self, Reader, code};
 use crate::error::Error;
 use crate::metadata::Metadata;
 
 /// The flag of the frame that ends a stream.
 const END: u8 = 0x02;
-
-/// A code of gRPC by Connect's name for it.
-pub(super) fn name(code: i32) -> &'static str {
-    match code {
-        code::CANCELLED => "canceled",
-        code::INVALID_ARGUMENT => "invalid_argument",
-        4 => "deadline_exceeded",
-        5 => "not_found",
-        6 => "already_exists",
-        code::PERMISSION_DENIED => "permission_denied",
-        code::RESOURCE_EXHAUSTED => "resource_exhausted",
-        9 => "failed_precondition",
-        10 => "aborted",
-        11 => "out_of_range",
-        code::UNIMPLEMENTED => "unimplemented",
-        code::INTERNAL => "internal",
-        code::UNAVAILABLE => "unavailable",
-        15 => "data_loss",
-        16 => "unauthenticated",
-        _ => "unknown",
-    }
-}
 
 /// The status of HTTP's for a unary call that failed with a code of gRPC.
 pub(super) fn http_status(code: i32) -> StatusCode {

@@ -11,7 +11,6 @@ mod read;
 mod reply;
 mod trailers;
 
-pub(super) use cors::{Page, is_allowed};
 pub(super) use reply::Web;
 
 use std::sync::Arc;
@@ -29,6 +28,7 @@ use crate::codec::{Codec, Payload};
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
 use crate::protocol::exchange::Incoming;
+use cors::Page;
 use read::{Asked, Source};
 
 /// A way of speaking.

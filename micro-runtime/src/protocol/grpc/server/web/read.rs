@@ -6,9 +6,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
-use super::super::super::message::Encoding;
+use super::super::super::encoding::{Encoding, READS};
 use super::super::super::status::code;
-use super::super::super::{content, gzip, headers};
+use super::super::super::{content, headers};
 use super::super::Shared;
 use super::super::call::{self, Refused};
 use super::super::reply::Caller;
@@ -101,7 +101,7 @@ pub(super) fn read(
         (None, Dialect::Stream) => read_encoding(value(headers, &STREAM_ENCODING))?,
         (None, _) => call::read_encoding(headers)?,
     };
-    caller.set_compressed(shared.settings.compress, headers);
+    caller.set_compressed(&shared.settings, headers);
     let now = Instant::now();
     let deadline = match dialect.is_connect() {
         true => read_timeout(headers)?.map(|left| later(now, left)),
@@ -285,15 +285,12 @@ fn value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
 }
 
 fn read_encoding(name: Option<&[u8]>) -> Result<Encoding> {
-    match name {
-        None | Some(b"" | b"identity") => Ok(Encoding::Identity),
-        Some(name) if name == gzip::NAME.as_bytes() => Ok(Encoding::Gzip),
-        Some(name) => {
-            let name = String::from_utf8_lossy(name);
-            let words = format!("unknown compression {name:?}: supported are identity, gzip");
-            Err(Error::not_implemented(id::SERVER, words))
-        }
-    }
+    Encoding::read(name).ok_or_else(|| {
+        let name = String::from_utf8_lossy(name.unwrap_or_default());
+        let reads = READS.to_str().unwrap_or_default().replace(',', ", ");
+        let words = format!("unknown compression {name:?}: supported are {reads}");
+        Error::not_implemented(id::SERVER, words)
+    })
 }
 
 /// How long a caller of Connect waits.

@@ -8,12 +8,14 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TY
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::super::super::message::{Encoding, WORTH, frame};
+use super::super::super::encoding::{Encoding, READS};
+use super::super::super::message::frame;
 use super::super::super::status::{self, Reached, UNPROCESSED, code};
-use super::super::super::{READS, gzip, headers, text};
+use super::super::super::{Grpc, headers, text};
 use super::super::reply::{Caller, LONG, is_taken};
+use super::accepts::accepts;
 use super::cors::Page;
-use super::{Dialect, accepts, error, read, trailers};
+use super::{Dialect, error, read, trailers};
 use crate::call::Reply;
 use crate::error::Error;
 use crate::metadata::Metadata;
@@ -31,6 +33,8 @@ pub(in super::super) struct Web {
     pub(super) dialect: Dialect,
     /// Whether it called with GET: a browser may keep the answer, or show it.
     get: bool,
+    /// Whether it called with HEAD, to which no answer has a body.
+    head_only: bool,
     page: Page,
 }
 
@@ -40,6 +44,7 @@ impl Web {
         Self {
             dialect,
             get: head.method == Method::GET,
+            head_only: head.method == Method::HEAD,
             page: Page::default(),
         }
     }
@@ -70,13 +75,13 @@ impl Web {
     fn complete(&self, head: &mut HeaderMap, content_type: HeaderValue, encoding: Encoding) {
         head.remove(CONTENT_ENCODING);
         head.insert(CONTENT_TYPE, content_type);
-        if encoding == Encoding::Gzip {
+        if let Some(encoding) = encoding.name() {
             let name = match self.dialect {
                 Dialect::GrpcWeb | Dialect::GrpcWebText => headers::ENCODING,
                 Dialect::Unary => CONTENT_ENCODING,
                 Dialect::Stream => read::STREAM_ENCODING,
             };
-            head.insert(name, HeaderValue::from_static(gzip::NAME));
+            head.insert(name, encoding);
         }
         if self.get {
             head.insert(NO_SNIFF, HeaderValue::from_static("nosniff"));
@@ -125,6 +130,7 @@ impl Web {
             head.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         self.complete(&mut head, content_type, Encoding::Identity);
+        let body = body.filter(|_| !self.head_only);
         // Fails only where the caller is gone.
         if let Ok(mut out) = answer.respond(status, head, body.is_none())
             && let Some(body) = body
@@ -163,11 +169,9 @@ impl Web {
         let message = message.into_bytes();
         let (head, body) = match self.dialect {
             Dialect::Unary => {
-                let (encoding, body) = match caller.encoding {
-                    Encoding::Gzip if message.len() >= WORTH => {
-                        (Encoding::Gzip, gzip::compress(&message)?)
-                    }
-                    _ => (Encoding::Identity, message),
+                let (encoding, body) = match caller.encoding.pack(&message)? {
+                    Some(packed) => (caller.encoding, packed),
+                    None => (Encoding::Identity, message),
                 };
                 let mut head = HeaderMap::with_capacity(8 + metadata.len() + trailers.len());
                 headers::write(&metadata, &mut head);
@@ -233,11 +237,10 @@ impl Caller {
     }
 
     /// Compresses replies where the server does that and the caller reads it.
-    pub(super) fn set_compressed(&mut self, compress: bool, headers: &HeaderMap) {
-        let name = self.web.as_ref().map(|web| web.accepts());
-        let accepts = name.is_some_and(|name| accepts::gzip(headers, &name));
-        if compress && accepts {
-            self.encoding = Encoding::Gzip;
+    pub(super) fn set_compressed(&mut self, settings: &Grpc, headers: &HeaderMap) {
+        if let Some(name) = self.web.as_ref().map(|web| web.accepts()) {
+            self.encoding =
+                Encoding::of_replies(settings, |encoding| accepts(headers, &name, encoding));
         }
     }
 }

@@ -1,0 +1,226 @@
+//! The way to a node: one connection of HTTP/2 for all calls, or one of HTTP/1.1 for each.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::Request;
+use http::uri::{Authority, Scheme};
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::super::super::Grpc;
+use super::super::super::web::{HTTP2, HttpVersion};
+use super::super::link::{Failed, HEAD, STREAMS, authority};
+use super::How;
+use crate::context::Peer;
+use crate::error::{Error, Result, id};
+use crate::protocol::exchange::{Answered, Outbound};
+use crate::protocol::http1_client::Pool;
+use crate::protocol::http2::{self, Chunk, Requests, Settings};
+use crate::protocol::kept::{self, Connect};
+use crate::protocol::{Destination, Environment};
+use crate::transport::Connection;
+
+/// Finds out what a node speaks.
+pub(super) struct Opens(pub(super) Arc<How>);
+
+/// The way to a node, once it is known what carries calls.
+pub(super) struct Link {
+    way: Way,
+    retired: AtomicBool,
+    pub(super) peer: Arc<Peer>,
+    /// Whether the server was seen to hold its head back until it has a message.
+    pub(super) holds_back: AtomicBool,
+    /// The longest message that is taken.
+    pub(super) most: usize,
+    pub(super) scheme: Scheme,
+    pub(super) authority: Authority,
+}
+
+enum Way {
+    /// `None` once it takes no more calls: with the last handle and stream the connection ends.
+    Http2(Mutex<Option<Requests>>),
+    Http1 {
+        pool: Pool,
+        /// What dials when none is free.
+        environment: Environment,
+        address: String,
+    },
+}
+
+impl Connect for Opens {
+    type Link = Link;
+
+    async fn connect(&self, node: &Destination, environment: &Environment) -> Result<Arc<Link>> {
+        let how = &self.0;
+        let authority = authority(&node.address)
+            .ok_or_else(|| cannot(format!("{:?} cannot be named as a host", node.address)))?;
+        let connection = environment.transport.dial(&node.address).await?;
+        let http2 = is_http2(&connection, how.http);
+        if connection.secure && how.http == HttpVersion::Http2 && !http2 {
+            return Err(cannot(format!(
+                "{} does not agree on HTTP/2 in its TLS handshake (ALPN)",
+                node.address
+            )));
+        }
+        let mut peer = Peer::new(connection.peer, connection.local, how.name);
+        peer.node = node.id.clone();
+        peer.secure = connection.secure;
+        let scheme = match connection.secure {
+            true => Scheme::HTTPS,
+            false => Scheme::HTTP,
+        };
+        let (way, driver) = if http2 {
+            let defaults = Grpc::default();
+            let offered = Settings {
+                streams: STREAMS,
+                stream_window: defaults.stream_window,
+                head: HEAD,
+                ping_after: defaults.client_ping_after,
+                ping_answer: defaults.ping_answer,
+            };
+            let (requests, driver) = http2::connect(connection.io, &offered)
+                .await
+                .map_err(|fault| cannot(fault.to_string()))?;
+            (Way::Http2(Mutex::new(Some(requests))), Some(driver))
+        } else {
+            let pool = Pool::new(
+                environment.pool_size,
+                environment.pool_ttl,
+                environment.tasks.clone(),
+            );
+            pool.add(connection.io);
+            let way = Way::Http1 {
+                pool,
+                environment: environment.clone(),
+                address: node.address.to_string(),
+            };
+            (way, None)
+        };
+        let link = Arc::new(Link {
+            way,
+            retired: AtomicBool::new(false),
+            peer: Arc::new(peer),
+            holds_back: AtomicBool::new(false),
+            most: environment.max_message.min(how.max_message),
+            scheme,
+            authority,
+        });
+        if let Some(driver) = driver {
+            let driven = Arc::downgrade(&link);
+            let address = node.address.clone();
+            environment.tasks.spawn(async move {
+                let ended = driver.run().await;
+                if let Some(link) = driven.upgrade() {
+                    kept::Link::retire(&*link);
+                }
+                if let Err(fault) = ended {
+                    debug!(node = %address, %fault, "a connection has ended");
+                }
+            });
+        }
+        Ok(link)
+    }
+}
+
+/// Whether a new connection speaks HTTP/2.
+fn is_http2(connection: &Connection, http: HttpVersion) -> bool {
+    match connection.secure {
+        true => connection.negotiated.as_deref() == Some(HTTP2),
+        false => http == HttpVersion::Http2,
+    }
+}
+
+fn cannot(words: String) -> Error {
+    Error::internal(id::CLIENT, format!("connection error: {words}")).unprocessed()
+}
+
+impl kept::Link for Link {
+    fn is_open(&self) -> bool {
+        !self.retired.load(Ordering::Acquire)
+    }
+
+    fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        match &self.way {
+            Way::Http2(requests) => {
+                let requests = {
+                    let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
+                    requests.take()
+                };
+                // Its end may wake the connection's task.
+                drop(requests);
+            }
+            Way::Http1 { pool, .. } => pool.close(),
+        }
+    }
+}
+
+impl Link {
+    /// Sends the head of a call, and all of its input where that is there; gives the way to send
+    /// more where it is not.
+    pub(super) async fn open(
+        &self,
+        head: Request<()>,
+        whole: Option<Chunk>,
+        dial_timeout: Duration,
+    ) -> Result<(Answered, Option<Outbound>), Failed> {
+        match &self.way {
+            Way::Http2(requests) => self.open_stream(requests, head, whole),
+            Way::Http1 {
+                pool,
+                environment,
+                address,
+            } => {
+                let (answered, out) = match pool.send(&head, whole.as_ref()) {
+                    Some(sent) => sent,
+                    None => {
+                        let dialled = environment.transport.dial(address);
+                        let connection = timeout(dial_timeout, dialled).await.map_err(|_| {
+                            let words = format!("dial {address}: no connection within");
+                            cannot(format!("{words} {dial_timeout:?}"))
+                        })??;
+                        if connection.negotiated.as_deref() == Some(HTTP2) {
+                            // It has changed its mind since the first connection.
+                            kept::Link::retire(self);
+                            return Err(Failed::Retired);
+                        }
+                        pool.send_on(connection.io, &head, whole.as_ref())
+                    }
+                };
+                Ok((
+                    Answered::Http1Client(Box::new(answered)),
+                    out.map(Outbound::Http1Client),
+                ))
+            }
+        }
+    }
+
+    fn open_stream(
+        &self,
+        requests: &Mutex<Option<Requests>>,
+        head: Request<()>,
+        whole: Option<Chunk>,
+    ) -> Result<(Answered, Option<Outbound>), Failed> {
+        let requests = requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let Some(requests) = requests else {
+            return Err(Failed::Retired);
+        };
+        let (answered, mut out) = requests.send(head).map_err(|fault| {
+            debug!(node = %self.peer.node, %fault, "a connection takes no more calls");
+            kept::Link::retire(self);
+            Failed::Retired
+        })?;
+        if let Some(whole) = whole
+            && let Err(fault) = out.send(whole, true)
+        {
+            // The server may have answered already: that says more.
+            debug!(%fault, "a request could not be sent whole");
+        }
+        Ok((Answered::Http2(answered), Some(Outbound::Http2(out))))
+    }
+}
