@@ -4,6 +4,7 @@
 //! server it is handed a connection whose first bytes it has recognised, and serves it with what
 //! [`Core`] offers. `mucp` is Go Micro's, `grpc` everyone's, and `braid` is ours.
 
+mod age;
 pub mod braid;
 #[cfg(feature = "grpc")]
 mod exchange;

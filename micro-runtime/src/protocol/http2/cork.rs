@@ -15,8 +15,8 @@ use crate::transport::Io;
 
 /// What would make the gathered bytes more than this is written with them, uncopied.
 const MOST: usize = 16 * 1024;
-/// A buffer that has grown beyond this is given back once it is written.
-const KEPT: usize = 4 * 1024;
+/// How much room is made at first.
+const FIRST: usize = 1024;
 /// How many pieces are written at once.
 const SLICES: usize = 8;
 
@@ -99,10 +99,8 @@ impl Held {
         let gathered = count.min(self.gathered.len());
         self.gathered.advance(gathered);
         if self.gathered.is_empty() {
-            match self.gathered.capacity() > KEPT {
-                true => self.gathered = BytesMut::new(),
-                false => self.gathered.clear(),
-            }
+            // Connections are many, and most of them idle.
+            self.gathered = BytesMut::new();
         }
         Ok(count - gathered)
     }
@@ -115,7 +113,11 @@ impl Held {
         self.check()?;
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         if self.gathered.len() + length <= MOST {
-            self.gathered.reserve(length);
+            let room = match self.gathered.capacity() {
+                0 => length.max(FIRST),
+                _ => length,
+            };
+            self.gathered.reserve(room);
             pieces
                 .iter()
                 .for_each(|piece| self.gathered.put_slice(piece));

@@ -2,10 +2,11 @@
 
 mod call;
 mod reply;
+mod rest;
 mod stream;
 mod web;
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context as Task, Waker};
@@ -19,6 +20,7 @@ use super::message::Broken;
 use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
+use crate::protocol::age::Age;
 use crate::protocol::exchange::Incoming;
 use crate::protocol::http2::{self, Settings};
 use crate::router::Core;
@@ -69,7 +71,7 @@ impl Web {
     /// Begins the call of a request; what is to be polled to its end, unless it is answered already.
     pub(in crate::protocol) fn begin(&self, incoming: Incoming) -> Option<Served> {
         match call::begin(&self.0, incoming) {
-            Begun::Answered => None,
+            Begun::Refused(_) | Begun::Answered => None,
             Begun::Unary { call, .. } | Begun::Stream(call) => Some(call),
         }
     }
@@ -87,7 +89,8 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
         ping_after: settings.ping_after,
         ping_answer: settings.ping_answer,
     };
-    let accepting = http2::accept(connection.io, &offered, limits.first_request);
+    // Its room is given back: connections are many, and most of them idle.
+    let accepting = Box::pin(http2::accept(connection.io, &offered, limits.first_request));
     let opened = timeout(limits.first_request, accepting);
     let mut http = match opened.await {
         Ok(Ok(http)) => http,
@@ -104,6 +107,8 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
     let mut draining = shared.core.draining();
     let mut begun = pin!(draining.begun());
     let mut drains = false;
+    let mut old = pin!(Age::new(settings.max_age, shared.core.tasks()).over());
+    let mut too_old = pin!(grace(None));
     let mut rests = pin!(sleep(LINGER));
     let mut was_idle = false;
     let mut polled = 0_usize;
@@ -115,6 +120,17 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
                 http.drain();
                 rests.as_mut().reset(Instant::now() + LINGER);
                 continue;
+            }
+            () = &mut old, if !drains => {
+                drains = true;
+                http.drain();
+                rests.as_mut().reset(Instant::now() + LINGER);
+                too_old.set(grace(settings.max_age_grace));
+                continue;
+            }
+            () = &mut too_old, if drains => {
+                debug!(peer = %shared.peer.address, "an old connection is closed with calls on it");
+                return;
             }
             incoming = http.next() => incoming,
             () = &mut rests, if drains => {
@@ -135,6 +151,10 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
             }
             Some(Ok(incoming)) => match call::begin(&shared, incoming.into()) {
                 Begun::Answered => {}
+                Begun::Refused(input) if input.is_at_end() => {}
+                Begun::Refused(input) => {
+                    shared.core.tasks().spawn(rest::take(input));
+                }
                 Begun::Stream(call) => {
                     shared.core.tasks().spawn(call);
                 }
@@ -164,6 +184,14 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
                 }
             },
         }
+    }
+}
+
+/// Ready when calls on an old connection have gone on for long enough.
+async fn grace(limit: Option<Duration>) {
+    match limit {
+        Some(limit) => sleep(limit).await,
+        None => pending().await,
     }
 }
 

@@ -5,12 +5,14 @@
 //! runs nothing of a handler's.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
+use tokio::time::{Sleep, sleep};
 
 use super::super::message::{Messages, append, frame};
 use super::super::status::{Reached, Reader};
@@ -78,14 +80,13 @@ struct Input {
 }
 
 /// How it is seen that a message is the only one.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum One {
     /// It need not be.
     OfMany,
-    /// By what has come already: its caller need not end the input.
-    There,
-    /// By the end of the input.
-    Awaited,
+    /// By the end of the input, which is waited for so long; without limit for `None`.
+    Ends(Option<Duration>),
+    /// As before, since the message is there.
+    EndsBy(Pin<Box<Sleep>>),
     /// It was.
     Taken,
 }
@@ -105,15 +106,14 @@ impl Opened {
             ..
         } = call;
         let text = caller.web.as_ref().is_some_and(|web| web.is_text());
-        let one = match (route.method().kind, caller.ends_input()) {
-            (Kind::ServerStream, true) => One::Awaited,
-            (Kind::ServerStream, false) => One::There,
+        let one = match route.method().kind {
+            Kind::ServerStream => One::Ends(caller.patience()),
             _ => One::OfMany,
         };
         // Our own callers wait a moment for a stream to be accepted. Others do not, and are told of it
         // with the first thing that the handler says, so that its metadata still goes ahead. Nor may
         // the one request of a server stream be overtaken: some callers then send no more of it.
-        let early = caller.reader == Reader::Ours && one == One::OfMany;
+        let early = caller.reader == Reader::Ours && matches!(one, One::OfMany);
         let stream = Arc::new(Self {
             caller,
             cx: cx.clone(),
@@ -386,12 +386,29 @@ impl Input {
                 (Poll::Ready(Some(_)), Some(_)) => return Poll::Ready(Err(count("more than one"))),
                 (Poll::Ready(None), None) => return Poll::Ready(Err(count("none"))),
                 (Poll::Ready(None), Some(first)) => return self.only(first),
-                (Poll::Pending, Some(first)) if self.one == One::There => return self.only(first),
-                (Poll::Pending, first) => {
-                    self.first = first;
+                (Poll::Pending, None) => return Poll::Pending,
+                (Poll::Pending, Some(first)) => {
+                    if self.poll_patience(task).is_ready() {
+                        return self.only(first);
+                    }
+                    self.first = Some(first);
                     return Poll::Pending;
                 }
             }
+        }
+    }
+
+    /// Ready when the end of an input whose message is there is not waited for any more.
+    fn poll_patience(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        if let One::Ends(Some(limit)) = self.one {
+            if limit.is_zero() {
+                return Poll::Ready(());
+            }
+            self.one = One::EndsBy(Box::pin(sleep(limit)));
+        }
+        match &mut self.one {
+            One::EndsBy(sleep) => sleep.as_mut().poll(task),
+            _ => Poll::Pending,
         }
     }
 
@@ -484,7 +501,7 @@ impl RawReceive for Requests {
         }
         let polled = match input.one {
             One::OfMany | One::Taken => input.poll_message(task),
-            One::There | One::Awaited => input.poll_only(task).map_ok(Some),
+            One::Ends(_) | One::EndsBy(_) => input.poll_only(task).map_ok(Some),
         };
         input.awaited = polled.is_pending();
         let next = ready!(polled);

@@ -14,14 +14,12 @@ use crate::error::{Error, Result};
 use crate::metadata::Metadata;
 
 /// How the end of an answer is told.
+#[derive(Clone, Copy)]
 pub(in crate::protocol::grpc) enum Closing {
     /// As an object of JSON.
     Connect,
     /// As trailers in text; or in the head, where nothing follows it.
-    GrpcWeb {
-        /// What the head says of the end.
-        told: Option<Result<()>>,
-    },
+    GrpcWeb,
 }
 
 /// The end of Connect's streams.
@@ -33,33 +31,34 @@ struct EndStream {
 }
 
 impl Closing {
-    pub(super) fn new(dialect: Dialect, told: Option<Result<()>>) -> Self {
+    pub(super) fn of(dialect: Dialect) -> Self {
         match dialect {
             Dialect::Connect => Self::Connect,
-            Dialect::GrpcWeb => Self::GrpcWeb { told },
+            Dialect::GrpcWeb => Self::GrpcWeb,
         }
     }
 
     /// The flag of the frame.
-    pub(super) fn flag(&self) -> u8 {
+    pub(super) fn flag(self) -> u8 {
         match self {
             Self::Connect => 0x02,
-            Self::GrpcWeb { .. } => 0x80,
+            Self::GrpcWeb => 0x80,
         }
     }
 
     /// What `frame` says of the end, where there was one, and the trailers. An error carries the
     /// head's metadata too: who gets it sees nothing else of the answer.
     pub(in crate::protocol::grpc) fn read(
-        &self,
+        self,
         frame: Option<&Bytes>,
+        told: Option<Result<()>>,
         metadata: &Metadata,
     ) -> (Result<()>, Metadata) {
-        let (end, trailers) = match (self, frame) {
-            (Self::Connect, Some(frame)) => read_json(frame),
-            (Self::GrpcWeb { .. }, Some(frame)) => read_trailers(frame),
-            (Self::GrpcWeb { told: Some(end) }, None) => (end.clone(), metadata.clone()),
-            (Self::Connect | Self::GrpcWeb { told: None }, None) => {
+        let (end, trailers) = match (self, frame, told) {
+            (Self::Connect, Some(frame), _) => read_json(frame),
+            (Self::GrpcWeb, Some(frame), _) => read_trailers(frame),
+            (_, None, Some(end)) => (end, metadata.clone()),
+            (_, None, None) => {
                 let words = "the call ended without a status";
                 (Err(status::local(code::INTERNAL, words)), Metadata::new())
             }

@@ -7,9 +7,9 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
+use super::super::super::headers;
 use super::super::super::message::{Broken, Encoding, Messages};
 use super::super::super::status::{self, code};
-use super::super::super::{gzip, headers};
 use super::super::call::failed;
 use super::super::link::Failed;
 use super::How;
@@ -37,14 +37,13 @@ pub(super) async fn call(
     message: Bytes,
     limits: AttemptLimits,
 ) -> Result<Reply, Failed> {
-    let compressed = how.compress.is_some_and(|from| message.len() >= from);
-    let message = match compressed {
-        true => gzip::compress(&message)?,
-        false => message,
+    let (message, encoding) = match how.compress {
+        Some(from) if message.len() >= from => (how.compression.pack(&message)?, how.encoding()),
+        _ => (message, Encoding::Identity),
     };
-    let (head, message) = match heading.of_get(&message, compressed)? {
+    let (head, message) = match heading.of_get(&message, encoding)? {
         Some(head) => (head, Bytes::new()),
-        None => (heading.of_post(compressed)?, message),
+        None => (heading.of_post(encoding)?, message),
     };
     let (mut answered, _out) = link
         .open(head, Some(message.into()), limits.dial_timeout)
