@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::limits::Limits;
 use super::once::Once;
-use super::room::Room;
 use super::pace::{Inline, Pace};
+use super::room::Room;
 use super::serving::{Serving, deadline_passed};
 use crate::call::{Dispatch, Request};
 use crate::call::{Next, Wrapper};

@@ -155,7 +155,7 @@ impl Asked {
             cx: Context::build(metadata, self.deadline, Some(peer.clone())),
             caller,
             input,
-            messages,
+            messages: messages.within(shared.room.hold()),
             answer,
             now: self.now,
         };
