@@ -176,7 +176,7 @@ impl Opened {
                 if out.poll_reset(task).is_ready() {
                     return Poll::Ready(None);
                 }
-                out.waiting.take()
+                out.take_waiting(task)
             };
             // This task is polling the handler anyway: woken, it would do so for ever.
             if let Some(waiting) = waiting
@@ -300,6 +300,18 @@ impl Out {
         }
         let gathered = self.gathered.split().freeze();
         self.send(Chunk::from(gathered));
+    }
+
+    /// Who waits for room, where there is some: woken without, it would only ask to be woken again.
+    fn take_waiting(&mut self, task: &mut Task<'_>) -> Option<Waker> {
+        let held = self.gathered.len();
+        if self.waiting.is_some()
+            && let State::Open(stream) = &mut self.state
+            && stream.poll_room(held, task).is_pending()
+        {
+            return None;
+        }
+        self.waiting.take()
     }
 
     /// Whether a batch has begun, for which there was room: what one batch is more than the room is
