@@ -22,6 +22,7 @@ use super::super::wire::{CallId, Head, Hello, Kind, MAGIC, flag};
 use super::calls::{Calls, Lost, NoPlace, Removed, State};
 use super::names::{Waiting, check, names};
 use super::reader::End;
+use super::spread::Pressure;
 use super::stream::{Held, Opened};
 use crate::call::{Body, Reply, Request};
 use crate::context::Peer;
@@ -47,6 +48,7 @@ pub(super) struct Link {
     pub(super) ours: Hello,
     /// Whether requests are compressed.
     compress: bool,
+    pub(super) pressure: Pressure,
 }
 
 /// How a call ended that may be made on another connection.
@@ -118,6 +120,7 @@ impl Link {
             theirs,
             ours,
             compress: settings.compress,
+            pressure: Pressure::default(),
         });
         // A task apart from the reader's. With both in one, tokio's other threads were woken and put
         // to sleep several times for each batch of answers.
@@ -164,7 +167,7 @@ impl Link {
         };
         loop {
             match poll_fn(|task| call.poll(request, deadline, task)).await {
-                Err(Unsent::Wait(wait)) => self.wait(wait).await,
+                Err(Unsent::Wait(wait)) => Box::pin(self.wait(wait)).await,
                 Err(Unsent::Failed(failed)) => return Err(failed),
                 Ok(reply) => return Ok(reply),
             }
