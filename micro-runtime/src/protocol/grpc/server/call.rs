@@ -36,6 +36,7 @@ pub(super) enum Begun {
         pace: Arc<Pace>,
         now: Instant,
     },
+    /// Input of it is waited for: a stream, or what is refused once all of it is there.
     Stream(Served),
 }
 
@@ -154,7 +155,7 @@ impl Asked {
             cx: Context::build(metadata, self.deadline, Some(peer.clone())),
             caller,
             input,
-            messages,
+            messages: messages.within(shared.room.hold()),
             answer,
             now: self.now,
         };

@@ -27,7 +27,7 @@ use crate::metadata::{Metadata, Text};
 use crate::protocol::age::Age;
 use crate::protocol::exchange::Incoming;
 use crate::protocol::http2::{self, Settings};
-use crate::router::Core;
+use crate::router::{Core, Room};
 use crate::transport::Connection;
 use call::Begun;
 use reply::Caller;
@@ -47,6 +47,8 @@ struct Shared {
     service: Text,
     /// The longest message that is taken.
     most: usize,
+    /// For messages that are not all there.
+    room: Arc<Room>,
     /// What only calls that are not gRPC need; made by the first of them.
     web: OnceLock<web::Kit>,
 }
@@ -58,6 +60,7 @@ impl Shared {
             peer: Arc::new(peer),
             service: core.name().to_owned().into(),
             most: core.limits().message.min(settings.max_message),
+            room: core.room_of_connection(),
             core,
             web: OnceLock::new(),
         }
