@@ -26,6 +26,9 @@ const PAUSED_INBOX: usize = 64 * 1024;
 /// What is passed over of a body that nobody reads, so that the connection can be kept.
 const PASSED_OVER: usize = 256 * 1024;
 
+/// The same of a connection that we close.
+const LAST: usize = 1024 * 1024;
+
 /// Serves `wire` to its end, or until mucp comes on it.
 pub(super) async fn serve(settings: &Grpc, wire: Wire, core: &Arc<Core>) -> Option<Wire> {
     let mut connection = Conn::new(settings, core, wire);
@@ -44,7 +47,7 @@ pub(super) async fn serve(settings: &Grpc, wire: Wire, core: &Arc<Core>) -> Opti
     match end {
         End::Gone => None,
         End::Linger => {
-            linger(connection.wire.io).await;
+            linger(connection.wire.io, LAST).await;
             None
         }
         End::HandOver => Some(connection.wire),
