@@ -1,6 +1,7 @@
 //! The server's side: one task a connection, which polls unary handlers itself and spawns the rest.
 
 mod call;
+mod input;
 mod reply;
 mod rest;
 mod stream;
