@@ -102,7 +102,7 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| address(&mut to.server_advertise, from)),
     Setting::new(SERVER, "server_metadata", "KEY=VALUE,...", "The node's metadata, in place of that which code gives", "none",
         |to, from| pairs(&mut to.server_metadata, from)).many(),
-    Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: braid, grpc, mucp; auto for all", "auto",
+    Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: braid, grpc, mucp, web (gRPC-Web, Connect and JSON); auto for all", "auto",
         |to, from| names(&mut to.server, from)),
     Setting::new(SERVER, "allowed_origins", "ORIGIN,...", "The web origins whose pages may call: https://example.org; * for any", "none",
         |to, from| origins(&mut to.allowed_origins, from)).many(),
