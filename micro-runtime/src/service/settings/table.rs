@@ -96,7 +96,7 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| text(&mut to.server_version, from)),
     Setting::new(SERVER, "server_id", "ID", "What the node's id ends with", "a random UUID",
         |to, from| text(&mut to.server_id, from)),
-    Setting::new(SERVER, "server_address", "HOST:PORT", "Where the server listens", "a free port, of loopback where the registry is memory or local, else of every interface",
+    Setting::new(SERVER, "server_address", "HOST:PORT", "Where the server listens; unix:/PATH for a Unix socket", "a free port, of loopback where the registry is memory or local, else of every interface",
         |to, from| address(&mut to.server_address, from)),
     Setting::new(SERVER, "server_advertise", "HOST:PORT", "The address that others are told; without a port, that of the server", "where the server listens; for every interface, the first private address",
         |to, from| address(&mut to.server_advertise, from)),
