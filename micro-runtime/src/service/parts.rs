@@ -65,13 +65,19 @@ impl Service {
             origins: options.origins.clone(),
             ..Mucp::default()
         };
+        let mut braid = Braid::default();
+        braid.max_age = options.connection_age;
+        #[cfg(feature = "grpc")]
+        let grpc = {
+            let mut grpc = crate::protocol::Grpc::for_listener(loopback_only, &options.origins);
+            grpc.max_age = options.connection_age;
+            grpc.max_age_grace = options.connection_grace;
+            grpc
+        };
         let built_in: Vec<Arc<dyn Protocol>> = vec![
-            Arc::new(Braid::default()),
+            Arc::new(braid),
             #[cfg(feature = "grpc")]
-            Arc::new(crate::protocol::Grpc::for_listener(
-                loopback_only,
-                &options.origins,
-            )),
+            Arc::new(grpc),
             Arc::new(mucp),
         ];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();

@@ -126,6 +126,20 @@ impl Service {
         self
     }
 
+    /// After how long callers of gRPC and braid are to make a new connection, give or take a tenth, so
+    /// that they find nodes that came later; calls that run go on. Never by default.
+    pub fn connection_age(mut self, age: Duration) -> Self {
+        self.options.connection_age = Some(age);
+        self
+    }
+
+    /// How long calls of gRPC go on on a connection of that age before it is closed; until they end
+    /// by default.
+    pub fn connection_grace(mut self, grace: Duration) -> Self {
+        self.options.connection_grace = Some(grace);
+        self
+    }
+
     /// The service that callers mean who name no package, by its full name `a.b.Say`, where another
     /// one of the same short name `Say` is served too. Go Micro's callers name none.
     pub fn short_name_of(mut self, full_name: impl Into<String>) -> Self {
