@@ -195,9 +195,11 @@ impl Handling {
             let peer = connection.peer.clone();
             let mut draining = this.core.draining();
             let deadline = after(this.core.limits().first_request);
+            // Apart from what lives as long as the connection: handshakes are large.
+            let opening = Box::pin(this.opening(connection));
             let opened = tokio::select! {
                 biased;
-                opened = timeout_at(deadline, this.opening(connection)) => opened,
+                opened = timeout_at(deadline, opening) => opened,
                 // It has not asked for anything; what is on its way already may come.
                 () = async { draining.begun().await; sleep(LAST_WORDS).await } => return,
             };

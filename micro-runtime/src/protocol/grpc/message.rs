@@ -37,9 +37,9 @@ pub(super) fn append(message: &[u8], encoding: Encoding, out: &mut BytesMut) -> 
         return Ok(());
     }
     let length = u32::try_from(message.len()).map_err(|_| too_long())?;
+    let [a, b, c, d] = length.to_be_bytes();
     out.reserve(PREFIX + message.len());
-    out.put_u8(0);
-    out.put_u32(length);
+    out.extend_from_slice(&[0, a, b, c, d]);
     out.extend_from_slice(message);
     Ok(())
 }

@@ -126,8 +126,11 @@ impl Answer {
     }
 
     /// An answer of a dialect that tells the end behind the last of its `messages`.
+    ///
+    /// `told` is what its head says of the end, which counts where nothing follows it.
     pub(super) fn closed_by(
         closing: Closing,
+        told: Option<Result<()>>,
         metadata: Metadata,
         messages: Messages,
         input: Inbound,
@@ -138,7 +141,7 @@ impl Answer {
             input,
             messages,
             closing: Some(closing),
-            told: None,
+            told,
             end: None,
         }
     }
@@ -180,7 +183,8 @@ impl Answer {
             Err(Broken::Stream(fault)) => return self.ended(Err(failed(&fault))),
         }
         if let Some(closing) = &self.closing {
-            let (end, trailers) = closing.read(self.messages.closing(), &self.metadata);
+            let frame = self.messages.closing();
+            let (end, trailers) = closing.read(frame, self.told.take(), &self.metadata);
             self.trailers = trailers;
             return self.ended(end);
         }

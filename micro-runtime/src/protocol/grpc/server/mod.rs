@@ -2,6 +2,7 @@
 
 mod call;
 mod reply;
+mod rest;
 mod stream;
 mod web;
 
@@ -70,7 +71,7 @@ impl Web {
     /// Begins the call of a request; what is to be polled to its end, unless it is answered already.
     pub(in crate::protocol) fn begin(&self, incoming: Incoming) -> Option<Served> {
         match call::begin(&self.0, incoming) {
-            Begun::Answered => None,
+            Begun::Refused(_) | Begun::Answered => None,
             Begun::Unary { call, .. } | Begun::Stream(call) => Some(call),
         }
     }
@@ -88,7 +89,8 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
         ping_after: settings.ping_after,
         ping_answer: settings.ping_answer,
     };
-    let accepting = http2::accept(connection.io, &offered, limits.first_request);
+    // Its room is given back: connections are many, and most of them idle.
+    let accepting = Box::pin(http2::accept(connection.io, &offered, limits.first_request));
     let opened = timeout(limits.first_request, accepting);
     let mut http = match opened.await {
         Ok(Ok(http)) => http,
@@ -149,6 +151,10 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
             }
             Some(Ok(incoming)) => match call::begin(&shared, incoming.into()) {
                 Begun::Answered => {}
+                Begun::Refused(input) if input.is_at_end() => {}
+                Begun::Refused(input) => {
+                    shared.core.tasks().spawn(rest::take(input));
+                }
                 Begun::Stream(call) => {
                     shared.core.tasks().spawn(call);
                 }

@@ -48,6 +48,8 @@ pub(in crate::protocol::grpc) struct How {
     pub(in crate::protocol::grpc) get: bool,
     /// From how many bytes on messages are compressed.
     pub(in crate::protocol::grpc) compress: Option<usize>,
+    /// And with what.
+    pub(in crate::protocol::grpc) compression: Compression,
     pub(in crate::protocol::grpc) max_message: usize,
     /// How long a stream's opening waits for the server's head.
     pub(in crate::protocol::grpc) opening: Duration,
@@ -57,7 +59,7 @@ impl How {
     /// How the messages of streams are compressed.
     fn encoding(&self) -> Encoding {
         match self.compress {
-            Some(_) => Encoding::With(Compression::Gzip),
+            Some(_) => Encoding::With(self.compression),
             None => Encoding::Identity,
         }
     }

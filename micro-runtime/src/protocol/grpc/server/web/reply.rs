@@ -112,6 +112,13 @@ impl Web {
                 let end = error::end_of_stream(Err(error), caller.reader);
                 (status, caller.content_type(), Some(end))
             }
+            // Who sends something else does not read Connect's errors: words for a person.
+            _ if status == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                headers::write(error.metadata(), &mut head);
+                head.insert(NO_SNIFF, HeaderValue::from_static("nosniff"));
+                let text = HeaderValue::from_static("text/plain; charset=utf-8");
+                (status, text, Some(format!("{}\n", error.detail()).into()))
+            }
             // A status of its own is for those who do not come as far as a stream.
             Dialect::Unary | Dialect::Stream => {
                 headers::write(error.metadata(), &mut head);
