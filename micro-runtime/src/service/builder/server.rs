@@ -34,8 +34,9 @@ impl Service {
         self
     }
 
-    /// Where it listens, `host:port`, or `unix:/path` where its registry tells this machine alone. By default a free port: of loopback where its registry tells
-    /// this machine alone, as memory and local do, else of every interface.
+    /// Where it listens: `host:port`, or `unix:/path` where its registry tells this machine alone. By
+    /// default a free port: of loopback where its registry tells this machine alone, as memory and
+    /// local do, else of every interface.
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.options.address = Some(address.into());
         self

@@ -54,7 +54,7 @@ pub struct Settings {
     pub server_version: Option<String>,
     /// What the node's id ends with.
     pub server_id: Option<String>,
-    /// Where the server listens, `host:port`.
+    /// Where the server listens, `host:port` or `unix:/path`.
     pub server_address: Option<String>,
     /// The address that others are told.
     pub server_advertise: Option<String>,
