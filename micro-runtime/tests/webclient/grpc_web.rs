@@ -54,11 +54,11 @@ async fn a_call_has_frames_and_trailers_in_the_body() {
     for (name, value) in [
         ("content-type", "application/grpc-web+proto"),
         ("x-grpc-web", "1"),
-        ("grpc-accept-encoding", "identity,gzip"),
         ("tenant", "blue"),
     ] {
         assert_eq!(head.get(name), value, "{name}");
     }
+    assert!(head.get("grpc-accept-encoding").contains("gzip"));
     assert!(head.has("grpc-timeout") && !head.has("grpc-encoding"));
     assert_eq!(opened(&body), [(0, bytes("hi"))]);
     let reply = reply.unwrap();

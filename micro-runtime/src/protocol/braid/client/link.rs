@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
@@ -22,11 +23,13 @@ use super::super::wire::{CallId, Head, Hello, Kind, MAGIC, flag};
 use super::calls::{Calls, Lost, NoPlace, Removed, State};
 use super::names::{Waiting, check, names};
 use super::reader::End;
+use super::spread::Pressure;
 use super::stream::{Held, Opened};
 use crate::call::{Body, Reply, Request};
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
+use crate::protocol::age::Age;
 use crate::tasks::Tasks;
 use crate::transport::Connection;
 
@@ -47,6 +50,9 @@ pub(super) struct Link {
     pub(super) ours: Hello,
     /// Whether requests are compressed.
     compress: bool,
+    /// Whether it was used for as long as one is.
+    pub(super) old: AtomicBool,
+    pub(super) pressure: Pressure,
 }
 
 /// How a call ended that may be made on another connection.
@@ -92,6 +98,7 @@ impl Link {
         node: crate::metadata::Text,
         ours: Hello,
         settings: &Settings,
+        age: Age,
         tasks: &Tasks,
     ) -> Result<Arc<Self>> {
         let mut peer = Peer::new(connection.peer, connection.local, "braid");
@@ -118,25 +125,35 @@ impl Link {
             theirs,
             ours,
             compress: settings.compress,
+            old: AtomicBool::new(false),
+            pressure: Pressure::default(),
         });
         // A task apart from the reader's. With both in one, tokio's other threads were woken and put
         // to sleep several times for each batch of answers.
         let writes = link.clone();
         tasks.spawn(async move { writes.out.run().await });
         let reads = link.clone();
-        tasks.spawn(async move { reads.live(inbox).await });
+        tasks.spawn(async move { reads.live(inbox, age).await });
         Ok(link)
     }
 
     /// The reader's task; with it the connection ends.
-    async fn live(&self, mut inbox: Inbox) {
+    async fn live(&self, mut inbox: Inbox, age: Age) {
         // Also where the task is stopped from outside, no call may wait for ever.
         let _guard = FailOnDrop(self);
         let mut gone = pin!(self.out.gone());
-        let end = tokio::select! {
-            biased;
-            end = self.read(&mut inbox) => end,
-            () = &mut gone => return,
+        let end = {
+            let mut read = pin!(self.read(&mut inbox));
+            let mut old = pin!(age.over());
+            loop {
+                let is_old = self.old.load(Ordering::Relaxed);
+                tokio::select! {
+                    biased;
+                    end = &mut read => break end,
+                    () = &mut gone => return,
+                    () = &mut old, if !is_old => self.old.store(true, Ordering::Release),
+                }
+            }
         };
         match end {
             End::Lost(error) => self.fail(error),
@@ -164,7 +181,7 @@ impl Link {
         };
         loop {
             match poll_fn(|task| call.poll(request, deadline, task)).await {
-                Err(Unsent::Wait(wait)) => self.wait(wait).await,
+                Err(Unsent::Wait(wait)) => Box::pin(self.wait(wait)).await,
                 Err(Unsent::Failed(failed)) => return Err(failed),
                 Ok(reply) => return Ok(reply),
             }

@@ -4,22 +4,26 @@ mod calls;
 mod link;
 mod names;
 mod reader;
+mod spread;
 mod stream;
 
 pub(super) use names::answer_ping;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Braid as Settings;
 use super::wire::Hello;
 use crate::call::{Reply, Request};
 use crate::error::{Error, Result, id};
 use crate::method::Kind;
-use crate::protocol::kept::{self, Connect, Kept};
+use crate::protocol::age::Age;
+use crate::protocol::kept::{self, Connect};
 use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
 use crate::transport::Borrowed;
 use link::{Failed, Link};
+use spread::Spread;
 
 /// Limits of ours that no setting names: a stream's window in messages and in bytes, a metadata
 /// block's bytes and pairs.
@@ -32,14 +36,21 @@ const PAIRS: usize = 256;
 const DIALS: usize = 3;
 
 /// The way to one node.
-pub(super) struct BraidChannel(Kept<Opens>);
+pub(super) struct BraidChannel(Spread);
 
 /// Opens braid on connections.
+#[derive(Clone)]
 struct Opens(Settings);
 
 impl BraidChannel {
     pub(super) fn new(settings: &Settings, node: Destination, environment: &Environment) -> Self {
-        Self(Kept::new(Opens(settings.clone()), node, environment))
+        let opens = Opens(settings.clone());
+        Self(Spread::new(
+            opens,
+            settings.connections(),
+            node,
+            environment,
+        ))
     }
 }
 
@@ -52,14 +63,26 @@ impl Channel for BraidChannel {
         Box::pin(async move {
             let mut last = None;
             for _ in 0..DIALS {
-                let link = self.0.link(limits.dial_timeout).await?;
+                // What few calls wait for is boxed, so that the others do not carry its room.
+                let other = self.0.other();
+                let kept = other.as_deref().unwrap_or(self.0.first());
+                let link = match kept.open() {
+                    Some(link) => link,
+                    None => Box::pin(kept.link(limits.dial_timeout)).await?,
+                };
+                if link.pressure.take() {
+                    self.0.widen();
+                }
                 let answer = match request.method.kind {
                     Kind::Unary => link.unary(request, limits.deadline).await,
-                    Kind::ServerStream => link.stream(request, limits.deadline, false).await,
-                    Kind::ClientStream | Kind::Bidi => {
-                        link.stream(request, limits.deadline, true).await
+                    kind => {
+                        let sends = kind != Kind::ServerStream;
+                        Box::pin(link.stream(request, limits.deadline, sends)).await
                     }
                 };
+                if request.options.close_connection {
+                    kept.leave(&link);
+                }
                 match answer {
                     Ok(reply) => return Ok(reply),
                     // The peer has gone away before it took the call, as when its connection is old: it
@@ -94,11 +117,13 @@ impl Connect for Opens {
             transport,
             tasks,
             max_message,
+            pool_ttl,
             ..
         } = environment;
         let connection = transport.dial(&node.address).await?;
         let ours = Hello::ours(0, *max_message, [WINDOW, BYTES], [METADATA, PAIRS]);
-        Link::open(connection, node.id.clone(), ours, &self.0, tasks)
+        let age = Age::new(Some(*pool_ttl), tasks);
+        Link::open(connection, node.id.clone(), ours, &self.0, age, tasks)
             .await
             .map_err(|error| {
                 Error::internal(id::CLIENT, format!("connection error: {}", error.detail()))
@@ -111,6 +136,15 @@ impl Connect for Opens {
 impl kept::Link for Link {
     fn is_open(&self) -> bool {
         !self.calls.is_retired()
+    }
+
+    fn is_old(&self) -> bool {
+        self.old.load(Ordering::Acquire)
+    }
+
+    fn is_proven(&self) -> bool {
+        // It has said HELLO.
+        true
     }
 
     fn retire(&self) {

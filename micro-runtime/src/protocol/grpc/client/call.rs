@@ -38,6 +38,7 @@ impl Link {
         let (head, input) = poll_fn(|task| answered.poll(task))
             .await
             .map_err(|fault| failed(&fault))?;
+        self.marks.prove();
         let answer = Answer::new(head, input, self.most)?;
         Ok(answer.into_reply(self.peer.clone()).await?)
     }

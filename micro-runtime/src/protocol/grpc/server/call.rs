@@ -26,7 +26,9 @@ use crate::tasks::{after, later};
 
 /// What became of a stream that the peer has opened.
 pub(super) enum Begun {
-    /// It was refused.
+    /// It was refused; what its caller still sends.
+    Refused(Inbound),
+    /// It was refused by what would have run it.
     Answered,
     Unary {
         call: Served,
@@ -79,12 +81,12 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
         Ok(asked) => asked,
         Err(Refused::Http(status, error)) => {
             caller.fail_as(status, &mut answer, &error, Reached::Perhaps);
-            return Begun::Answered;
+            return Begun::Refused(input);
         }
         // Another node would say the same: nobody is told to ask one.
         Err(Refused::Call(error)) => {
             caller.fail(&mut answer, &error, Reached::Perhaps);
-            return Begun::Answered;
+            return Begun::Refused(input);
         }
     };
     let metadata = headers::read_request(&head.headers);
@@ -93,7 +95,7 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
     asked.begin(shared, metadata, peer, caller, messages, input, answer)
 }
 
-fn is_grpc(head: &Parts) -> bool {
+pub(super) fn is_grpc(head: &Parts) -> bool {
     head.headers
         .get(CONTENT_TYPE)
         .is_some_and(|value| content::is_grpc(value.as_bytes()))
@@ -153,7 +155,7 @@ impl Asked {
             cx: Context::build(metadata, self.deadline, Some(peer.clone())),
             caller,
             input,
-            messages,
+            messages: messages.within(shared.room.hold()),
             answer,
             now: self.now,
         };

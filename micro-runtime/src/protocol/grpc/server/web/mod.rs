@@ -122,19 +122,19 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
     let mut caller = Caller::of_web(Web::new(dialect, &head), &head.headers);
     if let Err(refused) = call::guard(shared, &head) {
         caller.refuse(&mut answer, &refused);
-        return Begun::Answered;
+        return Begun::Refused(input);
     }
     let page = Page::of(&shared.settings, &head.headers);
     if cors::is_preflight(&head) {
         cors::answer_preflight(&page, &head.headers, &mut answer);
-        return Begun::Answered;
+        return Begun::Refused(input);
     }
     caller.show_to(page);
     let asked = match read::read(shared, dialect, &head, &mut caller) {
         Ok(asked) => asked,
         Err(refused) if input.is_at_end() => {
             caller.refuse(&mut answer, &refused);
-            return Begun::Answered;
+            return Begun::Refused(input);
         }
         Err(refused) => {
             return Begun::Stream(Box::pin(async move {
