@@ -10,6 +10,7 @@ mod decoder;
 mod head;
 #[cfg(test)]
 mod mutation;
+mod origin;
 mod outbox;
 #[cfg(test)]
 mod pieces;
@@ -26,6 +27,7 @@ pub(crate) use decoder::{Decoder, Message, Role, poll_fill};
 #[cfg(any(test, feature = "grpc"))]
 pub(crate) use decoder::{Opening, Piece};
 pub(crate) use head::{Head, Start, canonical, is_token};
+pub(crate) use origin::{is_allowed_origin, read_origin};
 pub(crate) use outbox::{Outbox, put_decimal};
 pub(crate) use serving::{is_loopback, linger, put_date, put_plain};
 

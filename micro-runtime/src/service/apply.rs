@@ -28,7 +28,14 @@ impl Options {
                 option.clone_from(given);
             }
         }
+        set(&mut self.origins, &settings.allowed_origins);
         self.reflection = settings.reflection.or(self.reflection);
+        let (age, grace) = (
+            settings.server_connection_age,
+            settings.server_connection_grace,
+        );
+        self.connection_age = age.or(self.connection_age);
+        self.connection_grace = grace.or(self.connection_grace);
         set(&mut self.name, &settings.server_name);
         set(&mut self.version, &settings.server_version);
         set(&mut self.metadata, &settings.server_metadata);
@@ -207,6 +214,11 @@ impl Options {
             .map(|(key, value)| format!("{key}={value}"))
             .collect();
         text("server_metadata", &metadata.join(","), "");
+        text("allowed_origins", &self.origins.join(","), "");
+        let time =
+            |time: Option<Duration>| time.map(|time| format!("{time:?}")).unwrap_or_default();
+        text("server_connection_age", &time(self.connection_age), "");
+        text("server_connection_grace", &time(self.connection_grace), "");
         let reflection = self.reflection.map(|on| on.to_string());
         text("reflection", reflection.as_deref().unwrap_or_default(), "");
         text(

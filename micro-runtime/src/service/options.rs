@@ -5,12 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ID;
 use super::guarded::Function;
 use super::plugins::{self, Table};
 use super::settings::Variables;
 use crate::broker::Broker;
 use crate::client::CallDefaults;
 use crate::codec::{Codec, Codecs};
+use crate::error::{Error, Result};
+use crate::http1::read_origin;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::registry::{GRACE, Reach, Registry};
@@ -75,6 +78,11 @@ pub(super) struct Options {
     pub(super) debug: bool,
     /// Whether `grpc.health.v1.Health` is served.
     pub(super) health: bool,
+    /// Web origins whose pages may call.
+    pub(super) origins: Vec<String>,
+    /// How old callers' connections become, and how long calls go on then; for ever for `None`.
+    pub(super) connection_age: Option<Duration>,
+    pub(super) connection_grace: Option<Duration>,
     /// Whether reflection is served; `None` where only this machine can ask.
     pub(super) reflection: Option<bool>,
     /// Full names of services that own their short names.
@@ -130,6 +138,9 @@ impl Options {
             drain: Duration::from_secs(10),
             debug: true,
             health: true,
+            origins: Vec::new(),
+            connection_age: None,
+            connection_grace: None,
             reflection: None,
             short_names: Vec::new(),
             tasks: Tasks::new(),
@@ -162,6 +173,22 @@ impl Options {
         bound.is_ok_and(|bound| bound.ip().to_canonical().is_loopback())
             && self.advertise.is_none()
             && self.transport.name() == Transport::name(&Tcp)
+    }
+
+    /// # Errors
+    /// 400 where code has allowed an origin that is none.
+    pub(super) fn check_origins(&self) -> Result<()> {
+        match self
+            .origins
+            .iter()
+            .find(|origin| read_origin(origin).is_none())
+        {
+            None => Ok(()),
+            Some(wrong) => Err(Error::bad_request(
+                ID,
+                format!("{wrong:?} is no origin of web pages: one is https://example.org"),
+            )),
+        }
     }
 
     /// `base` with the user's codecs.

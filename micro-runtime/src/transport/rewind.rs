@@ -46,6 +46,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Rewind<T> {
         let n = self.head.len().min(buf.remaining());
         buf.put_slice(&self.head[..n]);
         self.head.advance(n);
+        if self.head.is_empty() {
+            // Its room is given back.
+            self.head = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -82,8 +82,9 @@ async fn two_idle_sides_keep_their_connection_with_few_bytes() {
         (1..=60 * 48).contains(&out) && (1..=60 * 48).contains(&input),
         "{out} {input}"
     );
-    net.say.hello(word("x")).await.unwrap();
     assert_eq!(net.pipes.dials.load(Ordering::SeqCst), 1);
+    // Used for longer than a connection is, it carries one more call while a new one is made.
+    net.say.hello(word("x")).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

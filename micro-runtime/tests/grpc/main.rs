@@ -14,6 +14,7 @@ mod answers;
 #[path = "../../src/server/grpc/generated/mod.rs"]
 mod beside;
 mod calls;
+mod connections;
 #[path = "../mucp/generated/mod.rs"]
 mod generated;
 #[allow(dead_code, reason = "it serves two protocols' tests")]

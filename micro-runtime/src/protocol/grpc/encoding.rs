@@ -26,6 +26,15 @@ impl Compression {
         ALL.into_iter().find(|one| one.name() == name)
     }
 
+    /// `message` compressed.
+    pub(super) fn pack(self, message: &[u8]) -> Result<Bytes, Error> {
+        match self {
+            Self::Gzip => gzip::compress(message),
+            #[cfg(feature = "zstd")]
+            Self::Zstd => Ok(zstd::compress(message)),
+        }
+    }
+
     /// Its name in `grpc-encoding`.
     pub const fn name(self) -> &'static str {
         match self {
@@ -101,11 +110,9 @@ impl Encoding {
     /// `message` compressed, where that is worth it.
     pub(super) fn pack(self, message: &[u8]) -> Result<Option<Bytes>, Error> {
         match self {
-            Self::With(compression) if message.len() >= WORTH => match compression {
-                Compression::Gzip => gzip::compress(message).map(Some),
-                #[cfg(feature = "zstd")]
-                Compression::Zstd => Ok(Some(zstd::compress(message))),
-            },
+            Self::With(compression) if message.len() >= WORTH => {
+                compression.pack(message).map(Some)
+            }
             _ => Ok(None),
         }
     }

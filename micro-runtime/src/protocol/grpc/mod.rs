@@ -25,6 +25,7 @@ mod zstd;
 pub use encoding::Compression;
 pub use web::{Connect, GrpcWeb, HttpVersion};
 
+pub(crate) use server::Http2;
 pub(in crate::protocol) use server::{Served, Web};
 
 use std::sync::Arc;
@@ -50,7 +51,7 @@ use crate::transport::Connection;
 #[non_exhaustive]
 pub struct Grpc {
     /// Web origins whose pages may call (`https://example.org`). None: a request with any other
-    /// `Origin` is refused.
+    /// `Origin` is refused. `*` stands for any.
     pub origins: Vec<String>,
     /// Whether `:authority` must name this machine, so that no web page reaches a server on loopback
     /// by a name of its own (DNS rebinding). Set it where the listener is bound to loopback. Off.
@@ -77,6 +78,12 @@ pub struct Grpc {
     pub client_ping_after: Option<Duration>,
     /// How long the answer to that may take. 20 s.
     pub ping_answer: Duration,
+    /// After how long a server has a caller make a new connection, give or take a tenth, so that calls
+    /// find nodes that came later; calls that run go on. Never for `None`, which is the default.
+    pub max_age: Option<Duration>,
+    /// How long they may go on then, before the connection is closed; for ever for `None`, which is
+    /// the default.
+    pub max_age_grace: Option<Duration>,
     /// How long the opening of a stream waits for the server's metadata. Many servers send none
     /// before their first message; after one that did not, a connection waits no more. 100 ms.
     pub opening: Duration,
@@ -94,6 +101,8 @@ impl Default for Grpc {
             ping_after: Some(Duration::from_secs(60)),
             client_ping_after: Some(Duration::from_secs(5 * 60)),
             ping_answer: Duration::from_secs(20),
+            max_age: None,
+            max_age_grace: None,
             opening: Duration::from_millis(100),
         }
     }
@@ -105,10 +114,12 @@ impl Grpc {
         Self::default()
     }
 
-    /// gRPC with its default settings, on a listener that is, or is not, for this machine alone.
-    pub(crate) fn for_listener(loopback_only: bool) -> Self {
+    /// gRPC with its default settings, on a listener that is, or is not, for this machine alone, and
+    /// that pages of `origins` may call.
+    pub(crate) fn for_listener(loopback_only: bool, origins: &[String]) -> Self {
         Self {
             loopback_only,
+            origins: origins.to_vec(),
             ..Self::default()
         }
     }
@@ -129,17 +140,26 @@ impl Protocol for Grpc {
     }
 
     fn recognises(&self, head: &[u8]) -> Recognised {
-        if head.starts_with(PREFACE) {
-            Recognised::Yes
-        } else if PREFACE.starts_with(head) {
-            Recognised::Perhaps
-        } else {
-            Recognised::No
-        }
+        recognises(head)
     }
 
     async fn serve(&self, connection: Connection, core: Arc<Core>) {
-        server::serve(self, connection, core).await;
+        let port = Http2 {
+            grpc: Some(self.clone()),
+            web: None,
+        };
+        port.serve(connection, core).await;
+    }
+}
+
+/// Whether a connection that begins with `head` speaks HTTP/2.
+pub(crate) fn recognises(head: &[u8]) -> Recognised {
+    if head.starts_with(PREFACE) {
+        Recognised::Yes
+    } else if PREFACE.starts_with(head) {
+        Recognised::Perhaps
+    } else {
+        Recognised::No
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::Compression;
 use super::client::{Dialect, How, WebChannel};
 use crate::protocol::{Channel, Destination, Environment, Protocol, Recognised};
 use crate::router::Core;
@@ -59,9 +60,12 @@ pub struct Connect {
     pub http: HttpVersion,
     /// Whether methods without side effects are called with GET, which caches can answer. Off.
     pub get: bool,
-    /// Requests of so many bytes and more are compressed with gzip, which every server has to read;
-    /// none for `None`, which is the default. What comes compressed is read either way.
+    /// Requests of so many bytes and more are compressed; messages of streams if they are 1 KiB at
+    /// least, too. None for `None`, which is the default: a client cannot know what the server reads.
+    /// What comes compressed is read either way.
     pub compress: Option<usize>,
+    /// What they are compressed with. gzip, which most servers read.
+    pub compression: Compression,
     /// The largest message that is taken, in bytes after decompression, where the client's own limit
     /// is not smaller. 64 MiB.
     pub max_message: usize,
@@ -76,6 +80,7 @@ impl Default for Connect {
             http: HttpVersion::Auto,
             get: false,
             compress: None,
+            compression: Compression::Gzip,
             max_message: 64 << 20,
             opening: OPENING,
         }
@@ -110,6 +115,7 @@ impl Protocol for Connect {
             http: self.http,
             get: self.get,
             compress: self.compress,
+            compression: self.compression,
             max_message: self.max_message,
             opening: self.opening,
         };
@@ -138,9 +144,11 @@ impl Protocol for Connect {
 pub struct GrpcWeb {
     /// The version of HTTP. [`HttpVersion::Auto`].
     pub http: HttpVersion,
-    /// Whether messages of 1 KiB and more are compressed with gzip. What comes compressed is read
-    /// either way. Off.
+    /// Whether messages of 1 KiB and more are compressed. What comes compressed is read either way.
+    /// Off.
     pub compress: bool,
+    /// What they are compressed with. gzip, which most servers read.
+    pub compression: Compression,
     /// The largest message that is taken, in bytes after decompression, where the client's own limit
     /// is not smaller. 4 MiB, as every gRPC has it.
     pub max_message: usize,
@@ -154,6 +162,7 @@ impl Default for GrpcWeb {
         Self {
             http: HttpVersion::Auto,
             compress: false,
+            compression: Compression::Gzip,
             max_message: 4 << 20,
             opening: OPENING,
         }
@@ -187,7 +196,8 @@ impl Protocol for GrpcWeb {
             name: self.name(),
             http: self.http,
             get: false,
-            compress: self.compress.then_some(WORTH),
+            compress: self.compress.then_some(0),
+            compression: self.compression,
             max_message: self.max_message,
             opening: self.opening,
         };
@@ -206,5 +216,3 @@ impl Protocol for GrpcWeb {
 
 /// How long the opening of a stream waits.
 const OPENING: Duration = Duration::from_millis(100);
-/// Smaller messages gain nothing from being compressed.
-const WORTH: usize = 1024;

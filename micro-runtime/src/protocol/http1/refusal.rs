@@ -1,7 +1,7 @@
 //! Requests that nobody here serves, and what their senders are told.
 
 use super::kind::Kind;
-use crate::http1::{Head, is_loopback};
+use crate::http1::{Head, is_allowed_origin, is_loopback};
 use crate::protocol::grpc::Grpc;
 
 /// A status, its text, and words.
@@ -41,10 +41,7 @@ pub(super) fn of(kind: Kind, head: &Head, settings: &Grpc) -> Option<Refusal> {
 
 /// What a web page may not have asked from elsewhere.
 fn guard(head: &Head, settings: &Grpc) -> Option<Refusal> {
-    let is_known = |origin: &[u8]| {
-        let mut known = settings.origins.iter();
-        known.any(|known| known == "*" || known.as_bytes() == origin)
-    };
+    let is_known = |origin: &[u8]| is_allowed_origin(&settings.origins, origin);
     let mut fields = head.fields();
     if fields.any(|(name, value)| name == b"Origin" && !is_known(value)) {
         let words = "pages of this origin may not call here: name it in the allowed origins";

@@ -149,7 +149,7 @@ impl Inbound {
             match head {
                 Ok(true) => break,
                 Ok(false) => {}
-                Err(malformed) => return Poll::Ready(Err(Fault::lost(malformed))),
+                Err(malformed) => return Poll::Ready(Err(Fault::Malformed(malformed))),
             }
             let room = self.decoder.room(&self.inbox);
             let nothing_yet = self.decoder.is_between(&self.inbox);
@@ -190,13 +190,13 @@ impl Inbound {
                     return Poll::Ready(None);
                 }
                 Ok(Piece::Nothing) => {}
-                Err(malformed) => return Poll::Ready(Some(Err(Fault::lost(malformed)))),
+                Err(malformed) => return Poll::Ready(Some(Err(Fault::Malformed(malformed)))),
             }
             let room = self.decoder.room(&self.inbox);
             match ready!(poll_fill(&mut self.read, &mut self.inbox, room, task)) {
                 Ok(0) => match self.decoder.end_piece() {
                     Ok(()) => self.end(Trailers::new()),
-                    Err(malformed) => return Poll::Ready(Some(Err(Fault::lost(malformed)))),
+                    Err(malformed) => return Poll::Ready(Some(Err(Fault::Malformed(malformed)))),
                 },
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(Fault::lost(error)))),

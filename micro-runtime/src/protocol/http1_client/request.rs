@@ -66,9 +66,8 @@ pub(super) fn push_end(outbox: &mut Outbox) {
 }
 
 fn push(outbox: &mut Outbox, chunk: Chunk) {
-    let (prefix, body) = chunk.into_parts();
-    outbox.buffer().extend_from_slice(&prefix);
-    outbox.push(&body);
+    outbox.buffer().extend_from_slice(chunk.prefix());
+    outbox.push(&chunk.into_body());
 }
 
 fn put_hexadecimal(out: &mut BytesMut, number: usize) {

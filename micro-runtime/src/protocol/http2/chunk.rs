@@ -31,11 +31,6 @@ impl Chunk {
         self.body
     }
 
-    /// What is left of the prefix, and the body.
-    pub(in crate::protocol) fn into_parts(self) -> (Bytes, Bytes) {
-        (Bytes::copy_from_slice(self.prefix()), self.body)
-    }
-
     /// What is left of the prefix.
     pub(in crate::protocol) fn prefix(&self) -> &[u8] {
         self.prefix.get(self.at..).unwrap_or_default()

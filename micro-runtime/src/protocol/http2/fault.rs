@@ -25,7 +25,7 @@ pub(in crate::protocol) enum Fault {
     Closed,
     /// What came is no body of HTTP/1.1.
     Malformed(Malformed),
-    /// A connection of HTTP/1.1 is lost, or what came is not HTTP.
+    /// A connection of HTTP/1.1 is lost, or what came is no answer.
     Lost {
         words: String,
         /// Whether the peer certainly has nothing of the request.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::Service;
 use crate::call::Dispatch;
 use crate::codec::Codec;
+use crate::http1::read_origin;
 use crate::protocol::Protocol;
 use crate::server::Limits;
 use crate::tasks::Tasks;
@@ -103,10 +104,40 @@ impl Service {
         self
     }
 
+    /// Web origins whose pages may call, `https://example.org`, over gRPC-Web, Connect and JSON; `*`
+    /// for any. By default none may.
+    ///
+    /// What is no origin stops the start.
+    pub fn allowed_origins<O: Into<String>>(
+        mut self,
+        origins: impl IntoIterator<Item = O>,
+    ) -> Self {
+        let read = |origin: O| {
+            let origin = origin.into();
+            read_origin(&origin).unwrap_or(origin)
+        };
+        self.options.origins = origins.into_iter().map(read).collect();
+        self
+    }
+
     /// Whether gRPC's reflection is served, which tells everybody all that is served. By default
     /// where only this machine can ask: on loopback.
     pub fn reflection(mut self, on: bool) -> Self {
         self.options.reflection = Some(on);
+        self
+    }
+
+    /// After how long callers of gRPC and braid are to make a new connection, give or take a tenth, so
+    /// that they find nodes that came later; calls that run go on. Never by default.
+    pub fn connection_age(mut self, age: Duration) -> Self {
+        self.options.connection_age = Some(age);
+        self
+    }
+
+    /// How long calls of gRPC go on on a connection of that age before it is closed; until they end
+    /// by default.
+    pub fn connection_grace(mut self, grace: Duration) -> Self {
+        self.options.connection_grace = Some(grace);
         self
     }
 

@@ -62,6 +62,12 @@ pub struct Settings {
     pub server_metadata: Option<BTreeMap<String, String>>,
     /// The protocols that the server answers, by name; empty for all.
     pub server: Option<Vec<String>>,
+    /// Web origins whose pages may call.
+    pub allowed_origins: Option<Vec<String>>,
+    /// After how long callers make a new connection.
+    pub server_connection_age: Option<Duration>,
+    /// How long calls go on then on the old one.
+    pub server_connection_grace: Option<Duration>,
     /// Whether gRPC's reflection is served.
     pub reflection: Option<bool>,
     /// How long a registration holds without being renewed.

@@ -3,8 +3,8 @@
 use super::super::apply::DEFAULT_REGISTRY;
 use super::Settings;
 use super::value::{
-    Bad, address, duration, fingerprint, list, names, pairs, path, positive, seconds, strategy,
-    switch, text, whole,
+    Bad, address, duration, fingerprint, list, names, origins, pairs, path, positive, seconds,
+    strategy, switch, text, whole,
 };
 
 /// One setting.
@@ -102,8 +102,14 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| address(&mut to.server_advertise, from)),
     Setting::new(SERVER, "server_metadata", "KEY=VALUE,...", "The node's metadata, in place of that which code gives", "none",
         |to, from| pairs(&mut to.server_metadata, from)).many(),
-    Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: braid, grpc, mucp; auto for all", "auto",
+    Setting::new(SERVER, "server", "PROTOCOL,...", "The protocols that the server answers: braid, grpc, mucp, web (gRPC-Web, Connect and JSON); auto for all", "auto",
         |to, from| names(&mut to.server, from)),
+    Setting::new(SERVER, "allowed_origins", "ORIGIN,...", "The web origins whose pages may call: https://example.org; * for any", "none",
+        |to, from| origins(&mut to.allowed_origins, from)).many(),
+    Setting::new(SERVER, "server_connection_age", "DURATION", "After how long callers of gRPC and braid are to make a new connection, give or take a tenth", "never",
+        |to, from| duration(&mut to.server_connection_age, from)),
+    Setting::new(SERVER, "server_connection_grace", "DURATION", "How long calls of gRPC go on on a connection of that age", "until they end",
+        |to, from| duration(&mut to.server_connection_grace, from)),
     Setting::new(SERVER, "reflection", "", "Whether gRPC's reflection is served, which tells everybody all that is served", "true where only this machine can ask, on loopback",
         |to, from| switch(&mut to.reflection, from)),
     Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", DEFAULT_REGISTRY,

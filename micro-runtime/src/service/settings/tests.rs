@@ -38,6 +38,12 @@ fn every_variable_is_read() {
         ("MICRO_SERVER_ADVERTISE", "10.0.0.1:8080"),
         ("MICRO_SERVER_METADATA", "region=eu, url=http://a?b=c,bare"),
         ("MICRO_SERVER", "mucp,braid"),
+        (
+            "MICRO_ALLOWED_ORIGINS",
+            "https://App.example/, http://localhost:3000",
+        ),
+        ("MICRO_SERVER_CONNECTION_AGE", "30m"),
+        ("MICRO_SERVER_CONNECTION_GRACE", "10s"),
         ("MICRO_REFLECTION", "on"),
         ("MICRO_REGISTER_TTL", "90"),
         ("MICRO_REGISTER_INTERVAL", "1m30s"),
@@ -75,6 +81,12 @@ fn every_variable_is_read() {
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(settings.server_metadata, Some(metadata.into()));
     assert_eq!(settings.server, Some(vec!["mucp".into(), "braid".into()]));
+    let origins = vec!["https://app.example".into(), "http://localhost:3000".into()];
+    assert_eq!(settings.allowed_origins, Some(origins));
+    let minutes = |minutes| Some(Duration::from_secs(60 * minutes));
+    assert_eq!(settings.server_connection_age, minutes(30));
+    let grace = settings.server_connection_grace;
+    assert_eq!(grace, Some(Duration::from_secs(10)));
     assert_eq!(settings.reflection, Some(true));
     assert_eq!(settings.register_ttl, Some(Duration::from_secs(90)));
     assert_eq!(settings.register_interval, Some(Duration::from_secs(90)));

@@ -51,6 +51,18 @@ pub(super) fn names(to: &mut Option<Vec<String>>, from: &str) -> Result<(), Bad>
     Ok(())
 }
 
+/// Web origins, in the form that browsers send.
+pub(super) fn origins(to: &mut Option<Vec<String>>, from: &str) -> Result<(), Bad> {
+    let mut items = None;
+    list(&mut items, from)?;
+    let wrong = "origins of web pages, as https://example.org or http://localhost:3000, or *";
+    let read = |item: &String| crate::http1::read_origin(item);
+    if let Some(items) = items {
+        *to = Some(items.iter().map(read).collect::<Option<_>>().ok_or(wrong)?);
+    }
+    Ok(())
+}
+
 /// `k=v,k=v`; of a pair without `=` the value is empty, as in Go Micro.
 pub(super) fn pairs(to: &mut Option<BTreeMap<String, String>>, from: &str) -> Result<(), Bad> {
     let mut items = None;

@@ -1,12 +1,13 @@
 //! How the suite's server is to be called: one client for all calls that want the same.
 
 use micro_runtime::Service;
-use micro_runtime::protocol::Grpc;
+use micro_runtime::protocol::{Connect, Grpc, GrpcWeb, HttpVersion};
 use micro_runtime::registry::Memory;
 use micro_runtime::transport::tls::{ClientTls, Identity};
 
 use crate::connectrpc::conformance::v1::{
-    ClientCompatRequest, Codec, Compression, ConformanceServiceClient, Protocol,
+    ClientCompatRequest, Codec, Compression, ConformanceServiceClient, HttpVersion as Version,
+    Protocol,
 };
 use crate::{Failure, convert};
 
@@ -22,6 +23,7 @@ pub(super) struct Connection {
     server: Vec<u8>,
     identity: Option<(Vec<u8>, Vec<u8>)>,
     most: u32,
+    get: bool,
 }
 
 impl Connection {
@@ -39,6 +41,7 @@ impl Connection {
                 .as_ref()
                 .map(|own| (own.cert.clone(), own.key.clone())),
             most: request.message_receive_limit,
+            get: request.use_get_http_method,
         }
     }
 
@@ -58,14 +61,37 @@ impl Connection {
             Compression::Identity => false,
             other => return Err(format!("no compression {other:?}").into()),
         };
+        let http = match Version::try_from(self.http)? {
+            Version::HttpVersion1 => HttpVersion::Http1,
+            Version::HttpVersion2 => HttpVersion::Http2,
+            other => return Err(format!("no {other:?}").into()),
+        };
+        let most = match self.most {
+            0 => usize::MAX,
+            most => usize::try_from(most)?,
+        };
         service = match Protocol::try_from(self.protocol)? {
             Protocol::Grpc => {
                 let mut grpc = Grpc::new();
                 grpc.compress = compress;
-                if self.most > 0 {
-                    grpc.max_message = usize::try_from(self.most)?;
-                }
+                grpc.max_message = grpc.max_message.min(most);
                 service.protocol(grpc).client_protocols(["grpc"])
+            }
+            Protocol::GrpcWeb => {
+                let mut web = GrpcWeb::new();
+                web.http = http;
+                web.compress = compress;
+                web.max_message = web.max_message.min(most);
+                service.protocol(web).client_protocols(["grpc-web"])
+            }
+            Protocol::Connect => {
+                let mut connect = Connect::new();
+                connect.http = http;
+                connect.get = self.get;
+                // The suite's messages are small, and those of unary calls are to be compressed.
+                connect.compress = compress.then_some(0);
+                connect.max_message = connect.max_message.min(most);
+                service.protocol(connect).client_protocols(["connect"])
             }
             other => return Err(format!("no protocol {other:?}").into()),
         };

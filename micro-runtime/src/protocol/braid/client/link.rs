@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ use crate::call::{Body, Reply, Request};
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
+use crate::protocol::age::Age;
 use crate::tasks::Tasks;
 use crate::transport::Connection;
 
@@ -48,6 +50,8 @@ pub(super) struct Link {
     pub(super) ours: Hello,
     /// Whether requests are compressed.
     compress: bool,
+    /// Whether it was used for as long as one is.
+    pub(super) old: AtomicBool,
     pub(super) pressure: Pressure,
 }
 
@@ -94,6 +98,7 @@ impl Link {
         node: crate::metadata::Text,
         ours: Hello,
         settings: &Settings,
+        age: Age,
         tasks: &Tasks,
     ) -> Result<Arc<Self>> {
         let mut peer = Peer::new(connection.peer, connection.local, "braid");
@@ -120,6 +125,7 @@ impl Link {
             theirs,
             ours,
             compress: settings.compress,
+            old: AtomicBool::new(false),
             pressure: Pressure::default(),
         });
         // A task apart from the reader's. With both in one, tokio's other threads were woken and put
@@ -127,19 +133,27 @@ impl Link {
         let writes = link.clone();
         tasks.spawn(async move { writes.out.run().await });
         let reads = link.clone();
-        tasks.spawn(async move { reads.live(inbox).await });
+        tasks.spawn(async move { reads.live(inbox, age).await });
         Ok(link)
     }
 
     /// The reader's task; with it the connection ends.
-    async fn live(&self, mut inbox: Inbox) {
+    async fn live(&self, mut inbox: Inbox, age: Age) {
         // Also where the task is stopped from outside, no call may wait for ever.
         let _guard = FailOnDrop(self);
         let mut gone = pin!(self.out.gone());
-        let end = tokio::select! {
-            biased;
-            end = self.read(&mut inbox) => end,
-            () = &mut gone => return,
+        let end = {
+            let mut read = pin!(self.read(&mut inbox));
+            let mut old = pin!(age.over());
+            loop {
+                let is_old = self.old.load(Ordering::Relaxed);
+                tokio::select! {
+                    biased;
+                    end = &mut read => break end,
+                    () = &mut gone => return,
+                    () = &mut old, if !is_old => self.old.store(true, Ordering::Release),
+                }
+            }
         };
         match end {
             End::Lost(error) => self.fail(error),

@@ -11,12 +11,14 @@ pub(super) use names::answer_ping;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Braid as Settings;
 use super::wire::Hello;
 use crate::call::{Reply, Request};
 use crate::error::{Error, Result, id};
 use crate::method::Kind;
+use crate::protocol::age::Age;
 use crate::protocol::kept::{self, Connect};
 use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
 use crate::transport::Borrowed;
@@ -78,6 +80,9 @@ impl Channel for BraidChannel {
                         Box::pin(link.stream(request, limits.deadline, sends)).await
                     }
                 };
+                if request.options.close_connection {
+                    kept.leave(&link);
+                }
                 match answer {
                     Ok(reply) => return Ok(reply),
                     // The peer has gone away before it took the call, as when its connection is old: it
@@ -112,11 +117,13 @@ impl Connect for Opens {
             transport,
             tasks,
             max_message,
+            pool_ttl,
             ..
         } = environment;
         let connection = transport.dial(&node.address).await?;
         let ours = Hello::ours(0, *max_message, [WINDOW, BYTES], [METADATA, PAIRS]);
-        Link::open(connection, node.id.clone(), ours, &self.0, tasks)
+        let age = Age::new(Some(*pool_ttl), tasks);
+        Link::open(connection, node.id.clone(), ours, &self.0, age, tasks)
             .await
             .map_err(|error| {
                 Error::internal(id::CLIENT, format!("connection error: {}", error.detail()))
@@ -129,6 +136,15 @@ impl Connect for Opens {
 impl kept::Link for Link {
     fn is_open(&self) -> bool {
         !self.calls.is_retired()
+    }
+
+    fn is_old(&self) -> bool {
+        self.old.load(Ordering::Acquire)
+    }
+
+    fn is_proven(&self) -> bool {
+        // It has said HELLO.
+        true
     }
 
     fn retire(&self) {

@@ -4,14 +4,14 @@ mod routes;
 mod session;
 mod stream;
 
-use std::future::{Future, pending};
+use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::Braid as Settings;
@@ -31,8 +31,8 @@ use crate::call::{Body, Request};
 use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
+use crate::protocol::age::Age;
 use crate::router::{Core, Draining, Pace, Route, Serving};
-use crate::tasks::Tasks;
 use crate::transport::Connection;
 use routes::{Routes, Way};
 use session::{Coming, Found, Session, Waiting};
@@ -90,7 +90,7 @@ pub(super) async fn serve(settings: &Settings, connection: Connection, core: Arc
         known: Known::default(),
         pings: Pings::default(),
         goes_on: false,
-        age: settings.max_age.map(|age| aged(age, core.tasks())),
+        age: Age::new(settings.max_age, core.tasks()),
         drains: false,
         core,
     };
@@ -159,7 +159,7 @@ struct Reader {
     /// Whether a message in pieces went on in this turn.
     goes_on: bool,
     /// How long the connection lives.
-    age: Option<Duration>,
+    age: Age,
     /// Whether new calls are no longer taken.
     drains: bool,
     core: Arc<Core>,
@@ -172,7 +172,7 @@ impl Reader {
         let draining = core.draining();
         let mut waits: Draining = draining.clone();
         let mut begun = pin!(waits.begun());
-        let mut old = pin!(grown(self.age));
+        let mut old = pin!(self.age.over());
         // Until when the frame that has begun must be all there.
         let mut until: Option<Instant> = None;
         loop {
@@ -561,20 +561,6 @@ pub(super) struct Asked {
     head: Head,
     cx: Context,
     way: Arc<Way>,
-}
-
-/// How old a connection becomes: not all of those that were made together end together.
-fn aged(age: Duration, tasks: &Tasks) -> Duration {
-    let tenth = age / 10;
-    (age - tenth).saturating_add(tasks.up_to(tenth * 2))
-}
-
-/// Ready once a connection has lived for `age`.
-async fn grown(age: Option<Duration>) {
-    match age {
-        Some(age) => sleep(age).await,
-        None => pending().await,
-    }
 }
 
 /// Polls a unary handler once, and spawns it where it waits; says whether the queue of replies is full.

@@ -38,6 +38,7 @@ impl Link {
         let (head, input) = poll_fn(|task| answered.poll(task))
             .await
             .map_err(|fault| failed(&fault))?;
+        self.marks.prove();
         let answer = Answer::new(head, input, self.most)?;
         Ok(answer.into_reply(self.peer.clone()).await?)
     }
@@ -125,8 +126,11 @@ impl Answer {
     }
 
     /// An answer of a dialect that tells the end behind the last of its `messages`.
+    ///
+    /// `told` is what its head says of the end, which counts where nothing follows it.
     pub(super) fn closed_by(
         closing: Closing,
+        told: Option<Result<()>>,
         metadata: Metadata,
         messages: Messages,
         input: Inbound,
@@ -137,7 +141,7 @@ impl Answer {
             input,
             messages,
             closing: Some(closing),
-            told: None,
+            told,
             end: None,
         }
     }
@@ -179,7 +183,8 @@ impl Answer {
             Err(Broken::Stream(fault)) => return self.ended(Err(failed(&fault))),
         }
         if let Some(closing) = &self.closing {
-            let (end, trailers) = closing.read(self.messages.closing(), &self.metadata);
+            let frame = self.messages.closing();
+            let (end, trailers) = closing.read(frame, self.told.take(), &self.metadata);
             self.trailers = trailers;
             return self.ended(end);
         }

@@ -1,7 +1,7 @@
 //! A client's connection, and the head of each call that it carries.
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
@@ -12,12 +12,14 @@ use tracing::debug;
 
 use super::super::encoding::{Encoding, READS};
 use super::super::{Grpc, content, headers, timeout};
+use super::held::HeldBack;
 use crate::call::Request;
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
+use crate::protocol::age::Age;
 use crate::protocol::exchange::{Answered, Outbound};
 use crate::protocol::http2::{self, Requests, Settings};
-use crate::protocol::kept::{self, Connect};
+use crate::protocol::kept::{self, Connect, Marks};
 use crate::protocol::{Destination, Environment};
 
 /// The largest head that a server may send, in bytes as HTTP/2 counts them.
@@ -26,17 +28,16 @@ pub(super) const HEAD: u32 = 64 * 1024;
 pub(super) const STREAMS: u32 = 1_000;
 
 /// Opens gRPC on connections.
-pub(super) struct Opens(pub(super) Grpc);
+pub(super) struct Opens(pub(super) Grpc, pub(super) Arc<HeldBack>);
 
 /// A connection to a node.
 pub(super) struct Link {
     /// `None` once it takes no more calls: with the last handle and stream the connection ends.
     requests: Mutex<Option<Requests>>,
-    retired: AtomicBool,
+    pub(super) marks: Marks,
     pub(super) peer: Arc<Peer>,
     pub(super) settings: Grpc,
-    /// Whether the server was seen to hold its head back until it has a message.
-    pub(super) holds_back: AtomicBool,
+    pub(super) held: Arc<HeldBack>,
     /// The longest message that is taken.
     pub(super) most: usize,
     scheme: Scheme,
@@ -92,7 +93,7 @@ impl Connect for Opens {
             .map_err(|fault| cannot(fault.to_string()))?;
         let link = Arc::new(Link {
             requests: Mutex::new(Some(requests)),
-            retired: AtomicBool::new(false),
+            marks: Marks::default(),
             scheme: if peer.secure {
                 Scheme::HTTPS
             } else {
@@ -100,14 +101,25 @@ impl Connect for Opens {
             },
             peer: Arc::new(peer),
             settings: settings.clone(),
-            holds_back: AtomicBool::new(false),
+            held: self.1.clone(),
             most: environment.max_message.min(settings.max_message),
             authority,
         });
         let driven = Arc::downgrade(&link);
         let address = node.address.clone();
+        let age = Age::new(Some(environment.pool_ttl), &environment.tasks);
         environment.tasks.spawn(async move {
-            let ended = driver.run().await;
+            let mut running = pin!(driver.run());
+            let ended = tokio::select! {
+                biased;
+                ended = &mut running => ended,
+                () = age.over() => {
+                    if let Some(link) = driven.upgrade() {
+                        link.marks.grow_old();
+                    }
+                    running.await
+                }
+            };
             if let Some(link) = driven.upgrade() {
                 kept::Link::retire(&*link);
             }
@@ -121,11 +133,19 @@ impl Connect for Opens {
 
 impl kept::Link for Link {
     fn is_open(&self) -> bool {
-        !self.retired.load(Ordering::Acquire)
+        self.marks.is_open()
+    }
+
+    fn is_old(&self) -> bool {
+        self.marks.is_old()
+    }
+
+    fn is_proven(&self) -> bool {
+        self.marks.is_proven()
     }
 
     fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+        self.marks.retire();
         let requests = {
             let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
             requests.take()

@@ -1,6 +1,7 @@
 //! The client's side: one connection to a node, on which all calls are streams.
 
 mod call;
+mod held;
 mod link;
 mod stream;
 mod web;
@@ -8,6 +9,7 @@ mod web;
 pub(super) use web::{Dialect, How, WebChannel};
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::Grpc;
 use crate::call::{Reply, Request};
@@ -26,7 +28,11 @@ pub(super) struct GrpcChannel(Kept<Opens>);
 
 impl GrpcChannel {
     pub(super) fn new(settings: &Grpc, node: Destination, environment: &Environment) -> Self {
-        Self(Kept::new(Opens(settings.clone()), node, environment))
+        Self(Kept::new(
+            Opens(settings.clone(), Arc::default()),
+            node,
+            environment,
+        ))
     }
 }
 
@@ -43,6 +49,9 @@ impl Channel for GrpcChannel {
                     Kind::Unary => link.unary(request, limits.deadline).await,
                     kind => link.stream(request, limits.deadline, kind).await,
                 };
+                if request.options.close_connection {
+                    self.0.leave(&link);
+                }
                 match answer {
                     Ok(reply) => return Ok(reply),
                     Err(Failed::Call(error)) => return Err(error),

@@ -1,7 +1,6 @@
 //! A client's end of a stream.
 
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
@@ -12,6 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::message::{Encoding, frame};
 use super::call::{Answer, body, failed};
+use super::held::HeldBack;
 use super::link::{Failed, Link};
 use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, Request};
 use crate::context::Peer;
@@ -20,6 +20,7 @@ use crate::metadata::Metadata;
 use crate::method::Kind;
 use crate::protocol::exchange::{Answered, Inbound, Outbound};
 use crate::protocol::http2::Chunk;
+use crate::protocol::kept::Marks;
 
 /// How the head of an answer is read.
 pub(super) trait Begin: Send + Sync + 'static {
@@ -110,7 +111,9 @@ impl Link {
             finished,
             begin: Plain(self.most),
             peer: self.peer.clone(),
-            holds_back: &self.holds_back,
+            path: &request.method.path,
+            held: &self.held,
+            marks: &self.marks,
             limit: self.settings.opening,
         };
         Ok(opening.stream(answered, Some(out)).await?)
@@ -124,8 +127,10 @@ pub(super) struct Opening<'a, B> {
     pub(super) finished: bool,
     pub(super) begin: B,
     pub(super) peer: Arc<Peer>,
-    /// Whether the server was seen to hold its head back until it has a message.
-    pub(super) holds_back: &'a AtomicBool,
+    /// The method's.
+    pub(super) path: &'a str,
+    pub(super) held: &'a HeldBack,
+    pub(super) marks: &'a Marks,
     /// How long its head is waited for.
     pub(super) limit: Duration,
 }
@@ -138,10 +143,10 @@ impl<B: Begin> Opening<'_, B> {
             begin: self.begin,
         });
         // Its handler may wait for messages of ours.
-        if !self.holds_back.load(Ordering::Relaxed) {
+        if self.held.may_come(self.path) {
             match timeout(self.limit, poll_fn(|task| down.poll_open(task))).await {
                 Ok(opened) => opened?,
-                Err(_) => self.holds_back.store(true, Ordering::Relaxed),
+                Err(_) => self.held.note(self.path),
             }
         }
         let mut reply = Reply::new(Body::Stream(RawStream {
@@ -155,6 +160,7 @@ impl<B: Begin> Opening<'_, B> {
         }));
         if let State::Open(answer) = &*down.lock() {
             reply.metadata = answer.metadata.clone();
+            self.marks.prove();
         }
         reply.peer = Some(self.peer);
         Ok(reply)

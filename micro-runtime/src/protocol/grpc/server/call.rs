@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -19,15 +18,17 @@ use crate::call::{Body, Request};
 use crate::codec::Codec;
 use crate::context::{Context, Peer};
 use crate::error::{Error, Result, id};
-use crate::http1::is_loopback;
+use crate::http1::{is_allowed_origin, is_loopback};
 use crate::metadata::Metadata;
 use crate::protocol::exchange::{Answer, Inbound, Incoming};
 use crate::router::{Pace, Route};
-use crate::tasks::later;
+use crate::tasks::{after, later};
 
 /// What became of a stream that the peer has opened.
 pub(super) enum Begun {
-    /// It was refused.
+    /// It was refused; what its caller still sends.
+    Refused(Inbound),
+    /// It was refused by what would have run it.
     Answered,
     Unary {
         call: Served,
@@ -35,6 +36,7 @@ pub(super) enum Begun {
         pace: Arc<Pace>,
         now: Instant,
     },
+    /// Input of it is waited for: a stream, or what is refused once all of it is there.
     Stream(Served),
 }
 
@@ -79,12 +81,12 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
         Ok(asked) => asked,
         Err(Refused::Http(status, error)) => {
             caller.fail_as(status, &mut answer, &error, Reached::Perhaps);
-            return Begun::Answered;
+            return Begun::Refused(input);
         }
         // Another node would say the same: nobody is told to ask one.
         Err(Refused::Call(error)) => {
             caller.fail(&mut answer, &error, Reached::Perhaps);
-            return Begun::Answered;
+            return Begun::Refused(input);
         }
     };
     let metadata = headers::read_request(&head.headers);
@@ -93,7 +95,7 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
     asked.begin(shared, metadata, peer, caller, messages, input, answer)
 }
 
-fn is_grpc(head: &Parts) -> bool {
+pub(super) fn is_grpc(head: &Parts) -> bool {
     head.headers
         .get(CONTENT_TYPE)
         .is_some_and(|value| content::is_grpc(value.as_bytes()))
@@ -153,7 +155,7 @@ impl Asked {
             cx: Context::build(metadata, self.deadline, Some(peer.clone())),
             caller,
             input,
-            messages,
+            messages: messages.within(shared.room.hold()),
             answer,
             now: self.now,
         };
@@ -218,7 +220,7 @@ pub(super) fn guard(shared: &Shared, head: &Parts) -> Result<(), Refused> {
         Refused::Http(StatusCode::FORBIDDEN, Error::forbidden(id::SERVER, words))
     };
     for origin in head.headers.get_all(http::header::ORIGIN) {
-        if !web::is_allowed(settings, origin) {
+        if !is_allowed_origin(&settings.origins, origin.as_bytes()) {
             return Err(refuse(
                 "pages of this origin may not call here: name it in the allowed origins",
             ));
@@ -326,15 +328,15 @@ impl Call {
             .map_err(|_| late())??
             .ok_or_else(|| Broken::Message(count("none")))?;
         if !messages.is_at_end(input) {
-            // A caller who never ends its input is not waited for: it is known what is there.
-            let waits = self.caller.ends_input();
-            let more = poll_fn(|task| match messages.poll_next(input, task) {
-                Poll::Pending if !waits => Poll::Ready(Ok(None)),
-                polled => polled,
-            });
-            let more = timeout_at(until, more).await.map_err(|_| late())?;
-            if more?.is_some() {
-                return Err(Broken::Message(count("more than one")));
+            let patience = self.caller.patience();
+            let until = patience.map_or(until, |limit| until.min(after(limit)));
+            let more = poll_fn(|task| messages.poll_next(input, task));
+            match timeout_at(until, more).await {
+                Ok(Ok(Some(_))) => return Err(Broken::Message(count("more than one"))),
+                Ok(more) => drop(more?),
+                Err(_) if patience.is_none() => return Err(late()),
+                // A caller who never ends its input is served nevertheless.
+                Err(_) => {}
             }
         }
         Ok(first)

@@ -69,10 +69,16 @@ impl Caller {
         self.content_type = content_type;
     }
 
-    /// Whether a caller ends its input when it has sent all, so that it may be waited for. Go Micro
-    /// opens every stream as bidirectional, and does not.
-    pub(super) fn ends_input(&self) -> bool {
-        self.web.is_some()
+    /// How long the end of an input of one message is waited for; to the call's own limits for `None`.
+    ///
+    /// Go Micro opens every stream as bidirectional, and does not end it; gRPC's other callers do at
+    /// once, and those that should not are served all the same.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        match (&self.web, self.reader) {
+            (Some(_), _) => None,
+            (None, Reader::GoMicro) => Some(Duration::ZERO),
+            (None, Reader::Ours | Reader::Plain) => Some(PATIENCE),
+        }
     }
 
     /// The head of a reply with `metadata`.
@@ -210,3 +216,6 @@ pub(super) async fn is_taken(
 
 /// Replies up to this length are left to HTTP/2, which sends them when the caller takes them.
 pub(super) const LONG: usize = 4 * 1024;
+
+/// How long a caller of gRPC may take between its one message and the end of its input.
+const PATIENCE: Duration = Duration::from_millis(100);

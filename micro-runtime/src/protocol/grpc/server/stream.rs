@@ -5,12 +5,15 @@
 //! runs nothing of a handler's.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
+use tokio::time::{Sleep, sleep};
 
 use super::super::message::{Messages, append, frame};
 use super::super::status::{Reached, Reader};
@@ -28,7 +31,7 @@ use crate::protocol::http2::Chunk;
 use crate::router::Serving;
 
 /// Messages that are gathered leave when they are so many bytes.
-const GATHERED: usize = 16 * 1024;
+const GATHERED: usize = 32 * 1024;
 /// Larger messages are sent without being copied.
 const COPIED: usize = 4 * 1024;
 
@@ -40,12 +43,16 @@ pub(super) struct Opened {
     early: bool,
     out: Mutex<Out>,
     input: Mutex<Input>,
+    /// Whether messages are gathered just now.
+    gathers: AtomicBool,
 }
 
 struct Out {
     state: State,
     /// Messages that are not given to HTTP/2 yet.
     gathered: BytesMut,
+    /// How many bytes went the last time.
+    last: usize,
     /// Whether they leave as text.
     text: bool,
     /// Whether the handler is being polled, after which what is gathered leaves.
@@ -78,14 +85,13 @@ struct Input {
 }
 
 /// How it is seen that a message is the only one.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum One {
     /// It need not be.
     OfMany,
-    /// By what has come already: its caller need not end the input.
-    There,
-    /// By the end of the input.
-    Awaited,
+    /// By the end of the input, which is waited for so long; without limit for `None`.
+    Ends(Option<Duration>),
+    /// As before, since the message is there.
+    EndsBy(Pin<Box<Sleep>>),
     /// It was.
     Taken,
 }
@@ -105,15 +111,14 @@ impl Opened {
             ..
         } = call;
         let text = caller.web.as_ref().is_some_and(|web| web.is_text());
-        let one = match (route.method().kind, caller.ends_input()) {
-            (Kind::ServerStream, true) => One::Awaited,
-            (Kind::ServerStream, false) => One::There,
+        let one = match route.method().kind {
+            Kind::ServerStream => One::Ends(caller.patience()),
             _ => One::OfMany,
         };
         // Our own callers wait a moment for a stream to be accepted. Others do not, and are told of it
         // with the first thing that the handler says, so that its metadata still goes ahead. Nor may
         // the one request of a server stream be overtaken: some callers then send no more of it.
-        let early = caller.reader == Reader::Ours && one == One::OfMany;
+        let early = caller.reader == Reader::Ours && matches!(one, One::OfMany);
         let stream = Arc::new(Self {
             caller,
             cx: cx.clone(),
@@ -121,6 +126,7 @@ impl Opened {
             out: Mutex::new(Out {
                 state: State::Unopened(answer),
                 gathered: BytesMut::new(),
+                last: 0,
                 text,
                 polled: false,
                 runner: None,
@@ -135,6 +141,7 @@ impl Opened {
                 ended: false,
                 awaited: false,
             }),
+            gathers: AtomicBool::new(false),
         });
         let halves = RawStream {
             send: Box::new(Replies(stream.clone())),
@@ -166,40 +173,56 @@ impl Opened {
         let _guard = Ends(&self);
         let mut handler = pin!(serving.finish());
         let ended = poll_fn(|task| {
-            let waiting = {
-                let mut out = self.out();
-                out.polled = true;
-                match &mut out.runner {
-                    Some(runner) => runner.clone_from(task.waker()),
-                    None => out.runner = Some(task.waker().clone()),
+            loop {
+                let waiting = {
+                    let mut out = self.out();
+                    out.polled = true;
+                    match &mut out.runner {
+                        Some(runner) => runner.clone_from(task.waker()),
+                        None => out.runner = Some(task.waker().clone()),
+                    }
+                    // Until the handler pauses nobody is told of changes: what it sends would wake
+                    // its own task each time.
+                    let mut nobody = Task::from_waker(Waker::noop());
+                    if out.poll_reset(&mut nobody).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                    out.waiting.take()
+                };
+                // Woken, this task would only do again what it is about to do.
+                if let Some(waiting) = waiting
+                    && !waiting.will_wake(task.waker())
+                {
+                    waiting.wake();
                 }
+                self.input().awaited = false;
+                if let Poll::Ready(result) = handler.as_mut().poll(task) {
+                    self.out().polled = false;
+                    return Poll::Ready(Some(result));
+                }
+                let awaits_input = self.input().awaited;
+                let mut out = self.out();
+                out.polled = false;
+                // A handler that waits has accepted the call: what it set so far goes ahead.
+                if self.early || !awaits_input || self.cx.has_reply_parts() {
+                    self.open(&mut out);
+                }
+                out.flush();
+                self.gathers.store(false, Ordering::Relaxed);
+                // Changes that came meanwhile show here.
+                let waiting = out.poll_waiting();
                 if out.poll_reset(task).is_ready() {
                     return Poll::Ready(None);
                 }
-                out.waiting.take()
-            };
-            // This task is polling the handler anyway: woken, it would do so for ever.
-            if let Some(waiting) = waiting
-                && !waiting.will_wake(task.waker())
-            {
-                waiting.wake();
+                drop(out);
+                match waiting {
+                    Some(waiting) if waiting.will_wake(task.waker()) => continue,
+                    Some(waiting) => waiting.wake(),
+                    None => {}
+                }
+                self.poll_discard(task);
+                return Poll::Pending;
             }
-            self.input().awaited = false;
-            let polled = handler.as_mut().poll(task);
-            let awaits_input = self.input().awaited;
-            let mut out = self.out();
-            out.polled = false;
-            if let Poll::Ready(result) = polled {
-                return Poll::Ready(Some(result));
-            }
-            // A handler that waits has accepted the call: what it set so far goes ahead.
-            if self.early || !awaits_input || self.cx.has_reply_parts() {
-                self.open(&mut out);
-            }
-            out.flush();
-            drop(out);
-            self.poll_discard(task);
-            Poll::Pending
         })
         .await;
         match ended {
@@ -298,14 +321,19 @@ impl Out {
         if self.gathered.is_empty() {
             return;
         }
+        self.last = self.gathered.len();
         let gathered = self.gathered.split().freeze();
         self.send(Chunk::from(gathered));
     }
 
-    /// Whether a batch has begun, for which there was room: what one batch is more than the room is
-    /// little, and asking for every message is dear.
-    fn gathers(&self) -> bool {
-        !self.gathered.is_empty() && matches!(self.state, State::Open(_))
+    /// Who waits for room, where there is some now.
+    fn poll_waiting(&mut self) -> Option<Waker> {
+        let waiting = self.waiting.take()?;
+        match self.poll_room(&mut Task::from_waker(&waiting)) {
+            Poll::Ready(_) => Some(waiting),
+            // It was kept again.
+            Poll::Pending => None,
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -322,10 +350,13 @@ impl Out {
             State::Over(error) => return Poll::Ready(Err(error.clone())),
             State::Unopened(_) => return Poll::Ready(Err(over())),
         };
-        let polled = match &self.runner {
-            Some(runner) => stream.poll_room(held, &mut Task::from_waker(runner)),
-            None => stream.poll_room(held, task),
+        let runner = match &self.runner {
+            // It asks again when the handler pauses.
+            _ if self.polled => Waker::noop(),
+            Some(runner) => runner,
+            None => task.waker(),
         };
+        let polled = stream.poll_room(held, &mut Task::from_waker(runner));
         match polled {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) => {
@@ -386,12 +417,29 @@ impl Input {
                 (Poll::Ready(Some(_)), Some(_)) => return Poll::Ready(Err(count("more than one"))),
                 (Poll::Ready(None), None) => return Poll::Ready(Err(count("none"))),
                 (Poll::Ready(None), Some(first)) => return self.only(first),
-                (Poll::Pending, Some(first)) if self.one == One::There => return self.only(first),
-                (Poll::Pending, first) => {
-                    self.first = first;
+                (Poll::Pending, None) => return Poll::Pending,
+                (Poll::Pending, Some(first)) => {
+                    if self.poll_patience(task).is_ready() {
+                        return self.only(first);
+                    }
+                    self.first = Some(first);
                     return Poll::Pending;
                 }
             }
+        }
+    }
+
+    /// Ready when the end of an input whose message is there is not waited for any more.
+    fn poll_patience(&mut self, task: &mut Task<'_>) -> Poll<()> {
+        if let One::Ends(Some(limit)) = self.one {
+            if limit.is_zero() {
+                return Poll::Ready(());
+            }
+            self.one = One::EndsBy(Box::pin(sleep(limit)));
+        }
+        match &mut self.one {
+            One::EndsBy(sleep) => sleep.as_mut().poll(task),
+            _ => Poll::Pending,
         }
     }
 
@@ -430,10 +478,12 @@ struct Replies(Arc<Opened>);
 
 impl RawSend for Replies {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
-        let mut out = self.0.out();
-        if out.gathers() {
+        // There was room when the batch began: what it becomes more than that is little, and asking
+        // for every message is dear.
+        if self.0.gathers.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(()));
         }
+        let mut out = self.0.out();
         self.0.open(&mut out);
         let polled = out.poll_room(task);
         if let Poll::Ready(Err(_)) = polled {
@@ -450,6 +500,7 @@ impl RawSend for Replies {
         let mut out = self.0.out();
         out.check()?;
         out.flush();
+        self.0.gathers.store(false, Ordering::Relaxed);
         out.send(chunk);
         Ok(())
     }
@@ -457,10 +508,17 @@ impl RawSend for Replies {
     fn send_copy(&mut self, message: &[u8]) -> Result<()> {
         let mut out = self.0.out();
         out.check()?;
+        if out.gathered.is_empty() {
+            // As much as the last time, so that it need not grow.
+            let last = out.last;
+            out.gathered.reserve(last);
+        }
         append(message, self.0.caller.encoding, &mut out.gathered)?;
-        if !out.polled || out.gathered.len() >= GATHERED {
+        let full = !out.polled || out.gathered.len() >= GATHERED;
+        if full {
             out.flush();
         }
+        self.0.gathers.store(!full, Ordering::Relaxed);
         Ok(())
     }
 
@@ -484,7 +542,7 @@ impl RawReceive for Requests {
         }
         let polled = match input.one {
             One::OfMany | One::Taken => input.poll_message(task),
-            One::There | One::Awaited => input.poll_only(task).map_ok(Some),
+            One::Ends(_) | One::EndsBy(_) => input.poll_only(task).map_ok(Some),
         };
         input.awaited = polled.is_pending();
         let next = ready!(polled);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, id};
-use crate::http1::{Head, Start, is_loopback};
+use crate::http1::{Head, Start, is_allowed_origin, is_loopback};
 use crate::metadata::{Metadata, Text};
 use crate::protocol::mucp::Mucp;
 use crate::protocol::mucp::names::{JSON, JSON_RPC, OCTET_STREAM, PROTO_RPC, PROTOBUF};
@@ -130,12 +130,7 @@ impl Inbound {
             return Err(refuse(400, "Bad Request", words));
         }
         let origin = self.bytes(self.known.origin);
-        if self.known.origin != NONE
-            && !settings
-                .origins
-                .iter()
-                .any(|known| known.as_bytes() == origin)
-        {
+        if self.known.origin != NONE && !is_allowed_origin(&settings.origins, origin) {
             let words = "pages of this origin may not call here: name it in the allowed origins";
             return Err(forbid(mucp, words));
         }

@@ -8,8 +8,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use tokio::time::Instant;
 
-use super::super::super::encoding::READS;
-use super::super::super::{content, gzip, headers, timeout};
+use super::super::super::encoding::{Encoding, READS};
+use super::super::super::{content, headers, timeout};
 use super::link::Link;
 use super::{Dialect, How};
 use crate::call::Request;
@@ -68,36 +68,39 @@ impl<'a> Heading<'a> {
     /// 400 where the method's path or the metadata cannot be sent.
     pub(super) fn of_frames(&self) -> Result<http::Request<()>> {
         let mut all = self.headers()?;
-        let (prefix, encoding, accepts) = match self.how.dialect {
-            Dialect::Connect => {
-                all.insert(CONNECT_ACCEPT_ENCODING, READS);
-                ("application/connect+", CONNECT_ENCODING, None)
-            }
+        let (prefix, encoding, reads) = match self.how.dialect {
+            Dialect::Connect => (
+                "application/connect+",
+                CONNECT_ENCODING,
+                CONNECT_ACCEPT_ENCODING,
+            ),
             Dialect::GrpcWeb => {
                 all.insert(GRPC_WEB, HeaderValue::from_static("1"));
-                ("application/grpc-web+", headers::ENCODING, Some(READS))
+                (
+                    "application/grpc-web+",
+                    headers::ENCODING,
+                    headers::ACCEPT_ENCODING,
+                )
             }
         };
         all.insert(CONTENT_TYPE, self.content_type(prefix)?);
-        if let Some(accepts) = accepts {
-            all.insert(headers::ACCEPT_ENCODING, accepts);
-        }
-        if self.how.compress.is_some() {
-            all.insert(encoding, HeaderValue::from_static(gzip::NAME));
+        all.insert(reads, READS);
+        if let Some(name) = self.how.encoding().name() {
+            all.insert(encoding, name);
         }
         self.head(Method::POST, self.path()?, all)
     }
 
-    /// Of Connect's unary call whose body is the message as it is, or compressed.
+    /// Of Connect's unary call whose body is the message, compressed so.
     ///
     /// # Errors
     /// As [`of_frames`](Self::of_frames).
-    pub(super) fn of_post(&self, compressed: bool) -> Result<http::Request<()>> {
+    pub(super) fn of_post(&self, encoding: Encoding) -> Result<http::Request<()>> {
         let mut all = self.headers()?;
         all.insert(CONTENT_TYPE, self.content_type("application/")?);
         all.insert(ACCEPT_ENCODING, READS);
-        if compressed {
-            all.insert(CONTENT_ENCODING, HeaderValue::from_static(gzip::NAME));
+        if let Some(name) = encoding.name() {
+            all.insert(CONTENT_ENCODING, name);
         }
         self.head(Method::POST, self.path()?, all)
     }
@@ -110,7 +113,7 @@ impl<'a> Heading<'a> {
     pub(super) fn of_get(
         &self,
         message: &Bytes,
-        compressed: bool,
+        encoding: Encoding,
     ) -> Result<Option<http::Request<()>>> {
         if !self.how.get || self.request.method.idempotency != Idempotency::NoSideEffects {
             return Ok(None);
@@ -118,9 +121,9 @@ impl<'a> Heading<'a> {
         let mut target = self.request.method.path.clone().into_owned();
         target.push_str("?connect=v1&encoding=");
         target.push_str(self.subtype());
-        if compressed {
+        if let Encoding::With(compression) = encoding {
             target.push_str("&compression=");
-            target.push_str(gzip::NAME);
+            target.push_str(compression.name());
         }
         target.push_str("&base64=1&message=");
         if target.len() + message.len().div_ceil(3) * 4 > LONGEST_GET {

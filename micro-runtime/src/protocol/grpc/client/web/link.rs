@@ -1,6 +1,6 @@
 //! The way to a node: one connection of HTTP/2 for all calls, or one of HTTP/1.1 for each.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,27 +11,28 @@ use tracing::debug;
 
 use super::super::super::Grpc;
 use super::super::super::web::{HTTP2, HttpVersion};
+use super::super::held::HeldBack;
 use super::super::link::{Failed, HEAD, STREAMS, authority};
 use super::How;
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
+use crate::protocol::age::Age;
 use crate::protocol::exchange::{Answered, Outbound};
 use crate::protocol::http1_client::Pool;
 use crate::protocol::http2::{self, Chunk, Requests, Settings};
-use crate::protocol::kept::{self, Connect};
+use crate::protocol::kept::{self, Connect, Marks};
 use crate::protocol::{Destination, Environment};
 use crate::transport::Connection;
 
 /// Finds out what a node speaks.
-pub(super) struct Opens(pub(super) Arc<How>);
+pub(super) struct Opens(pub(super) Arc<How>, pub(super) Arc<HeldBack>);
 
 /// The way to a node, once it is known what carries calls.
 pub(super) struct Link {
     way: Way,
-    retired: AtomicBool,
+    pub(super) marks: Marks,
     pub(super) peer: Arc<Peer>,
-    /// Whether the server was seen to hold its head back until it has a message.
-    pub(super) holds_back: AtomicBool,
+    pub(super) held: Arc<HeldBack>,
     /// The longest message that is taken.
     pub(super) most: usize,
     pub(super) scheme: Scheme,
@@ -100,18 +101,29 @@ impl Connect for Opens {
         };
         let link = Arc::new(Link {
             way,
-            retired: AtomicBool::new(false),
+            marks: Marks::default(),
             peer: Arc::new(peer),
-            holds_back: AtomicBool::new(false),
+            held: self.1.clone(),
             most: environment.max_message.min(how.max_message),
             scheme,
             authority,
         });
         if let Some(driver) = driver {
             let driven = Arc::downgrade(&link);
+            let age = Age::new(Some(environment.pool_ttl), &environment.tasks);
             let address = node.address.clone();
             environment.tasks.spawn(async move {
-                let ended = driver.run().await;
+                let mut running = pin!(driver.run());
+                let ended = tokio::select! {
+                    biased;
+                    ended = &mut running => ended,
+                    () = age.over() => {
+                        if let Some(link) = driven.upgrade() {
+                            link.marks.grow_old();
+                        }
+                        running.await
+                    }
+                };
                 if let Some(link) = driven.upgrade() {
                     kept::Link::retire(&*link);
                 }
@@ -138,11 +150,19 @@ fn cannot(words: String) -> Error {
 
 impl kept::Link for Link {
     fn is_open(&self) -> bool {
-        !self.retired.load(Ordering::Acquire)
+        self.marks.is_open()
+    }
+
+    fn is_old(&self) -> bool {
+        self.marks.is_old()
+    }
+
+    fn is_proven(&self) -> bool {
+        self.marks.is_proven()
     }
 
     fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+        self.marks.retire();
         match &self.way {
             Way::Http2(requests) => {
                 let requests = {

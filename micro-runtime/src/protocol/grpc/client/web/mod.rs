@@ -48,6 +48,8 @@ pub(in crate::protocol::grpc) struct How {
     pub(in crate::protocol::grpc) get: bool,
     /// From how many bytes on messages are compressed.
     pub(in crate::protocol::grpc) compress: Option<usize>,
+    /// And with what.
+    pub(in crate::protocol::grpc) compression: Compression,
     pub(in crate::protocol::grpc) max_message: usize,
     /// How long a stream's opening waits for the server's head.
     pub(in crate::protocol::grpc) opening: Duration,
@@ -57,7 +59,7 @@ impl How {
     /// How the messages of streams are compressed.
     fn encoding(&self) -> Encoding {
         match self.compress {
-            Some(_) => Encoding::With(Compression::Gzip),
+            Some(_) => Encoding::With(self.compression),
             None => Encoding::Identity,
         }
     }
@@ -76,7 +78,7 @@ impl WebChannel {
         environment: &Environment,
     ) -> Self {
         let how = Arc::new(how);
-        let opens = Opens(how.clone());
+        let opens = Opens(how.clone(), Arc::default());
         Self {
             kept: Kept::new(opens, node, environment),
             how,
@@ -116,7 +118,9 @@ impl WebChannel {
             finished,
             begin: reads,
             peer: link.peer.clone(),
-            holds_back: &link.holds_back,
+            path: &request.method.path,
+            held: &link.held,
+            marks: &link.marks,
             limit: self.how.opening,
         };
         Ok(opening.stream(answered, out).await?)
@@ -132,8 +136,15 @@ impl Channel for WebChannel {
         Box::pin(async move {
             for _ in 0..DIALS {
                 let link = self.kept.link(limits.dial_timeout).await?;
-                match self.once(&link, request, limits).await {
-                    Ok(reply) => return Ok(reply),
+                let answer = self.once(&link, request, limits).await;
+                if request.options.close_connection {
+                    self.kept.leave(&link);
+                }
+                match answer {
+                    Ok(reply) => {
+                        link.marks.prove();
+                        return Ok(reply);
+                    }
                     Err(Failed::Call(error)) => return Err(error),
                     // It ended before the call was sent: a new one is dialled.
                     Err(Failed::Retired) => {}

@@ -7,14 +7,13 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
+use super::super::super::headers;
 use super::super::super::message::{Broken, Encoding, Messages};
 use super::super::super::status::{self, code};
-use super::super::super::{gzip, headers};
 use super::super::call::failed;
 use super::super::link::Failed;
 use super::How;
 use super::begin::not_asked_for;
-use super::closing::marked;
 use super::head::Heading;
 use super::link::Link;
 use super::wrong::{self, Wrong};
@@ -37,14 +36,13 @@ pub(super) async fn call(
     message: Bytes,
     limits: AttemptLimits,
 ) -> Result<Reply, Failed> {
-    let compressed = how.compress.is_some_and(|from| message.len() >= from);
-    let message = match compressed {
-        true => gzip::compress(&message)?,
-        false => message,
+    let (message, encoding) = match how.compress {
+        Some(from) if message.len() >= from => (how.compression.pack(&message)?, how.encoding()),
+        _ => (message, Encoding::Identity),
     };
-    let (head, message) = match heading.of_get(&message, compressed)? {
+    let (head, message) = match heading.of_get(&message, encoding)? {
         Some(head) => (head, Bytes::new()),
-        None => (heading.of_post(compressed)?, message),
+        None => (heading.of_post(encoding)?, message),
     };
     let (mut answered, _out) = link
         .open(head, Some(message.into()), limits.dial_timeout)
@@ -86,10 +84,7 @@ async fn read_error(status: StatusCode, headers: &HeaderMap, input: Inbound, mos
     let error = wrong.into_error(code, &wrong::words(status));
     let (mut metadata, trailers) = split(headers::read(headers));
     metadata.merge(&trailers);
-    marked(
-        error.with_metadata(metadata),
-        headers.contains_key(status::UNPROCESSED),
-    )
+    wrong::marked(error.with_metadata(metadata), headers)
 }
 
 /// The content type without its parameters.

@@ -12,8 +12,6 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use super::super::super::Grpc;
 use crate::protocol::exchange::Answer;
 
-/// What stands for any origin in the list.
-const ANY: &str = "*";
 /// How long a browser may keep the answer to a preflight, in seconds: two hours, the most that is
 /// honoured everywhere.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
@@ -31,14 +29,6 @@ const ALWAYS_READ: [&str; 7] = [
     "last-modified",
     "pragma",
 ];
-
-/// Whether pages of `origin` may call.
-pub(in super::super) fn is_allowed(settings: &Grpc, origin: &HeaderValue) -> bool {
-    settings
-        .origins
-        .iter()
-        .any(|known| known == ANY || known.as_bytes().eq_ignore_ascii_case(origin.as_bytes()))
-}
 
 /// The page that a request comes from, and what its browser is to be told.
 #[derive(Clone, Debug, Default)]

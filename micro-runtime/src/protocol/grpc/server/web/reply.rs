@@ -33,6 +33,8 @@ pub(in super::super) struct Web {
     pub(super) dialect: Dialect,
     /// Whether it called with GET: a browser may keep the answer, or show it.
     get: bool,
+    /// Whether it called with HEAD, to which no answer has a body.
+    head_only: bool,
     page: Page,
 }
 
@@ -42,6 +44,7 @@ impl Web {
         Self {
             dialect,
             get: head.method == Method::GET,
+            head_only: head.method == Method::HEAD,
             page: Page::default(),
         }
     }
@@ -109,6 +112,13 @@ impl Web {
                 let end = error::end_of_stream(Err(error), caller.reader);
                 (status, caller.content_type(), Some(end))
             }
+            // Who sends something else does not read Connect's errors: words for a person.
+            _ if status == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                headers::write(error.metadata(), &mut head);
+                head.insert(NO_SNIFF, HeaderValue::from_static("nosniff"));
+                let text = HeaderValue::from_static("text/plain; charset=utf-8");
+                (status, text, Some(format!("{}\n", error.detail()).into()))
+            }
             // A status of its own is for those who do not come as far as a stream.
             Dialect::Unary | Dialect::Stream => {
                 headers::write(error.metadata(), &mut head);
@@ -127,6 +137,7 @@ impl Web {
             head.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         }
         self.complete(&mut head, content_type, Encoding::Identity);
+        let body = body.filter(|_| !self.head_only);
         // Fails only where the caller is gone.
         if let Ok(mut out) = answer.respond(status, head, body.is_none())
             && let Some(body) = body
