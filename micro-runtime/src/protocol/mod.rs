@@ -10,14 +10,17 @@ pub mod braid;
 mod exchange;
 #[cfg(feature = "grpc")]
 pub mod grpc;
-mod http1;
+pub(crate) mod http1;
 #[cfg(feature = "grpc")]
 mod http1_client;
 #[cfg(feature = "grpc")]
 mod http2;
 mod kept;
 pub mod mucp;
+#[cfg(feature = "grpc")]
+mod web;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,11 +38,13 @@ use crate::transport::{Borrowed, Connection, Transport};
 pub use braid::Braid;
 #[cfg(feature = "grpc")]
 pub use grpc::{Compression, Connect, Grpc, GrpcWeb, HttpVersion};
+#[cfg(feature = "grpc")]
+pub use web::Web;
 
 /// Frames calls: one value serves for all connections of a client or a server.
 #[async_trait]
-pub trait Protocol: fmt::Debug + Send + Sync + 'static {
-    /// Its name in node metadata and settings: `mucp`, `grpc`, `braid`.
+pub trait Protocol: Any + fmt::Debug + Send + Sync {
+    /// Its name in settings, and in the metadata of nodes: `mucp`, `grpc`, `braid`.
     fn name(&self) -> &'static str;
 
     /// The name that TLS agrees on (ALPN): `http/1.1`, `h2`, `braid/1`.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::limits::Limits;
 use super::once::Once;
 use super::pace::{Inline, Pace};
+use super::room::Room;
 use super::serving::{Serving, deadline_passed};
 use crate::call::{Dispatch, Request};
 use crate::call::{Next, Wrapper};
@@ -32,6 +33,8 @@ pub struct Core {
     events: Option<Arc<Mounted>>,
     counters: Arc<CallCounters>,
     drain: watch::Sender<bool>,
+    /// For messages that are not all there.
+    room: Arc<Room>,
 }
 
 /// What a [`Core`] is made of.
@@ -161,6 +164,7 @@ impl Core {
         services: impl IntoIterator<Item = Arc<dyn Dispatch>>,
     ) -> Result<Self> {
         let wrappers: Arc<[Arc<dyn Wrapper>]> = options.wrappers.clone().into();
+        let unfinished = options.limits.unfinished;
         let mut core = Self {
             counters: options.counters.clone(),
             options,
@@ -168,6 +172,7 @@ impl Core {
             full_names: BTreeMap::new(),
             events: None,
             drain: watch::Sender::new(false),
+            room: Arc::new(Room::new(unfinished)),
         };
         let inline = core.options.limits.inline;
         // The wrappers of handlers are not those of subscribers, which it knows itself.
@@ -240,6 +245,11 @@ impl Core {
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.options.limits
+    }
+
+    /// Room for what comes of messages before they are whole, of one connection.
+    pub(crate) fn room_of_connection(&self) -> Arc<Room> {
+        self.room.part(self.options.limits.message)
     }
 
     /// The codecs.

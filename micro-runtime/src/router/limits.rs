@@ -10,6 +10,10 @@ use super::pace::Inline;
 pub struct Limits {
     /// The largest message, in bytes after decompression. 64 MiB.
     pub message: usize,
+    /// How many bytes of messages that have not come whole yet are held, of all connections together.
+    /// Counted for gRPC and what is like it; of mucp and braid, a connection holds `message` at most.
+    /// 256 MiB.
+    pub unfinished: usize,
     /// The largest head of one HTTP request, or the metadata of one call, in bytes. 64 KiB.
     pub head: usize,
     /// How many header fields a request, or pairs a call's metadata, may have. 256.
@@ -45,6 +49,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message: 64 << 20,
+            unfinished: 256 << 20,
             head: 64 << 10,
             headers: 256,
             calls: 10_000,

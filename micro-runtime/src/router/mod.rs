@@ -8,6 +8,7 @@ mod core;
 mod limits;
 mod once;
 mod pace;
+mod room;
 mod serving;
 
 pub(crate) use self::core::CallCounters;
@@ -16,5 +17,6 @@ pub use limits::Limits;
 pub(crate) use once::Once;
 pub use pace::Inline;
 pub(crate) use pace::Pace;
+pub(crate) use room::{Held, Room};
 pub use serving::Serving;
 pub(crate) use serving::panicked;

@@ -10,8 +10,9 @@ use tokio::io::AsyncReadExt;
 use tokio::time::{sleep, timeout, timeout_at};
 use tracing::{debug, warn};
 
+use super::port::{Port, Spoken};
 use crate::error::{Error, Result, id};
-use crate::protocol::{Protocol, Recognised};
+use crate::protocol::Protocol;
 use crate::router::Core;
 use crate::tasks::after;
 use crate::transport::clash::{self, Clashes};
@@ -31,7 +32,7 @@ const ABORT_WAIT: Duration = Duration::from_secs(1);
 /// Serves a [`Core`] on listeners.
 pub struct Server {
     core: Arc<Core>,
-    protocols: Arc<[Arc<dyn Protocol>]>,
+    port: Arc<Port>,
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
     connections: Arc<AtomicUsize>,
@@ -52,7 +53,7 @@ impl Server {
         }
         Ok(Self {
             core: Arc::new(core),
-            protocols: protocols.into(),
+            port: Arc::new(Port::new(protocols)),
             #[cfg(feature = "tls")]
             tls: None,
             connections: Arc::default(),
@@ -66,7 +67,7 @@ impl Server {
     /// 400 where certificate and key do not fit.
     #[cfg(feature = "tls")]
     pub fn with_tls(mut self, tls: &ServerTls) -> Result<Self> {
-        self.tls = Some(tls.acceptor(self.protocols.iter().map(|protocol| protocol.alpn()))?);
+        self.tls = Some(tls.acceptor(self.port.alpn().into_iter())?);
         Ok(self)
     }
 
@@ -82,7 +83,7 @@ impl Server {
 
     /// The names of the protocols served, in order of preference.
     pub fn protocols(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.protocols.iter().map(|protocol| protocol.name())
+        self.port.names()
     }
 
     /// Accepts connections on `listener` in a task of the server's, until it [stops](Server::stop).
@@ -152,7 +153,7 @@ impl Server {
     fn handling(&self) -> Handling {
         Handling {
             core: self.core.clone(),
-            protocols: self.protocols.clone(),
+            port: self.port.clone(),
             #[cfg(feature = "tls")]
             tls: self.tls.clone(),
             connections: self.connections.clone(),
@@ -165,7 +166,7 @@ impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
             .field("core", &self.core)
-            .field("protocols", &self.protocols)
+            .field("port", &self.port)
             .finish_non_exhaustive()
     }
 }
@@ -174,7 +175,7 @@ impl fmt::Debug for Server {
 #[derive(Clone)]
 struct Handling {
     core: Arc<Core>,
-    protocols: Arc<[Arc<dyn Protocol>]>,
+    port: Arc<Port>,
     #[cfg(feature = "tls")]
     tls: Option<Acceptor>,
     connections: Arc<AtomicUsize>,
@@ -204,8 +205,8 @@ impl Handling {
                 () = async { draining.begun().await; sleep(LAST_WORDS).await } => return,
             };
             match opened {
-                Ok(Ok(Some((protocol, connection)))) => {
-                    protocol.serve(connection, this.core.clone()).await
+                Ok(Ok(Some((spoken, connection)))) => {
+                    this.port.serve(spoken, connection, this.core.clone()).await;
                 }
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => debug!(%peer, %error, "a connection ended before its first call"),
@@ -214,11 +215,8 @@ impl Handling {
         })
     }
 
-    /// The protocol that the connection's first bytes speak; `None` where it closed without any.
-    async fn opening(
-        &self,
-        connection: Connection,
-    ) -> Result<Option<(Arc<dyn Protocol>, Connection)>> {
+    /// What the connection's first bytes speak; `None` where it closed without any.
+    async fn opening(&self, connection: Connection) -> Result<Option<(Spoken, Connection)>> {
         #[cfg(feature = "tls")]
         let connection = match &self.tls {
             Some(tls) => tls.accept(connection).await?,
@@ -230,29 +228,24 @@ impl Handling {
             if connection.io.read_buf(&mut head).await? == 0 {
                 return Ok(None);
             }
-            let mut undecided = false;
-            for protocol in self.protocols.iter() {
-                match protocol.recognises(&head) {
-                    Recognised::Yes => {
-                        connection.io = Box::new(Rewind::new(head.freeze(), connection.io));
-                        return Ok(Some((protocol.clone(), connection)));
+            let undecided = match self.port.spoken(&head) {
+                Ok(spoken) => {
+                    if matches!(spoken, Spoken::Gob) {
+                        self.clashes.note(&connection.peer, GOB);
                     }
-                    Recognised::Perhaps => undecided = true,
-                    Recognised::No => {}
+                    connection.io = Box::new(Rewind::new(head.freeze(), connection.io));
+                    return Ok(Some((spoken, connection)));
                 }
+                Err(undecided) => undecided,
+            };
+            if head.first() == Some(&clash::HANDSHAKE) {
+                let words = "the caller speaks TLS, and TLS is not on here";
+                self.clashes.note(&connection.peer, words);
+                clash::answer_handshake(connection.io).await;
+                return Err(Error::bad_request(id::SERVER, words));
             }
             if !undecided || head.len() >= SNIFFED {
-                let names: Vec<_> = self
-                    .protocols
-                    .iter()
-                    .map(|protocol| protocol.name())
-                    .collect();
-                if head.first() == Some(&clash::HANDSHAKE) {
-                    let words = "the caller speaks TLS, and TLS is not on here";
-                    self.clashes.note(&connection.peer, words);
-                    clash::answer_handshake(connection.io).await;
-                    return Err(Error::bad_request(id::SERVER, words));
-                }
+                let names: Vec<_> = self.port.names().collect();
                 return Err(Error::bad_request(
                     id::SERVER,
                     format!("it speaks none of {}", names.join(", ")),
@@ -261,6 +254,10 @@ impl Handling {
         }
     }
 }
+
+/// What is said of a caller that speaks gob.
+const GOB: &str = "the caller speaks Go's gob, as Go Micro does with the transport tcp, which is not \
+                   served: have it use the transport http (--transport=http)";
 
 /// Counts a connection as long as it lives.
 struct Open {

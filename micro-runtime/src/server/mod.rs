@@ -7,6 +7,7 @@ mod debug;
 mod grpc;
 mod listener;
 mod local;
+mod port;
 
 pub use crate::router::{Core, CoreOptions, Draining, Inline, Limits, Route, Serving};
 pub(crate) use debug::debug_service;

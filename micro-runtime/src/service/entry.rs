@@ -31,14 +31,22 @@ impl Service {
                 registry.reach() == Reach::Network,
             ),
         );
-        let protocols: Vec<_> = server.protocols().collect();
+        let mut protocols: Vec<_> = server.protocols().collect();
+        // No client chooses it by itself; one that finds nothing else is to see why.
+        if protocols.len() > 1 {
+            protocols.retain(|name| *name != "web");
+        }
         // What Go Micro's nodes tell about themselves; Go reads `protocol` to choose an envelope.
+        let main = ["mucp", "grpc"]
+            .into_iter()
+            .find(|name| protocols.contains(name))
+            .unwrap_or("mucp");
         let tells = [
             ("transport", options.transport.name()),
             ("broker", broker.name()),
             ("registry", registry.name()),
-            ("server", "mucp"),
-            ("protocol", "mucp"),
+            ("server", main),
+            ("protocol", main),
             ("protocols", &protocols.join(",")),
         ];
         node.metadata = tells

@@ -11,6 +11,8 @@ use crate::event::Subscribers;
 use crate::protocol::Protocol;
 use crate::protocol::braid::Braid;
 use crate::protocol::mucp::Mucp;
+#[cfg(feature = "grpc")]
+use crate::protocol::{Connect, Grpc, GrpcWeb, Web};
 use crate::registry::Registry;
 use crate::router::{Core, CoreOptions};
 use crate::server::{Server, debug_service, health_service, reflection_services};
@@ -65,13 +67,21 @@ impl Service {
             origins: options.origins.clone(),
             ..Mucp::default()
         };
+        let braid = Braid {
+            max_age: options.connection_age,
+            ..Braid::default()
+        };
+        #[cfg(feature = "grpc")]
+        let grpc = {
+            let mut grpc = crate::protocol::Grpc::for_listener(loopback_only, &options.origins);
+            grpc.max_age = options.connection_age;
+            grpc.max_age_grace = options.connection_grace;
+            grpc
+        };
         let built_in: Vec<Arc<dyn Protocol>> = vec![
-            Arc::new(Braid::default()),
+            Arc::new(braid),
             #[cfg(feature = "grpc")]
-            Arc::new(crate::protocol::Grpc::for_listener(
-                loopback_only,
-                &options.origins,
-            )),
+            Arc::new(grpc),
             Arc::new(mucp),
         ];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
@@ -89,10 +99,12 @@ impl Service {
     /// Those that the client may speak: of all, and of the web dialects, those that were named.
     pub(super) fn spoken(&self, options: &Options) -> Result<Vec<Arc<dyn Protocol>>> {
         let mut all = Self::protocols(options, false);
+        // What only answers may be, too.
+        all.retain(|protocol| protocol.name() != "web");
         #[cfg(feature = "grpc")]
         for web in [
-            Arc::new(crate::protocol::Connect::new()) as Arc<dyn Protocol>,
-            Arc::new(crate::protocol::GrpcWeb::new()),
+            Arc::new(Connect::new()) as Arc<dyn Protocol>,
+            Arc::new(GrpcWeb::new()),
         ] {
             if !all.iter().any(|known| known.name() == web.name()) {
                 all.push(web);
@@ -109,6 +121,11 @@ impl Service {
         loopback_only: bool,
     ) -> Result<Vec<Arc<dyn Protocol>>> {
         let mut all = Self::protocols(options, loopback_only);
+        #[cfg(feature = "grpc")]
+        if !all.iter().any(|known| known.name() == "web") {
+            let grpc = Grpc::for_listener(loopback_only, &options.origins);
+            all.push(Arc::new(Web::with(grpc)));
+        }
         // What only calls may be among those that a user has configured.
         all.retain(|protocol| !CALLED_BY_NAME.contains(&protocol.name()));
         Self::named(all, &options.server_protocols)

@@ -184,6 +184,11 @@ impl Running {
         &self.broker
     }
 
+    /// How many connections to it are open.
+    pub fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
     /// Its server's core: counters, limits, routes.
     pub fn core(&self) -> &Arc<Core> {
         self.server.core()

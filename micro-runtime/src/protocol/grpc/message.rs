@@ -9,6 +9,7 @@ use super::text::Decoder;
 use crate::error::{Error, id};
 use crate::protocol::exchange::Inbound;
 use crate::protocol::http2::{Chunk, Fault};
+use crate::router::Held;
 
 /// The flag and the length before a message.
 pub(super) const PREFIX: usize = 5;
@@ -66,7 +67,9 @@ enum Shape {
     Text(Decoder),
     /// All bytes are one message.
     Whole,
-    /// They were, and the message was taken.
+    /// The message came before them, and there are to be none.
+    Given,
+    /// The message was taken.
     Taken,
 }
 
@@ -89,6 +92,8 @@ pub(super) struct Messages {
     closes: u8,
     /// What is in that frame.
     closing: Option<Bytes>,
+    /// The room that the message which is not all there takes, where it is counted.
+    held: Option<Held>,
 }
 
 impl Messages {
@@ -103,6 +108,15 @@ impl Messages {
             ended: false,
             closes: 0,
             closing: None,
+            held: None,
+        }
+    }
+
+    /// The same, holding no more of a message that is not all there than there is room for.
+    pub(super) fn within(self, held: Held) -> Self {
+        Self {
+            held: Some(held),
+            ..self
         }
     }
 
@@ -136,12 +150,13 @@ impl Messages {
         }
     }
 
-    /// The one that is there already.
+    /// The one that is there already, in front of a stream without bytes, whose end is waited for: a
+    /// request that ends badly is none.
     pub(super) fn given(message: Bytes, encoding: Encoding, most: usize) -> Self {
         Self {
+            shape: Shape::Given,
             rest: message,
-            ended: true,
-            ..Self::whole(encoding, most)
+            ..Self::new(encoding, most)
         }
     }
 
@@ -155,7 +170,11 @@ impl Messages {
             if self.closing.is_none()
                 && let Some(message) = self.take().map_err(Broken::Message)?
             {
+                self.hold(0);
                 return Poll::Ready(Ok(Some(message)));
+            }
+            if !self.hold(self.partial.capacity()) {
+                return Poll::Ready(Err(Broken::Message(no_room())));
             }
             if self.closing.is_some() && !self.rest.is_empty() {
                 let words = "bytes follow the frame that ends the stream";
@@ -172,6 +191,11 @@ impl Messages {
         }
     }
 
+    /// Counts `bytes` as held; says whether there was room for them.
+    fn hold(&mut self, bytes: usize) -> bool {
+        self.held.as_mut().is_none_or(|held| held.set(bytes))
+    }
+
     /// Takes bytes that came; those before are used.
     fn put(&mut self, data: Bytes) -> Result<(), Error> {
         match &mut self.shape {
@@ -180,6 +204,11 @@ impl Messages {
                 let mut bytes = BytesMut::new();
                 decoder.decode(&data, &mut bytes)?;
                 self.rest = bytes.freeze();
+            }
+            Shape::Given if data.is_empty() => {}
+            Shape::Given => {
+                let words = "the message is in the query, and a body came too";
+                return Err(Error::bad_request(id::SERVER, words));
             }
             Shape::Whole | Shape::Taken => {
                 let length = self.partial.len() + self.rest.len() + data.len();
@@ -242,7 +271,7 @@ impl Messages {
 
     /// The next message, where all of it is there. Uses up what is there otherwise.
     fn take(&mut self) -> Result<Option<Bytes>, Error> {
-        if matches!(self.shape, Shape::Whole | Shape::Taken) {
+        if matches!(self.shape, Shape::Whole | Shape::Given | Shape::Taken) {
             return self.take_whole();
         }
         let (flag, length) = match self.begun {
@@ -329,6 +358,12 @@ impl Messages {
         let whole = self.partial.len() == length && self.partial.remaining() > 0;
         whole.then(|| self.partial.split().freeze())
     }
+}
+
+/// A message for which there is no room beside the others.
+fn no_room() -> Error {
+    let words = "too many long messages are on their way to this server: try again later";
+    Error::unavailable(id::SERVER, words).with_grpc_code(8)
 }
 
 /// A message that is longer than what is taken.

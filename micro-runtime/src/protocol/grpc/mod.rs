@@ -25,6 +25,7 @@ mod zstd;
 pub use encoding::Compression;
 pub use web::{Connect, GrpcWeb, HttpVersion};
 
+pub(crate) use server::Http2;
 pub(in crate::protocol) use server::{Served, Web};
 
 use std::sync::Arc;
@@ -139,17 +140,26 @@ impl Protocol for Grpc {
     }
 
     fn recognises(&self, head: &[u8]) -> Recognised {
-        if head.starts_with(PREFACE) {
-            Recognised::Yes
-        } else if PREFACE.starts_with(head) {
-            Recognised::Perhaps
-        } else {
-            Recognised::No
-        }
+        recognises(head)
     }
 
     async fn serve(&self, connection: Connection, core: Arc<Core>) {
-        server::serve(self, connection, core).await;
+        let port = Http2 {
+            grpc: Some(self.clone()),
+            web: None,
+        };
+        port.serve(connection, core).await;
+    }
+}
+
+/// Whether a connection that begins with `head` speaks HTTP/2.
+pub(crate) fn recognises(head: &[u8]) -> Recognised {
+    if head.starts_with(PREFACE) {
+        Recognised::Yes
+    } else if PREFACE.starts_with(head) {
+        Recognised::Perhaps
+    } else {
+        Recognised::No
     }
 }
 

@@ -93,6 +93,8 @@ pub(super) struct Current {
     head_only: bool,
     /// How the body that leaves is framed, once its head has.
     framing: Option<Framing>,
+    /// How much of it is still to leave, where its length was said.
+    missing: usize,
     /// All of the answer is given to the connection.
     pub(super) answered: bool,
 }
@@ -200,7 +202,9 @@ impl<'a> Conn<'a> {
         }
         if let Some((status, headers)) = state.head.take() {
             let known = state.ended && state.trailers.is_empty();
-            let framing = match known.then(|| state.body.len()) {
+            // Who serves may know it before all is there.
+            let said = heads::length(&headers).filter(|_| !known);
+            let framing = match known.then(|| state.body.len()).or(said) {
                 _ if is_bodiless(status) => Framing::Bodiless,
                 Some(length) => Framing::Length(length),
                 None if current.http11 => Framing::Chunked,
@@ -221,6 +225,10 @@ impl<'a> Conn<'a> {
             head.extend_from_slice(b"\r\n\r\n");
             current.head_only |= framing == Framing::Bodiless;
             current.framing = Some(framing);
+            current.missing = match framing {
+                Framing::Length(length) => length,
+                _ => usize::MAX,
+            };
         }
         let Some(framing) = current.framing else {
             // A handler that is done and has not answered never will.
@@ -234,7 +242,10 @@ impl<'a> Conn<'a> {
         if !state.body.is_empty() {
             if current.head_only {
                 state.body.clear();
+            } else if state.body.len() > current.missing {
+                return Err(End::Gone);
             } else {
+                current.missing -= state.body.len();
                 put_body(out, &mut state.body, chunked);
             }
         }
@@ -247,6 +258,9 @@ impl<'a> Conn<'a> {
         }
         if !current.answered {
             current.answered = true;
+            // The next answer would be taken for what is missing of this one.
+            let is_short = matches!(framing, Framing::Length(_)) && current.missing > 0;
+            current.keep_alive &= !is_short || current.head_only;
             if chunked {
                 let end = out.buffer();
                 end.extend_from_slice(b"0\r\n");
@@ -355,6 +369,7 @@ impl<'a> Conn<'a> {
             http11: head.http11,
             head_only: parts.method == Method::HEAD,
             framing: None,
+            missing: usize::MAX,
             answered: false,
         });
         self.wire.decoder.recycle(head);

@@ -68,6 +68,16 @@ fn field(name: &[u8], value: Bytes) -> Result<(HeaderName, HeaderValue), Malform
     Ok((name, value))
 }
 
+/// How long a body is, where its head says it.
+pub(super) fn length(headers: &HeaderMap) -> Option<usize> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
 /// How the end of an answer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {

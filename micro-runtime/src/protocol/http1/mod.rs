@@ -24,6 +24,7 @@ use bytes::BytesMut;
 pub(in crate::protocol) use exchange::{Answer, Inbound, Outbound};
 
 use self::kind::Kind;
+use super::Recognised;
 #[cfg(feature = "grpc")]
 use super::grpc::Grpc;
 use super::mucp::{self, Mucp};
@@ -120,4 +121,18 @@ impl Wire {
 /// Whether a request is for mucp.
 pub(in crate::protocol) fn is_mucp(head: &Head) -> bool {
     Kind::of(head) == Kind::Mucp
+}
+
+/// Whether a connection that begins with `head` speaks HTTP/1.
+pub(crate) fn recognises(head: &[u8]) -> Recognised {
+    /// Longer than any method that is in use.
+    const METHOD: usize = 24;
+    match head.iter().position(|byte| !byte.is_ascii_uppercase()) {
+        // The preface of HTTP/2 looks like a request of this method.
+        Some(3) if head.starts_with(b"PRI") => Recognised::No,
+        Some(end @ 1..=METHOD) if head.get(end) == Some(&b' ') => Recognised::Yes,
+        Some(_) => Recognised::No,
+        None if head.len() > METHOD => Recognised::No,
+        None => Recognised::Perhaps,
+    }
 }

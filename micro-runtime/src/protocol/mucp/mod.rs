@@ -20,7 +20,7 @@ use async_trait::async_trait;
 
 pub(in crate::protocol) use server::serve;
 
-use super::http1::Http1;
+use super::http1::{self, Http1};
 use super::{Channel, Destination, Environment, Protocol, Recognised};
 use crate::router::Core;
 use crate::transport::Connection;
@@ -94,16 +94,7 @@ impl Protocol for Mucp {
     }
 
     fn recognises(&self, head: &[u8]) -> Recognised {
-        /// Longer than any method that is in use.
-        const METHOD: usize = 24;
-        match head.iter().position(|byte| !byte.is_ascii_uppercase()) {
-            // The preface of HTTP/2 looks like a request of this method.
-            Some(3) if head.starts_with(b"PRI") => Recognised::No,
-            Some(end @ 1..=METHOD) if head.get(end) == Some(&b' ') => Recognised::Yes,
-            Some(_) => Recognised::No,
-            None if head.len() > METHOD => Recognised::No,
-            None => Recognised::Perhaps,
-        }
+        http1::recognises(head)
     }
 
     async fn serve(&self, connection: Connection, core: Arc<Core>) {

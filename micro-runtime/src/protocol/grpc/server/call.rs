@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
@@ -37,6 +36,7 @@ pub(super) enum Begun {
         pace: Arc<Pace>,
         now: Instant,
     },
+    /// Input of it is waited for: a stream, or what is refused once all of it is there.
     Stream(Served),
 }
 
@@ -95,7 +95,7 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
     asked.begin(shared, metadata, peer, caller, messages, input, answer)
 }
 
-fn is_grpc(head: &Parts) -> bool {
+pub(super) fn is_grpc(head: &Parts) -> bool {
     head.headers
         .get(CONTENT_TYPE)
         .is_some_and(|value| content::is_grpc(value.as_bytes()))
@@ -155,7 +155,7 @@ impl Asked {
             cx: Context::build(metadata, self.deadline, Some(peer.clone())),
             caller,
             input,
-            messages,
+            messages: messages.within(shared.room.hold()),
             answer,
             now: self.now,
         };

@@ -12,20 +12,25 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context as Task, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
 use super::Grpc;
 use super::message::Broken;
+use super::status::Reached;
 use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
 use crate::protocol::age::Age;
 use crate::protocol::exchange::Incoming;
 use crate::protocol::http2::{self, Settings};
-use crate::router::Core;
+use crate::router::{Core, Room};
 use crate::transport::Connection;
 use call::Begun;
+use reply::Caller;
 
 /// How many handlers are polled in one turn of the connection's task; then other tasks run.
 const INLINE: usize = 64;
@@ -42,6 +47,8 @@ struct Shared {
     service: Text,
     /// The longest message that is taken.
     most: usize,
+    /// For messages that are not all there.
+    room: Arc<Room>,
     /// What only calls that are not gRPC need; made by the first of them.
     web: OnceLock<web::Kit>,
 }
@@ -53,6 +60,7 @@ impl Shared {
             peer: Arc::new(peer),
             service: core.name().to_owned().into(),
             most: core.limits().message.min(settings.max_message),
+            room: core.room_of_connection(),
             core,
             web: OnceLock::new(),
         }
@@ -77,8 +85,64 @@ impl Web {
     }
 }
 
-/// Serves a connection to its end.
-pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Core>) {
+/// Who is served on connections of HTTP/2.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Http2 {
+    /// gRPC, with these settings.
+    pub(crate) grpc: Option<Grpc>,
+    /// gRPC-Web, Connect and JSON, with these settings.
+    pub(crate) web: Option<Grpc>,
+}
+
+/// Who is served on one of them.
+struct Speaking {
+    grpc: Option<Arc<Shared>>,
+    web: Option<Arc<Shared>>,
+}
+
+impl Speaking {
+    /// Begins the call of a request, or answers that it is of what is switched off.
+    fn begin(&self, incoming: Incoming) -> Begun {
+        let is_grpc = call::is_grpc(&incoming.head);
+        let shared = match is_grpc {
+            true => &self.grpc,
+            false => &self.web,
+        };
+        if let Some(shared) = shared {
+            return call::begin(shared, incoming);
+        }
+        let Incoming {
+            head, mut answer, ..
+        } = incoming;
+        if is_grpc {
+            let words = "gRPC is switched off on this server";
+            let error = Error::not_implemented(id::SERVER, words);
+            let caller = Caller::of(&head.headers, &Grpc::new());
+            caller.fail(&mut answer, &error, Reached::No);
+        } else {
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, text)]);
+            let words = "gRPC-Web, Connect and JSON are switched off on this server\n";
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            // Fails only where the caller is gone.
+            if let Ok(mut out) = answer.respond(status, headers, false) {
+                let _ = out.send(Bytes::from_static(words.as_bytes()).into(), true);
+            }
+        }
+        Begun::Answered
+    }
+}
+
+impl Http2 {
+    /// Serves a connection to its end.
+    pub(crate) async fn serve(&self, connection: Connection, core: Arc<Core>) {
+        if let Some(settings) = self.grpc.as_ref().or(self.web.as_ref()) {
+            serve(self, settings, connection, core).await;
+        }
+    }
+}
+
+async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Arc<Core>) {
     let limits = *core.limits();
     let mut peer = Peer::new(connection.peer, connection.local, "grpc");
     peer.secure = connection.secure;
@@ -103,11 +167,19 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
             return;
         }
     };
-    let shared = Arc::new(Shared::new(settings, peer, core));
-    let mut draining = shared.core.draining();
+    let address = peer.address.clone();
+    let share = |settings: &Option<Grpc>| {
+        let settings = settings.as_ref()?;
+        Some(Arc::new(Shared::new(settings, peer.clone(), core.clone())))
+    };
+    let speaking = Speaking {
+        grpc: share(&speaks.grpc),
+        web: share(&speaks.web),
+    };
+    let mut draining = core.draining();
     let mut begun = pin!(draining.begun());
     let mut drains = false;
-    let mut old = pin!(Age::new(settings.max_age, shared.core.tasks()).over());
+    let mut old = pin!(Age::new(settings.max_age, core.tasks()).over());
     let mut too_old = pin!(grace(None));
     let mut rests = pin!(sleep(LINGER));
     let mut was_idle = false;
@@ -129,7 +201,7 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
                 continue;
             }
             () = &mut too_old, if drains => {
-                debug!(peer = %shared.peer.address, "an old connection is closed with calls on it");
+                debug!(peer = %address, "an old connection is closed with calls on it");
                 return;
             }
             incoming = http.next() => incoming,
@@ -146,21 +218,21 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
             // Handlers that still run see it as the end of their streams.
             None => return,
             Some(Err(fault)) => {
-                debug!(peer = %shared.peer.address, %fault, "a connection has failed");
+                debug!(peer = %address, %fault, "a connection has failed");
                 return;
             }
-            Some(Ok(incoming)) => match call::begin(&shared, incoming.into()) {
+            Some(Ok(incoming)) => match speaking.begin(incoming.into()) {
                 Begun::Answered => {}
                 Begun::Refused(input) if input.is_at_end() => {}
                 Begun::Refused(input) => {
-                    shared.core.tasks().spawn(rest::take(input));
+                    core.tasks().spawn(rest::take(input));
                 }
                 Begun::Stream(call) => {
-                    shared.core.tasks().spawn(call);
+                    core.tasks().spawn(call);
                 }
                 Begun::Unary { call, pace, .. } if !pace.is_inline() => {
                     let call = async move { pace.run(call).await };
-                    shared.core.tasks().spawn(call);
+                    core.tasks().spawn(call);
                 }
                 Begun::Unary {
                     mut call,
@@ -175,7 +247,7 @@ pub(super) async fn serve(settings: &Grpc, connection: Connection, core: Arc<Cor
                         .is_pending();
                     pace.note(now);
                     if pending {
-                        shared.core.tasks().spawn(call);
+                        core.tasks().spawn(call);
                     }
                     polled += 1;
                     if polled.is_multiple_of(INLINE) {
