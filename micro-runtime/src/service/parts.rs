@@ -67,8 +67,10 @@ impl Service {
             origins: options.origins.clone(),
             ..Mucp::default()
         };
-        let mut braid = Braid::default();
-        braid.max_age = options.connection_age;
+        let braid = Braid {
+            max_age: options.connection_age,
+            ..Braid::default()
+        };
         let built_in: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(braid),
             #[cfg(feature = "grpc")]
