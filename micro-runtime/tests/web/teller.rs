@@ -214,10 +214,8 @@ impl Net {
         options.limits = limits;
         options.tasks = Tasks::new();
         let core = Core::new(options, [Arc::new(service) as Arc<dyn Dispatch>]).unwrap();
-        let protocols: Vec<Arc<dyn Protocol>> = vec![
-            Arc::new(settings.clone()),
-            Arc::new(Web::with(settings)),
-        ];
+        let protocols: Vec<Arc<dyn Protocol>> =
+            vec![Arc::new(settings.clone()), Arc::new(Web::with(settings))];
         let server = Arc::new(Server::new(core, protocols).unwrap());
         Self { server, probe }
     }
