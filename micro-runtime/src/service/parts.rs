@@ -67,8 +67,10 @@ impl Service {
             origins: options.origins.clone(),
             ..Mucp::default()
         };
-        let mut braid = Braid::default();
-        braid.max_age = options.connection_age;
+        let braid = Braid {
+            max_age: options.connection_age,
+            ..Braid::default()
+        };
         #[cfg(feature = "grpc")]
         let grpc = {
             let mut grpc = crate::protocol::Grpc::for_listener(loopback_only, &options.origins);

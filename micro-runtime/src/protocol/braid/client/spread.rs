@@ -113,8 +113,8 @@ impl Spread {
         }
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let mut more = self.lock();
-        let unneeded =
-            call % LOOKS == 0 && more.needed.is_some_and(|needed| needed.elapsed() >= KEPT);
+        let unneeded = call.is_multiple_of(LOOKS)
+            && more.needed.is_some_and(|needed| needed.elapsed() >= KEPT);
         if unneeded && let Some(last) = more.kept.pop() {
             more.needed = Some(Instant::now());
             self.count.store(1 + more.kept.len(), Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! The server's side: one task a connection, which polls unary handlers itself and spawns the rest.
 
 mod call;
+mod input;
 mod reply;
 mod rest;
 mod stream;
@@ -154,7 +155,10 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
         ping_answer: settings.ping_answer,
     };
     // Its room is given back: connections are many, and most of them idle.
-    let accepting = Box::pin(http2::accept(connection.io, &offered, limits.first_request));
+    let accepting = Box::pin(async {
+        let http = http2::accept(connection.io, &offered, limits.first_request).await;
+        http.map(Box::new)
+    });
     let opened = timeout(limits.first_request, accepting);
     let mut http = match opened.await {
         Ok(Ok(http)) => http,
@@ -225,7 +229,10 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
                 Begun::Answered => {}
                 Begun::Refused(input) if input.is_at_end() => {}
                 Begun::Refused(input) => {
-                    core.tasks().spawn(rest::take(input));
+                    core.tasks().spawn(async move {
+                        // It is answered, however it ends.
+                        let _ = rest::take(input).await;
+                    });
                 }
                 Begun::Stream(call) => {
                     core.tasks().spawn(call);
