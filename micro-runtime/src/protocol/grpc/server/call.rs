@@ -2,7 +2,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use http::header::CONTENT_TYPE;
 use http::request::Parts;

@@ -179,7 +179,7 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
     let mut draining = core.draining();
     let mut begun = pin!(draining.begun());
     let mut drains = false;
-    let mut old = pin!(Age::new(settings.max_age, shared.core.tasks()).over());
+    let mut old = pin!(Age::new(settings.max_age, core.tasks()).over());
     let mut too_old = pin!(grace(None));
     let mut rests = pin!(sleep(LINGER));
     let mut was_idle = false;
@@ -201,7 +201,7 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
                 continue;
             }
             () = &mut too_old, if drains => {
-                debug!(peer = %shared.peer.address, "an old connection is closed with calls on it");
+                debug!(peer = %address, "an old connection is closed with calls on it");
                 return;
             }
             incoming = http.next() => incoming,
@@ -225,7 +225,7 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
                 Begun::Answered => {}
                 Begun::Refused(input) if input.is_at_end() => {}
                 Begun::Refused(input) => {
-                    shared.core.tasks().spawn(rest::take(input));
+                    core.tasks().spawn(rest::take(input));
                 }
                 Begun::Stream(call) => {
                     core.tasks().spawn(call);
