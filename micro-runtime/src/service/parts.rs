@@ -70,10 +70,7 @@ impl Service {
         let built_in: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(Braid::default()),
             #[cfg(feature = "grpc")]
-            Arc::new(Grpc::for_listener(
-                loopback_only,
-                &options.origins,
-            )),
+            Arc::new(Grpc::for_listener(loopback_only, &options.origins)),
             Arc::new(mucp),
         ];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
