@@ -400,6 +400,105 @@ fn a_server_survives_whatever_it_is_told() {
     ends.check("server", &(1..=23).collect::<Vec<_>>());
 }
 
+/// Attacks whose few bytes would become many, where nobody counted.
+fn attacks() -> Vec<(&'static str, Vec<Vec<u8>>)> {
+    let names = ["/test.Say/Hello", "application/protobuf", "test.say"];
+    let flags = NAMES | BODY | LAST;
+    let claim = call(
+        &names,
+        &[&(600_u32 << 10).to_le_bytes()[..], &[0; 3]].concat(),
+    );
+    let key = "k".repeat(60);
+    let pairs: Vec<_> = (0..100).map(|_| (&*key, "v")).collect();
+    let deflated = |length: u32| {
+        // A stored block that says nothing of what it claims to become.
+        let packed = [
+            &[1][..],
+            &length.to_le_bytes(),
+            &[0x78, 1, 1, 0, 0, 0xff, 0xff, 0, 0, 0, 1],
+        ];
+        call(&names, &packed.concat())
+    };
+    vec![
+        (
+            "a hundred messages that claim to be long",
+            (0..100)
+                .map(|i| frame(CALL, flags | MORE, 0xffff, (i, 0), &claim))
+                .collect(),
+        ),
+        (
+            "pieces of a byte",
+            std::iter::once(frame(CALL, flags | MORE, 0xffff, (0, 0), &claim))
+                .chain((0..20_000).map(|_| frame(PIECE, MORE, 0, (0, 0), &[7])))
+                .collect(),
+        ),
+        (
+            "pairs that are remembered again and again",
+            (0..50)
+                .map(|i| {
+                    let payload = [&call(&names, &kept(&pairs))[..], &message("x", 0)].concat();
+                    frame(CALL, flags | METADATA, 0xffff, (0, i), &payload)
+                })
+                .collect(),
+        ),
+        (
+            "what claims to become long",
+            (0..100)
+                .map(|i| frame(CALL, flags | PACKED, 0xffff, (i, 0), &deflated(64 << 20)))
+                .collect(),
+        ),
+        (
+            "generations without end",
+            (0..20_000)
+                .map(|i| frame(CALL, flags, 0xffff, (99, i * 7), &call(&names, &[])))
+                .collect(),
+        ),
+        (
+            "pings without end",
+            (0..20_000)
+                .map(|_| frame(PING, 0, 0, (0, 0), &[0; 8]))
+                .collect(),
+        ),
+        (
+            "late pieces, cancels and credits",
+            std::iter::once(frame(CALL, flags, 0xffff, (0, 5), &call(&names, &[])))
+                .chain((0..7000).flat_map(|_| {
+                    [
+                        frame(PIECE, MORE, 0, (0, 4), &[7; 9]),
+                        frame(CANCEL, 0, 0, (0, 5), &[]),
+                        frame(CREDIT, 0, 0, (0, 4), &credit(1, 1)),
+                    ]
+                }))
+                .collect(),
+        ),
+    ]
+}
+
+#[test]
+fn an_attack_holds_little() {
+    let runtime = runtime();
+    let tasks = runtime.block_on(async { Tasks::new() });
+    let mut limits = Limits::default();
+    limits.calls_per_connection = 100;
+    let server = runtime.block_on(async { net::server(Say::default(), limits, &tasks) });
+    for (what, frames) in attacks() {
+        // In one write, so that nothing is taken in between.
+        let told = [raw::opening(PLENTY), frames.concat()];
+        let sent: usize = told.iter().map(Vec::len).sum();
+        let info = measure(|| {
+            runtime.block_on(server_hears(server.core(), &told, false));
+            runtime.block_on(tasks.idle());
+        });
+        println!("{what}: {sent} bytes hold {}", info.bytes_max);
+        assert!(
+            info.bytes_max < HELD,
+            "{what} holds {} bytes",
+            info.bytes_max
+        );
+        assert_eq!(server.core().running(), 0, "{what}");
+    }
+}
+
 /// Says `bytes` to a client that has made its calls; gives what it says after them.
 async fn client_hears(bytes: &[u8], calls: usize) -> (Vec<u8>, Vec<String>) {
     let (pipes, mut dialled) = Pipes::new(16 * 1024);

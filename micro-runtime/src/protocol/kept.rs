@@ -208,6 +208,14 @@ impl<C: Connect> Kept<C> {
         &self.0.node
     }
 
+    /// The connection, where there is one that takes calls.
+    pub(super) fn open(&self) -> Option<Arc<C::Link>> {
+        match &self.0.lock().state {
+            State::Open(link) if link.is_open() => Some(link.clone()),
+            _ => None,
+        }
+    }
+
     /// The connection, made where there is none.
     pub(super) async fn link(&self, dial_timeout: Duration) -> Result<Arc<C::Link>> {
         self.0.link(dial_timeout).await

@@ -30,6 +30,12 @@ impl Options {
         }
         set(&mut self.origins, &settings.allowed_origins);
         self.reflection = settings.reflection.or(self.reflection);
+        let (age, grace) = (
+            settings.server_connection_age,
+            settings.server_connection_grace,
+        );
+        self.connection_age = age.or(self.connection_age);
+        self.connection_grace = grace.or(self.connection_grace);
         set(&mut self.name, &settings.server_name);
         set(&mut self.version, &settings.server_version);
         set(&mut self.metadata, &settings.server_metadata);
@@ -209,6 +215,10 @@ impl Options {
             .collect();
         text("server_metadata", &metadata.join(","), "");
         text("allowed_origins", &self.origins.join(","), "");
+        let time =
+            |time: Option<Duration>| time.map(|time| format!("{time:?}")).unwrap_or_default();
+        text("server_connection_age", &time(self.connection_age), "");
+        text("server_connection_grace", &time(self.connection_grace), "");
         let reflection = self.reflection.map(|on| on.to_string());
         text("reflection", reflection.as_deref().unwrap_or_default(), "");
         text(

@@ -37,12 +37,16 @@ impl Service {
             protocols.retain(|name| *name != "web");
         }
         // What Go Micro's nodes tell about themselves; Go reads `protocol` to choose an envelope.
+        let main = ["mucp", "grpc"]
+            .into_iter()
+            .find(|name| protocols.contains(name))
+            .unwrap_or("mucp");
         let tells = [
             ("transport", options.transport.name()),
             ("broker", broker.name()),
             ("registry", registry.name()),
-            ("server", "mucp"),
-            ("protocol", "mucp"),
+            ("server", main),
+            ("protocol", main),
             ("protocols", &protocols.join(",")),
         ];
         node.metadata = tells

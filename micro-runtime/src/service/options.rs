@@ -80,6 +80,9 @@ pub(super) struct Options {
     pub(super) health: bool,
     /// Web origins whose pages may call.
     pub(super) origins: Vec<String>,
+    /// How old callers' connections become, and how long calls go on then; for ever for `None`.
+    pub(super) connection_age: Option<Duration>,
+    pub(super) connection_grace: Option<Duration>,
     /// Whether reflection is served; `None` where only this machine can ask.
     pub(super) reflection: Option<bool>,
     /// Full names of services that own their short names.
@@ -136,6 +139,8 @@ impl Options {
             debug: true,
             health: true,
             origins: Vec::new(),
+            connection_age: None,
+            connection_grace: None,
             reflection: None,
             short_names: Vec::new(),
             tasks: Tasks::new(),

@@ -67,10 +67,21 @@ impl Service {
             origins: options.origins.clone(),
             ..Mucp::default()
         };
+        let braid = Braid {
+            max_age: options.connection_age,
+            ..Braid::default()
+        };
+        #[cfg(feature = "grpc")]
+        let grpc = {
+            let mut grpc = Grpc::for_listener(loopback_only, &options.origins);
+            grpc.max_age = options.connection_age;
+            grpc.max_age_grace = options.connection_grace;
+            grpc
+        };
         let built_in: Vec<Arc<dyn Protocol>> = vec![
-            Arc::new(Braid::default()),
+            Arc::new(braid),
             #[cfg(feature = "grpc")]
-            Arc::new(Grpc::for_listener(loopback_only, &options.origins)),
+            Arc::new(grpc),
             Arc::new(mucp),
         ];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();

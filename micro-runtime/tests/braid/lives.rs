@@ -509,3 +509,85 @@ async fn all_kinds_of_calls_pass_over_tcp() -> Result<()> {
     assert!(input.message().await?.is_none());
     Ok(())
 }
+
+/// A server whose answer to `much` is there faster than anyone can read it, and a client of it with so
+/// many connections.
+fn fast(connections: usize) -> (Arc<Pipes>, crate::say::SayClient, Tasks) {
+    let (pipes, mut dialled) = Pipes::new(128 << 20);
+    let tasks = Tasks::new();
+    let own = tasks.clone();
+    tasks.spawn(async move {
+        while let Some(io) = dialled.recv().await {
+            own.spawn(answer_all(io));
+        }
+    });
+    let mut braid = micro_runtime::protocol::Braid::default();
+    braid.connections = connections;
+    let channel = crate::net::channel_of(&braid, pipes.clone(), &tasks, "server");
+    (pipes, client(&channel), tasks)
+}
+
+async fn answer_all(io: tokio::io::DuplexStream) {
+    use crate::raw::{BODY, CALL, PING, REPLY, Raw, message, pieces};
+    use tokio::io::AsyncWriteExt;
+
+    let mut peer = Raw::server(io).await;
+    while let Some(seen) = peer.next().await {
+        match seen.kind {
+            CALL if seen.payload.ends_with(b"much") => {
+                let long = message(&"x".repeat(30 << 20), 0);
+                let frames = pieces(REPLY, BODY, seen.id, &[], &long).concat();
+                peer.io.write_all(&frames).await.unwrap();
+            }
+            CALL => {
+                let payload = message("x", 0);
+                peer.send(REPLY, BODY, 0, seen.id, &payload).await;
+            }
+            PING if seen.flags == 0 => peer.send(PING, 1, 0, (0, 0), &seen.payload).await,
+            _ => {}
+        }
+    }
+}
+
+async fn calls(say: &crate::say::SayClient, times: usize, text: &str) {
+    for _ in 0..times {
+        let call = say.hello(word(text)).timeout(Duration::from_secs(60));
+        call.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_makes_more_connections_only_where_one_does_not_carry_what_comes() {
+    for (most, made) in [(2, 2), (1, 1)] {
+        let (pipes, say, _tasks) = fast(most);
+        let dials = || pipes.dials.load(Ordering::SeqCst);
+        calls(&say, 2000, "x").await;
+        assert_eq!(dials(), 1);
+        calls(&say, 1, "much").await;
+        calls(&say, 10, "x").await;
+        assert_eq!(dials(), made);
+        // No more than it may.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        calls(&say, 2, "much").await;
+        calls(&say, 10, "x").await;
+        assert_eq!(dials(), made);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_not_needed_any_more_is_let_go_of() {
+    let (pipes, say, tasks) = fast(2);
+    calls(&say, 1, "much").await;
+    calls(&say, 10, "x").await;
+    assert_eq!(pipes.dials.load(Ordering::SeqCst), 2);
+    let both = tasks.running();
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    calls(&say, 2000, "x").await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(
+        tasks.running() < both,
+        "{} of {both} tasks",
+        tasks.running()
+    );
+    assert_eq!(pipes.dials.load(Ordering::SeqCst), 2);
+}

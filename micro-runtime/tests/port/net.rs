@@ -181,13 +181,16 @@ impl Raw {
         self.inbox.is_empty() && read.is_err()
     }
 
-    /// How many bytes can be written before the other end takes no more.
+    /// How many bytes, again and again, can be written before the other end takes no more, or closes.
     pub async fn fill(&mut self, bytes: &[u8], patience: Duration) -> usize {
         let mut written = 0;
-        while let Ok(n) = tokio::time::timeout(patience, self.io.write(bytes)).await {
-            written += n.unwrap();
+        loop {
+            let rest = &bytes[written % bytes.len()..];
+            match tokio::time::timeout(patience, self.io.write(rest)).await {
+                Ok(Ok(n)) => written += n,
+                Ok(Err(_)) | Err(_) => return written,
+            }
         }
-        written
     }
 }
 

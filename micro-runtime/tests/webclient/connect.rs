@@ -125,6 +125,9 @@ async fn an_error_has_code_words_details_and_metadata() {
     assert_eq!(details, [one, ("type.googleapis.com/test.Two", &[1])]);
     assert_eq!(error.metadata().get("seen"), Some("yes"));
     assert_eq!(error.metadata().get("took"), Some("long"));
+    assert!(!error.is_unprocessed());
+    let error = refused(&format!("{head}\r\nMicro-Unprocessed: 1"), json).await;
+    assert!(error.is_unprocessed() && !error.metadata().contains("micro-unprocessed"));
     let packed = format!("{head}\r\nContent-Encoding: gzip");
     let error = refused(&packed, gzipped(json.as_bytes())).await;
     assert_eq!((error.grpc_code(), error.detail()), (Some(11), "oops"));

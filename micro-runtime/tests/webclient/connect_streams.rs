@@ -208,6 +208,20 @@ async fn messages_before_an_error_are_given() {
 }
 
 #[tokio::test]
+async fn a_call_that_reached_no_handler_is_told() {
+    let end = framed(2, r#"{"error":{"code":"unavailable"}}"#);
+    for (head, told) in [
+        (OK.to_owned(), false),
+        (format!("{OK}\r\nMicro-Unprocessed: 1"), true),
+    ] {
+        let (_, answer) = streamed(&head, &end).await;
+        assert_eq!(answer.unwrap_err().is_unprocessed(), told);
+    }
+    let (_, answer) = streamed("503 Full\r\nMicro-Unprocessed: 1", "").await;
+    assert!(answer.unwrap_err().is_unprocessed());
+}
+
+#[tokio::test]
 async fn what_is_no_stream_of_connect_is_refused() {
     let end = framed(2, "{}");
     for (head, code) in [

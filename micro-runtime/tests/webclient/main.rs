@@ -6,10 +6,13 @@
     clippy::disallowed_methods
 )]
 
+mod choice;
 mod connect;
 mod connect_streams;
 mod grpc_web;
+mod http2;
 mod lives;
+mod mutations;
 mod net;
 mod own;
 #[allow(dead_code, reason = "it serves several protocols' tests")]

@@ -6,6 +6,7 @@
 
 mod client;
 mod convert;
+mod listen;
 mod server;
 mod service;
 mod wire;
@@ -19,11 +20,14 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let mode = std::env::args().nth(1);
-    let ended = match mode.as_deref() {
-        Some("server") => server::run().await,
-        Some("client") => client::run().await,
-        _ => Err("usage: micro-conformance server|client".into()),
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let ended = match &*arguments {
+        ["server"] => server::run().await,
+        ["client"] => client::run().await,
+        ["listen", "plain"] => listen::run(false).await,
+        ["listen", "tls"] => listen::run(true).await,
+        _ => Err("usage: micro-conformance server|client|listen plain|listen tls".into()),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -36,8 +36,16 @@ impl Handlers for Kitchen {
 
 /// `application/json` that unfolds the dishes' messages from an `Any`, as Go does.
 pub(super) fn json() -> JsonCodec {
-    let types = Types::new().with::<Dish>().with::<dish::Inner>();
-    JsonCodec::original_names("application/json").with_types(types)
+    JsonCodec::original_names("application/json").with_types(types())
+}
+
+/// The same for gRPC.
+pub(super) fn grpc_json() -> JsonCodec {
+    JsonCodec::canonical("application/grpc+json").with_types(types())
+}
+
+fn types() -> Types {
+    Types::new().with::<Dish>().with::<dish::Inner>()
 }
 
 fn unknown(id: &'static str, recipe: &str) -> Error {

@@ -51,6 +51,7 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
         }
         ServiceName::Kitchen => service
             .codec(kitchen::json())
+            .codec(kitchen::grpc_json())
             .handle(KitchenServer::new(Kitchen)),
         ServiceName::Tally => service.handle(TallyServer::new(Counter::default())),
     };

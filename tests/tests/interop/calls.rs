@@ -45,12 +45,12 @@ pub(crate) fn cases(direction: Direction) -> Vec<(&'static str, Vec<Case>)> {
     vec![
         ("hello", hello()),
         ("errors of each kind", errors(direction)),
-        ("deadlines", deadlines()),
+        ("deadlines", deadlines(direction)),
         ("metadata", metadata(direction)),
         ("server stream", server_stream(direction)),
         ("client stream", client_stream()),
         ("stream both ways", both_ways()),
-        ("by endpoint, unknown endpoints", by_endpoint()),
+        ("by endpoint, unknown endpoints", by_endpoint(direction)),
         ("Debug.Health, Debug.Stats", debug()),
     ]
 }
@@ -99,17 +99,33 @@ fn errors(direction: Direction) -> Vec<Case> {
             fails(parsed),
         )
     };
+    // An error that is text alone comes to who speaks to Go over gRPC as a status, and its client makes
+    // an error of its own of that.
+    let status = |code: i32, words: &str, status: &str| {
+        format!(
+            r#"PARSED {{"id":"go.micro.client","code":{code},"detail":"{words}","status":"{status}"}}"#
+        )
+    };
+    let of_text = |words: &str| format!(r#"PARSED {{"detail":"{words}"}}"#);
+    let late = "context deadline exceeded";
+    let (plain, ctx) = match direction {
+        Direction::GrpcGoToRust => {
+            let server = "Internal Server Error";
+            (status(500, "boom boom", server), status(500, late, server))
+        }
+        Direction::GrpcRustToGo => (
+            status(500, "boom boom", "Internal Server Error"),
+            status(408, late, "Request Timeout"),
+        ),
+        _ => (of_text("boom boom"), of_text(late)),
+    };
     let mut cases = vec![
         fail("notfound", detail, parsed(404, "Not Found")),
         fail("internal", detail, parsed(500, "Internal Server Error")),
         fail("timeout", detail, parsed(408, "Request Timeout")),
         fail("custom", detail, parsed(418, "I'm a teapot")),
-        fail("plain", "boom boom", r#"PARSED {"detail":"boom boom"}"#.to_owned()),
-        fail(
-            "ctx",
-            "",
-            r#"PARSED {"detail":"context deadline exceeded"}"#.to_owned(),
-        ),
+        fail("plain", "boom boom", plain),
+        fail("ctx", "", ctx),
         fail(
             "odd",
             "",
@@ -118,7 +134,7 @@ fn errors(direction: Direction) -> Vec<Case> {
         ),
     ];
     let panics = ["call=fail", "arg=panic", "arg2=boom"];
-    cases.push(if direction.serves_go() {
+    cases.push(if direction == Direction::RustToGo || direction == Direction::GoToGo {
         // Go's server does not answer a call whose handler panics.
         case(&[&panics[..], &["conn_timeout=300ms"]].concat(), fails_with_code(408))
     } else {
@@ -128,8 +144,8 @@ fn errors(direction: Direction) -> Vec<Case> {
     cases
 }
 
-fn deadlines() -> Vec<Case> {
-    vec![
+fn deadlines(direction: Direction) -> Vec<Case> {
+    let mut cases = vec![
         case(
             &["call=sleep", "arg=20"],
             lines(vec![r#"OK {"msg":"slept"}"#.to_owned()]),
@@ -138,23 +154,28 @@ fn deadlines() -> Vec<Case> {
             &["call=sleep", "arg=5000", "timeout=100ms"],
             fails_with_code(408),
         ),
-        case(
+    ];
+    // Go's gRPC plugin takes it for the limit of dialling alone.
+    if direction != Direction::GrpcGoToRust {
+        cases.push(case(
             &["call=sleep", "arg=5000", "conn_timeout=100ms"],
             fails_with_code(408),
-        ),
-    ]
+        ));
+    }
+    cases
 }
 
 fn metadata(direction: Direction) -> Vec<Case> {
+    // grpc-go sends no other.
+    let value = match direction {
+        Direction::GrpcGoToRust => "Val e",
+        _ => "Val \u{e9}",
+    };
     let seen = |most: i64| {
         move |ended: &Ended| {
             let reply = ended.line("OK ").ok_or("no reply")?;
             let reply: Value = serde_json::from_str(reply).map_err(|error| error.to_string())?;
-            for (key, value) in [
-                ("foo", "bar"),
-                ("x-custom-key", "Val \u{e9}"),
-                ("lower_case", "1"),
-            ] {
+            for (key, value) in [("foo", "bar"), ("x-custom-key", value), ("lower_case", "1")] {
                 // Go canonicalises keys, we keep how they came.
                 let found = reply["metadata"]
                     .as_object()
@@ -172,16 +193,21 @@ fn metadata(direction: Direction) -> Vec<Case> {
             Ok(())
         }
     };
-    let metadata = "metadata=foo=bar,X-Custom-Key=Val \u{e9},lower_case=1";
-    let mut cases = vec![
-        case(&["call=echo", metadata], seen(5_000_000_000)),
-        case(
-            &["call=echo", metadata, "conn_timeout=1500ms"],
-            seen(1_500_000_000),
-        ),
-    ];
-    if !direction.calls_go() {
-        // Go tells a server nothing of its own deadline.
+    let metadata = format!("metadata=foo=bar,X-Custom-Key={value},lower_case=1");
+    let metadata = &*metadata;
+    // Each try of a call has its own limit, but for Go's gRPC plugin.
+    let mut cases = match direction {
+        Direction::GrpcGoToRust => vec![case(&["call=echo", metadata], seen(30_000_000_000))],
+        _ => vec![
+            case(&["call=echo", metadata], seen(5_000_000_000)),
+            case(
+                &["call=echo", metadata, "conn_timeout=1500ms"],
+                seen(1_500_000_000),
+            ),
+        ],
+    };
+    if !direction.calls_go() || direction.is_grpc() {
+        // Over mucp Go tells a server nothing of its own deadline.
         cases.push(case(
             &["call=echo", metadata, "timeout=1200ms"],
             seen(1_200_000_000),
@@ -250,7 +276,21 @@ fn totals_before_error() -> [&'static str; 2] {
     [r#"OK {"total":1}"#, r#"OK {"total":3}"#]
 }
 
-fn by_endpoint() -> Vec<Case> {
+fn by_endpoint(direction: Direction) -> Vec<Case> {
+    let [method, service] = match direction.is_grpc() {
+        true => ["unknown service Greeter.Nope", "unknown service Nope"],
+        false => [
+            "rpc: can't find method Nope",
+            "rpc: can't find service Nope",
+        ],
+    };
+    let ill_formed = match direction {
+        // Go's client sends a path without a slash, which is none in HTTP/2.
+        Direction::GrpcGoToRust => "PROTOCOL_ERROR",
+        _ if direction.is_grpc() => "malformed method name",
+        _ => "rpc: service/endpoint request ill-formed: Greeter",
+    };
+
     let raw = |endpoint: &str, words: &'static str| {
         case(
             &["call=raw", &format!("arg={endpoint}"), "arg2=x"],
@@ -265,12 +305,9 @@ fn by_endpoint() -> Vec<Case> {
             &["call=raw", "arg=Greeter.Hello", "arg2=x"],
             lines(vec![r#"OK {"msg":"Hello x"}"#.to_owned()]),
         ),
-        raw("Greeter.Nope", "rpc: can't find method Nope"),
-        raw("Nope.Hello", "rpc: can't find service Nope"),
-        raw(
-            "Greeter",
-            "rpc: service/endpoint request ill-formed: Greeter",
-        ),
+        raw("Greeter.Nope", method),
+        raw("Nope.Hello", service),
+        raw("Greeter", ill_formed),
     ]
 }
 

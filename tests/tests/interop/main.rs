@@ -23,15 +23,22 @@ pub(crate) enum Direction {
     RustToGo,
     RustToRust,
     Braid,
+    /// The same two over gRPC, with Go Micro's plugins.
+    GrpcGoToRust,
+    GrpcRustToGo,
+    Grpc,
     /// Found by name only: what Go does to itself is no business of ours.
     GoToGo,
 }
 
-pub(crate) const DIRECTIONS: [Direction; 4] = [
+pub(crate) const DIRECTIONS: [Direction; 7] = [
     Direction::GoToRust,
     Direction::RustToGo,
     Direction::RustToRust,
     Direction::Braid,
+    Direction::GrpcGoToRust,
+    Direction::GrpcRustToGo,
+    Direction::Grpc,
 ];
 
 impl Direction {
@@ -42,15 +49,27 @@ impl Direction {
             Self::GoToGo => "Go Micro → Go Micro",
             Self::RustToRust => "Micro → Micro, mucp",
             Self::Braid => "Micro → Micro, braid",
+            Self::GrpcGoToRust => "Go Micro → Micro, gRPC",
+            Self::GrpcRustToGo => "Micro → Go Micro, gRPC",
+            Self::Grpc => "Micro → Micro, gRPC",
         }
     }
 
     pub(crate) fn serves_go(self) -> bool {
-        matches!(self, Self::RustToGo | Self::GoToGo)
+        matches!(self, Self::RustToGo | Self::GrpcRustToGo | Self::GoToGo)
     }
 
     pub(crate) fn calls_go(self) -> bool {
-        matches!(self, Self::GoToRust | Self::GoToGo)
+        matches!(self, Self::GoToRust | Self::GrpcGoToRust | Self::GoToGo)
+    }
+
+    pub(crate) fn is_grpc(self) -> bool {
+        matches!(self, Self::GrpcGoToRust | Self::GrpcRustToGo | Self::Grpc)
+    }
+
+    /// Whether there is such a call: gRPC has no envelopes.
+    pub(crate) fn carries(self, content_type: &str) -> bool {
+        !self.is_grpc() || !content_type.ends_with("-rpc")
     }
 
     /// The caller of a service.
@@ -59,6 +78,8 @@ impl Direction {
             Self::GoToRust | Self::GoToGo => Program::go(service),
             Self::RustToGo | Self::RustToRust => ours(service),
             Self::Braid => ours(service).with(&["protocol=braid"]),
+            Self::GrpcGoToRust => Program::go(service).with(&["protocol=grpc"]),
+            Self::GrpcRustToGo | Self::Grpc => ours(service).with(&["protocol=grpc"]),
         }
     }
 
@@ -72,6 +93,8 @@ impl Direction {
             Self::RustToGo | Self::GoToGo => Program::go(service),
             Self::GoToRust | Self::RustToRust => ours(service),
             Self::Braid => ours(service).with(&["protocol=braid"]),
+            Self::GrpcRustToGo => Program::go(service).with(&["protocol=grpc"]),
+            Self::GrpcGoToRust | Self::Grpc => ours(service).with(&["protocol=grpc"]),
         }
     }
 
@@ -101,6 +124,9 @@ impl Report {
         mut of: impl FnMut(&'static str) -> Result<String, String>,
     ) {
         let cells = CONTENT_TYPES.map(|content_type| {
+            if !direction.carries(content_type) {
+                return "–".to_owned();
+            }
             of(content_type).unwrap_or_else(|failure| {
                 self.failures.push(format!(
                     "{}, {call}, {content_type}: {failure}",

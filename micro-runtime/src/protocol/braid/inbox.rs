@@ -115,6 +115,11 @@ impl Inbox {
         Ok(Some(Frame { head, payload }))
     }
 
+    /// Whether the last read has filled all the room that there was: then there may be more.
+    pub(super) fn is_filled(&self) -> bool {
+        self.buffer.len() == self.buffer.capacity()
+    }
+
     /// Whether a frame has begun and is not all there.
     pub(super) fn is_within_frame(&self) -> bool {
         !self.buffer.is_empty()

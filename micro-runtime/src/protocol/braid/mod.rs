@@ -68,6 +68,9 @@ pub struct Braid {
     /// After how long a server has its callers make a new connection, give or take a tenth; calls that
     /// run go on. Never for `None`, which is the default.
     pub max_age: Option<Duration>,
+    /// How many connections a client makes to a node at most. It keeps one, and makes more only where
+    /// one does not carry what comes; 0 stands for as many as there are processors, and at most 8. 0.
+    pub connections: usize,
 }
 
 impl Default for Braid {
@@ -77,6 +80,7 @@ impl Default for Braid {
             ping_after: Some(Duration::from_secs(60)),
             ping_answer: Duration::from_secs(20),
             max_age: None,
+            connections: 0,
         }
     }
 }
@@ -85,6 +89,14 @@ impl Braid {
     /// braid with its default settings.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// How many connections a client makes at most.
+    fn connections(&self) -> usize {
+        match self.connections {
+            0 => std::thread::available_parallelism().map_or(1, |all| all.get().min(8)),
+            most => most,
+        }
     }
 
     /// What is had of a peer that takes nothing for `stall`.

@@ -38,9 +38,9 @@ pub(super) fn append(message: &[u8], encoding: Encoding, out: &mut BytesMut) -> 
         return Ok(());
     }
     let length = u32::try_from(message.len()).map_err(|_| too_long())?;
+    let [a, b, c, d] = length.to_be_bytes();
     out.reserve(PREFIX + message.len());
-    out.put_u8(0);
-    out.put_u32(length);
+    out.extend_from_slice(&[0, a, b, c, d]);
     out.extend_from_slice(message);
     Ok(())
 }
@@ -67,7 +67,9 @@ enum Shape {
     Text(Decoder),
     /// All bytes are one message.
     Whole,
-    /// They were, and the message was taken.
+    /// The message came before them, and there are to be none.
+    Given,
+    /// The message was taken.
     Taken,
 }
 
@@ -148,12 +150,13 @@ impl Messages {
         }
     }
 
-    /// The one that is there already.
+    /// The one that is there already, in front of a stream without bytes, whose end is waited for: a
+    /// request that ends badly is none.
     pub(super) fn given(message: Bytes, encoding: Encoding, most: usize) -> Self {
         Self {
+            shape: Shape::Given,
             rest: message,
-            ended: true,
-            ..Self::whole(encoding, most)
+            ..Self::new(encoding, most)
         }
     }
 
@@ -201,6 +204,11 @@ impl Messages {
                 let mut bytes = BytesMut::new();
                 decoder.decode(&data, &mut bytes)?;
                 self.rest = bytes.freeze();
+            }
+            Shape::Given if data.is_empty() => {}
+            Shape::Given => {
+                let words = "the message is in the query, and a body came too";
+                return Err(Error::bad_request(id::SERVER, words));
             }
             Shape::Whole | Shape::Taken => {
                 let length = self.partial.len() + self.rest.len() + data.len();
@@ -263,7 +271,7 @@ impl Messages {
 
     /// The next message, where all of it is there. Uses up what is there otherwise.
     fn take(&mut self) -> Result<Option<Bytes>, Error> {
-        if matches!(self.shape, Shape::Whole | Shape::Taken) {
+        if matches!(self.shape, Shape::Whole | Shape::Given | Shape::Taken) {
             return self.take_whole();
         }
         let (flag, length) = match self.begun {

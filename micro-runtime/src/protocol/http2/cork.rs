@@ -8,15 +8,15 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, ready};
 
-use bytes::{Buf, BufMut, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::transport::Io;
 
 /// What would make the gathered bytes more than this is written with them, uncopied.
 const MOST: usize = 16 * 1024;
-/// How much room is made at first.
-const FIRST: usize = 1024;
+/// How much room is made at first, and kept: enough for one short call. Connections are many, and
+/// most of them idle.
+const FIRST: usize = 512;
 /// How many pieces are written at once.
 const SLICES: usize = 8;
 
@@ -28,7 +28,9 @@ pub(super) struct Cork(Arc<Mutex<Held>>);
 
 struct Held {
     io: Box<dyn Io>,
-    gathered: BytesMut,
+    gathered: Vec<u8>,
+    /// How many of these bytes are written.
+    at: usize,
     /// Whether bytes may sit in a buffer of the connection's own, as with TLS.
     unflushed: bool,
     /// Why nothing can be written any more; the engine is told when it next reads or writes.
@@ -39,7 +41,8 @@ struct Held {
 pub(super) fn cork(io: Box<dyn Io>) -> (Corked, Cork) {
     let held = Arc::new(Mutex::new(Held {
         io,
-        gathered: BytesMut::new(),
+        gathered: Vec::new(),
+        at: 0,
         unflushed: false,
         failure: None,
     }));
@@ -61,7 +64,8 @@ impl Cork {
             && let Poll::Ready(Err(error)) = held.poll_flush(task)
         {
             held.failure = Some(error.kind());
-            held.gathered = BytesMut::new();
+            held.gathered = Vec::new();
+            held.at = 0;
             held.unflushed = false;
             task.waker().wake_by_ref();
         }
@@ -80,7 +84,8 @@ impl Held {
 
     fn poll_flush(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
         while !self.gathered.is_empty() {
-            let written = ready!(Pin::new(&mut self.io).poll_write(task, &self.gathered))?;
+            let gathered = self.gathered.get(self.at..).unwrap_or_default();
+            let written = ready!(Pin::new(&mut self.io).poll_write(task, gathered))?;
             self.written(written)?;
         }
         if self.unflushed {
@@ -96,11 +101,14 @@ impl Held {
             return Err(io::ErrorKind::WriteZero.into());
         }
         self.unflushed = true;
-        let gathered = count.min(self.gathered.len());
-        self.gathered.advance(gathered);
-        if self.gathered.is_empty() {
-            // Connections are many, and most of them idle.
-            self.gathered = BytesMut::new();
+        let gathered = count.min(self.gathered.len() - self.at);
+        self.at += gathered;
+        if self.at == self.gathered.len() {
+            self.at = 0;
+            match self.gathered.capacity() > FIRST {
+                true => self.gathered = Vec::new(),
+                false => self.gathered.clear(),
+            }
         }
         Ok(count - gathered)
     }
@@ -113,18 +121,19 @@ impl Held {
         self.check()?;
         let length: usize = pieces.iter().map(|piece| piece.len()).sum();
         if self.gathered.len() + length <= MOST {
-            let room = match self.gathered.capacity() {
-                0 => length.max(FIRST),
-                _ => length,
-            };
-            self.gathered.reserve(room);
-            pieces
-                .iter()
-                .for_each(|piece| self.gathered.put_slice(piece));
+            let needed = self.gathered.len() + length;
+            if needed > self.gathered.capacity() {
+                let room = if needed > FIRST { MOST } else { FIRST };
+                self.gathered.reserve_exact(room - self.gathered.len());
+            }
+            for piece in pieces {
+                self.gathered.extend_from_slice(piece);
+            }
             return Poll::Ready(Ok(length));
         }
         loop {
-            let gathered = IoSlice::new(&self.gathered);
+            let gathered = self.gathered.get(self.at..).unwrap_or_default();
+            let gathered = IoSlice::new(gathered);
             let all = std::iter::once(&gathered).chain(pieces);
             let mut slices = [IoSlice::new(&[]); SLICES];
             let mut count = 0;

@@ -34,8 +34,9 @@ impl Service {
         self
     }
 
-    /// Where it listens, `host:port`, or `unix:/path` where its registry tells this machine alone. By default a free port: of loopback where its registry tells
-    /// this machine alone, as memory and local do, else of every interface.
+    /// Where it listens: `host:port`, or `unix:/path` where its registry tells this machine alone. By
+    /// default a free port: of loopback where its registry tells this machine alone, as memory and
+    /// local do, else of every interface.
     pub fn address(mut self, address: impl Into<String>) -> Self {
         self.options.address = Some(address.into());
         self
@@ -123,6 +124,20 @@ impl Service {
     /// where only this machine can ask: on loopback.
     pub fn reflection(mut self, on: bool) -> Self {
         self.options.reflection = Some(on);
+        self
+    }
+
+    /// After how long callers of gRPC and braid are to make a new connection, give or take a tenth, so
+    /// that they find nodes that came later; calls that run go on. Never by default.
+    pub fn connection_age(mut self, age: Duration) -> Self {
+        self.options.connection_age = Some(age);
+        self
+    }
+
+    /// How long calls of gRPC go on on a connection of that age before it is closed; until they end
+    /// by default.
+    pub fn connection_grace(mut self, grace: Duration) -> Self {
+        self.options.connection_grace = Some(grace);
         self
     }
 

@@ -54,7 +54,7 @@ pub struct Settings {
     pub server_version: Option<String>,
     /// What the node's id ends with.
     pub server_id: Option<String>,
-    /// Where the server listens, `host:port`.
+    /// Where the server listens, `host:port` or `unix:/path`.
     pub server_address: Option<String>,
     /// The address that others are told.
     pub server_advertise: Option<String>,
@@ -64,6 +64,10 @@ pub struct Settings {
     pub server: Option<Vec<String>>,
     /// Web origins whose pages may call.
     pub allowed_origins: Option<Vec<String>>,
+    /// After how long callers make a new connection.
+    pub server_connection_age: Option<Duration>,
+    /// How long calls go on then on the old one.
+    pub server_connection_grace: Option<Duration>,
     /// Whether gRPC's reflection is served.
     pub reflection: Option<bool>,
     /// How long a registration holds without being renewed.

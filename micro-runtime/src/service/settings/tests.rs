@@ -42,6 +42,8 @@ fn every_variable_is_read() {
             "MICRO_ALLOWED_ORIGINS",
             "https://App.example/, http://localhost:3000",
         ),
+        ("MICRO_SERVER_CONNECTION_AGE", "30m"),
+        ("MICRO_SERVER_CONNECTION_GRACE", "10s"),
         ("MICRO_REFLECTION", "on"),
         ("MICRO_REGISTER_TTL", "90"),
         ("MICRO_REGISTER_INTERVAL", "1m30s"),
@@ -81,6 +83,10 @@ fn every_variable_is_read() {
     assert_eq!(settings.server, Some(vec!["mucp".into(), "braid".into()]));
     let origins = vec!["https://app.example".into(), "http://localhost:3000".into()];
     assert_eq!(settings.allowed_origins, Some(origins));
+    let minutes = |minutes| Some(Duration::from_secs(60 * minutes));
+    assert_eq!(settings.server_connection_age, minutes(30));
+    let grace = settings.server_connection_grace;
+    assert_eq!(grace, Some(Duration::from_secs(10)));
     assert_eq!(settings.reflection, Some(true));
     assert_eq!(settings.register_ttl, Some(Duration::from_secs(90)));
     assert_eq!(settings.register_interval, Some(Duration::from_secs(90)));

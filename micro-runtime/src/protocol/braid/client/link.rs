@@ -23,6 +23,7 @@ use super::super::wire::{CallId, Head, Hello, Kind, MAGIC, flag};
 use super::calls::{Calls, Lost, NoPlace, Removed, State};
 use super::names::{Waiting, check, names};
 use super::reader::End;
+use super::spread::Pressure;
 use super::stream::{Held, Opened};
 use crate::call::{Body, Reply, Request};
 use crate::context::Peer;
@@ -51,6 +52,7 @@ pub(super) struct Link {
     compress: bool,
     /// Whether it was used for as long as one is.
     pub(super) old: AtomicBool,
+    pub(super) pressure: Pressure,
 }
 
 /// How a call ended that may be made on another connection.
@@ -124,6 +126,7 @@ impl Link {
             ours,
             compress: settings.compress,
             old: AtomicBool::new(false),
+            pressure: Pressure::default(),
         });
         // A task apart from the reader's. With both in one, tokio's other threads were woken and put
         // to sleep several times for each batch of answers.
@@ -178,7 +181,7 @@ impl Link {
         };
         loop {
             match poll_fn(|task| call.poll(request, deadline, task)).await {
-                Err(Unsent::Wait(wait)) => self.wait(wait).await,
+                Err(Unsent::Wait(wait)) => Box::pin(self.wait(wait)).await,
                 Err(Unsent::Failed(failed)) => return Err(failed),
                 Ok(reply) => return Ok(reply),
             }

@@ -4,6 +4,7 @@ mod calls;
 mod link;
 mod names;
 mod reader;
+mod spread;
 mod stream;
 
 pub(super) use names::answer_ping;
@@ -18,10 +19,11 @@ use crate::call::{Reply, Request};
 use crate::error::{Error, Result, id};
 use crate::method::Kind;
 use crate::protocol::age::Age;
-use crate::protocol::kept::{self, Connect, Kept};
+use crate::protocol::kept::{self, Connect};
 use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
 use crate::transport::Borrowed;
 use link::{Failed, Link};
+use spread::Spread;
 
 /// Limits of ours that no setting names: a stream's window in messages and in bytes, a metadata
 /// block's bytes and pairs.
@@ -34,14 +36,21 @@ const PAIRS: usize = 256;
 const DIALS: usize = 3;
 
 /// The way to one node.
-pub(super) struct BraidChannel(Kept<Opens>);
+pub(super) struct BraidChannel(Spread);
 
 /// Opens braid on connections.
+#[derive(Clone)]
 struct Opens(Settings);
 
 impl BraidChannel {
     pub(super) fn new(settings: &Settings, node: Destination, environment: &Environment) -> Self {
-        Self(Kept::new(Opens(settings.clone()), node, environment))
+        let opens = Opens(settings.clone());
+        Self(Spread::new(
+            opens,
+            settings.connections(),
+            node,
+            environment,
+        ))
     }
 }
 
@@ -54,16 +63,25 @@ impl Channel for BraidChannel {
         Box::pin(async move {
             let mut last = None;
             for _ in 0..DIALS {
-                let link = self.0.link(limits.dial_timeout).await?;
+                // What few calls wait for is boxed, so that the others do not carry its room.
+                let other = self.0.other();
+                let kept = other.as_deref().unwrap_or(self.0.first());
+                let link = match kept.open() {
+                    Some(link) => link,
+                    None => Box::pin(kept.link(limits.dial_timeout)).await?,
+                };
+                if link.pressure.take() {
+                    self.0.widen();
+                }
                 let answer = match request.method.kind {
                     Kind::Unary => link.unary(request, limits.deadline).await,
-                    Kind::ServerStream => link.stream(request, limits.deadline, false).await,
-                    Kind::ClientStream | Kind::Bidi => {
-                        link.stream(request, limits.deadline, true).await
+                    kind => {
+                        let sends = kind != Kind::ServerStream;
+                        Box::pin(link.stream(request, limits.deadline, sends)).await
                     }
                 };
                 if request.options.close_connection {
-                    self.0.leave(&link);
+                    kept.leave(&link);
                 }
                 match answer {
                     Ok(reply) => return Ok(reply),

@@ -55,6 +55,7 @@ impl Link {
             let words = match inbox.fill().await {
                 Ok(1..) => {
                     self.out.hear();
+                    self.pressure.read(inbox.is_filled());
                     continue;
                 }
                 Ok(0) => Error::internal(id::CLIENT_TRANSPORT, "unexpected EOF"),

@@ -28,7 +28,6 @@ use super::pieces::Partial;
 use super::pings::Pings;
 use super::wire::{CallId, Frame, Head, Hello, Kind, MAGIC, flag};
 use crate::call::{Body, Request};
-use crate::codec::Codec;
 use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
@@ -385,9 +384,8 @@ impl Reader {
         let part = message(&head, fields, head.has(flag::BODY), &self.ours)?;
         self.session.admit(head.id, self.ours.calls as usize)?;
         self.taken += 1;
-        let Way { service, to } = way;
-        let (route, codec) = match to {
-            Ok((route, codec)) => (route, codec),
+        let route = match &way.to {
+            Ok((route, _)) => route,
             Err(error) => return Ok(self.session.refuse(head.id, error.clone())),
         };
         let streams = route.method().kind.is_stream();
@@ -410,24 +408,17 @@ impl Reader {
             let limit = self.core.limits().call.filter(|_| !streams)?;
             now.checked_add(limit)
         });
-        let asked = Asked {
-            head,
-            now,
-            cx: Context::build(metadata, deadline, Some(self.peer.clone())),
-            service: service.clone(),
-            route: route.clone(),
-            codec: codec.clone(),
-        };
+        let cx = Context::build(metadata, deadline, Some(self.peer.clone()));
         match part {
-            Part::None => self.start(asked, None),
+            Part::None => self.start(&head, now, cx, &way, None),
             Part::Whole(message) => {
                 let message = self.unpack(&head, message)?;
-                self.start(asked, Some(message))
+                self.start(&head, now, cx, &way, Some(message))
             }
             Part::First(total, first) => {
                 let coming = Coming {
                     packed: head.has(flag::PACKED),
-                    call: Some(asked),
+                    call: Some(Asked { head, cx, way }),
                 };
                 self.begin(head.id, Partial::new(coming, total, &first))?;
                 Ok(false)
@@ -436,16 +427,20 @@ impl Reader {
     }
 
     /// Starts a call that is all there; says whether the queue of replies is full.
-    fn start(&mut self, asked: Asked, message: Option<Bytes>) -> Result<bool, Fault> {
-        let Asked {
-            head,
-            now,
-            cx,
-            service,
-            route,
-            codec,
-        } = asked;
-        let request = |cx, body| Request::new(cx, service, route.method(), codec, body);
+    fn start(
+        &mut self,
+        head: &Head,
+        now: Instant,
+        cx: Context,
+        way: &Way,
+        message: Option<Bytes>,
+    ) -> Result<bool, Fault> {
+        let Way { service, to } = way;
+        let Ok((route, codec)) = to else {
+            return Ok(false);
+        };
+        let request =
+            |cx, body| Request::new(cx, service.clone(), route.method(), codec.clone(), body);
         if !head.has(flag::STREAM) {
             let request = request(cx, Body::One(message.unwrap_or_default()));
             self.polled += 1;
@@ -475,7 +470,7 @@ impl Reader {
         }
         let stream = Opened::new(self.session.clone(), head.id, flow.clone(), cx.clone());
         let request = request(cx, Body::Stream(stream.halves()));
-        Ok(start_stream(&route, now, request, stream, flow, &self.core))
+        Ok(start_stream(route, now, request, stream, flow, &self.core))
     }
 
     fn begin(&mut self, id: CallId, partial: Partial<Coming>) -> Result<(), Fault> {
@@ -496,13 +491,12 @@ impl Reader {
             return Ok(false);
         };
         let message = self.unpack_where(packed, head.id, message)?;
-        let Some(asked) = call else {
+        let Some(Asked { head, cx, way }) = call else {
             self.take_message(head.id, message)?;
             return Ok(false);
         };
         // Its time went on while it came.
-        let now = Instant::now();
-        self.start(Asked { now, ..asked }, Some(message))
+        self.start(&head, Instant::now(), cx, &way, Some(message))
     }
 
     /// Takes a message of a stream.
@@ -565,12 +559,8 @@ impl Reader {
 /// A call, its message apart.
 pub(super) struct Asked {
     head: Head,
-    /// When it came.
-    now: Instant,
     cx: Context,
-    service: Text,
-    route: Route,
-    codec: Arc<dyn Codec>,
+    way: Arc<Way>,
 }
 
 /// Polls a unary handler once, and spawns it where it waits; says whether the queue of replies is full.

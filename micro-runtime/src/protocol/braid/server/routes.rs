@@ -11,7 +11,7 @@ use crate::metadata::Text;
 use crate::router::{Core, Route};
 
 /// Where a call goes, and what its messages are encoded in.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Way {
     pub(super) service: Text,
     /// Or why there is none.
@@ -21,10 +21,8 @@ pub(super) struct Way {
 /// The ways that calls of one connection have named.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
-    known: Vec<Way>,
+    known: Vec<Arc<Way>>,
     bytes: usize,
-    /// The one that is not kept.
-    other: Option<Way>,
 }
 
 impl Routes {
@@ -34,16 +32,17 @@ impl Routes {
         head: &Head,
         fields: &mut Fields,
         core: &Core,
-    ) -> Result<&Way, Fault> {
+    ) -> Result<Arc<Way>, Fault> {
         let unknown = Fault::Route(head.route);
         if !head.has(flag::NAMES) {
-            return self.known.get(usize::from(head.route)).ok_or(unknown);
+            let known = self.known.get(usize::from(head.route));
+            return known.cloned().ok_or(unknown);
         }
         let path = fields.short_text(NAME)?;
         let content_type = fields.short_text(NAME)?;
         let service = fields.short_text(NAME)?;
         if head.route == NO_ROUTE {
-            return Ok(self.other.insert(way(&path, &content_type, &service, core)));
+            return Ok(Arc::new(way(&path, &content_type, &service, core)));
         }
         self.bytes += path.len() + content_type.len() + service.len();
         if usize::from(head.route) != self.known.len()
@@ -52,8 +51,9 @@ impl Routes {
         {
             return Err(unknown);
         }
-        self.known.push(way(&path, &content_type, &service, core));
-        self.known.last().ok_or(unknown)
+        let way = Arc::new(way(&path, &content_type, &service, core));
+        self.known.push(way.clone());
+        Ok(way)
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) enum Begun {
         pace: Arc<Pace>,
         now: Instant,
     },
+    /// Input of it is waited for: a stream, or what is refused once all of it is there.
     Stream(Served),
 }
 

@@ -6,6 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Poll, Waker, ready};
 use std::time::Duration;
@@ -30,7 +31,7 @@ use crate::protocol::http2::Chunk;
 use crate::router::Serving;
 
 /// Messages that are gathered leave when they are so many bytes.
-const GATHERED: usize = 16 * 1024;
+const GATHERED: usize = 32 * 1024;
 /// Larger messages are sent without being copied.
 const COPIED: usize = 4 * 1024;
 
@@ -42,12 +43,16 @@ pub(super) struct Opened {
     early: bool,
     out: Mutex<Out>,
     input: Mutex<Input>,
+    /// Whether messages are gathered just now.
+    gathers: AtomicBool,
 }
 
 struct Out {
     state: State,
     /// Messages that are not given to HTTP/2 yet.
     gathered: BytesMut,
+    /// How many bytes went the last time.
+    last: usize,
     /// Whether they leave as text.
     text: bool,
     /// Whether the handler is being polled, after which what is gathered leaves.
@@ -121,6 +126,7 @@ impl Opened {
             out: Mutex::new(Out {
                 state: State::Unopened(answer),
                 gathered: BytesMut::new(),
+                last: 0,
                 text,
                 polled: false,
                 runner: None,
@@ -135,6 +141,7 @@ impl Opened {
                 ended: false,
                 awaited: false,
             }),
+            gathers: AtomicBool::new(false),
         });
         let halves = RawStream {
             send: Box::new(Replies(stream.clone())),
@@ -166,40 +173,56 @@ impl Opened {
         let _guard = Ends(&self);
         let mut handler = pin!(serving.finish());
         let ended = poll_fn(|task| {
-            let waiting = {
-                let mut out = self.out();
-                out.polled = true;
-                match &mut out.runner {
-                    Some(runner) => runner.clone_from(task.waker()),
-                    None => out.runner = Some(task.waker().clone()),
+            loop {
+                let waiting = {
+                    let mut out = self.out();
+                    out.polled = true;
+                    match &mut out.runner {
+                        Some(runner) => runner.clone_from(task.waker()),
+                        None => out.runner = Some(task.waker().clone()),
+                    }
+                    // Until the handler pauses nobody is told of changes: what it sends would wake
+                    // its own task each time.
+                    let mut nobody = Task::from_waker(Waker::noop());
+                    if out.poll_reset(&mut nobody).is_ready() {
+                        return Poll::Ready(None);
+                    }
+                    out.waiting.take()
+                };
+                // Woken, this task would only do again what it is about to do.
+                if let Some(waiting) = waiting
+                    && !waiting.will_wake(task.waker())
+                {
+                    waiting.wake();
                 }
+                self.input().awaited = false;
+                if let Poll::Ready(result) = handler.as_mut().poll(task) {
+                    self.out().polled = false;
+                    return Poll::Ready(Some(result));
+                }
+                let awaits_input = self.input().awaited;
+                let mut out = self.out();
+                out.polled = false;
+                // A handler that waits has accepted the call: what it set so far goes ahead.
+                if self.early || !awaits_input || self.cx.has_reply_parts() {
+                    self.open(&mut out);
+                }
+                out.flush();
+                self.gathers.store(false, Ordering::Relaxed);
+                // Changes that came meanwhile show here.
+                let waiting = out.poll_waiting();
                 if out.poll_reset(task).is_ready() {
                     return Poll::Ready(None);
                 }
-                out.take_waiting(task)
-            };
-            // This task is polling the handler anyway: woken, it would do so for ever.
-            if let Some(waiting) = waiting
-                && !waiting.will_wake(task.waker())
-            {
-                waiting.wake();
+                drop(out);
+                match waiting {
+                    Some(waiting) if waiting.will_wake(task.waker()) => continue,
+                    Some(waiting) => waiting.wake(),
+                    None => {}
+                }
+                self.poll_discard(task);
+                return Poll::Pending;
             }
-            self.input().awaited = false;
-            let polled = handler.as_mut().poll(task);
-            let awaits_input = self.input().awaited;
-            let mut out = self.out();
-            out.polled = false;
-            if let Poll::Ready(result) = polled {
-                return Poll::Ready(Some(result));
-            }
-            // A handler that waits has accepted the call: what it set so far goes ahead.
-            if self.early || !awaits_input || self.cx.has_reply_parts() {
-                self.open(&mut out);
-            }
-            out.flush();
-            drop(out);
-            self.poll_discard(task);
-            Poll::Pending
         })
         .await;
         match ended {
@@ -298,26 +321,19 @@ impl Out {
         if self.gathered.is_empty() {
             return;
         }
+        self.last = self.gathered.len();
         let gathered = self.gathered.split().freeze();
         self.send(Chunk::from(gathered));
     }
 
-    /// Who waits for room, where there is some: woken without, it would only ask to be woken again.
-    fn take_waiting(&mut self, task: &mut Task<'_>) -> Option<Waker> {
-        let held = self.gathered.len();
-        if self.waiting.is_some()
-            && let State::Open(stream) = &mut self.state
-            && stream.poll_room(held, task).is_pending()
-        {
-            return None;
+    /// Who waits for room, where there is some now.
+    fn poll_waiting(&mut self) -> Option<Waker> {
+        let waiting = self.waiting.take()?;
+        match self.poll_room(&mut Task::from_waker(&waiting)) {
+            Poll::Ready(_) => Some(waiting),
+            // It was kept again.
+            Poll::Pending => None,
         }
-        self.waiting.take()
-    }
-
-    /// Whether a batch has begun, for which there was room: what one batch is more than the room is
-    /// little, and asking for every message is dear.
-    fn gathers(&self) -> bool {
-        !self.gathered.is_empty() && matches!(self.state, State::Open(_))
     }
 
     fn check(&self) -> Result<()> {
@@ -334,10 +350,13 @@ impl Out {
             State::Over(error) => return Poll::Ready(Err(error.clone())),
             State::Unopened(_) => return Poll::Ready(Err(over())),
         };
-        let polled = match &self.runner {
-            Some(runner) => stream.poll_room(held, &mut Task::from_waker(runner)),
-            None => stream.poll_room(held, task),
+        let runner = match &self.runner {
+            // It asks again when the handler pauses.
+            _ if self.polled => Waker::noop(),
+            Some(runner) => runner,
+            None => task.waker(),
         };
+        let polled = stream.poll_room(held, &mut Task::from_waker(runner));
         match polled {
             Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
             Poll::Ready(Err(_)) => {
@@ -459,10 +478,12 @@ struct Replies(Arc<Opened>);
 
 impl RawSend for Replies {
     fn poll_ready(&mut self, task: &mut Task<'_>) -> Poll<Result<()>> {
-        let mut out = self.0.out();
-        if out.gathers() {
+        // There was room when the batch began: what it becomes more than that is little, and asking
+        // for every message is dear.
+        if self.0.gathers.load(Ordering::Relaxed) {
             return Poll::Ready(Ok(()));
         }
+        let mut out = self.0.out();
         self.0.open(&mut out);
         let polled = out.poll_room(task);
         if let Poll::Ready(Err(_)) = polled {
@@ -479,6 +500,7 @@ impl RawSend for Replies {
         let mut out = self.0.out();
         out.check()?;
         out.flush();
+        self.0.gathers.store(false, Ordering::Relaxed);
         out.send(chunk);
         Ok(())
     }
@@ -486,10 +508,17 @@ impl RawSend for Replies {
     fn send_copy(&mut self, message: &[u8]) -> Result<()> {
         let mut out = self.0.out();
         out.check()?;
+        if out.gathered.is_empty() {
+            // As much as the last time, so that it need not grow.
+            let last = out.last;
+            out.gathered.reserve(last);
+        }
         append(message, self.0.caller.encoding, &mut out.gathered)?;
-        if !out.polled || out.gathered.len() >= GATHERED {
+        let full = !out.polled || out.gathered.len() >= GATHERED;
+        if full {
             out.flush();
         }
+        self.0.gathers.store(!full, Ordering::Relaxed);
         Ok(())
     }
 

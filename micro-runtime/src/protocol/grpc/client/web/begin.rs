@@ -48,7 +48,7 @@ impl Begin for Reads {
         self.check_content_type(&headers)?;
         let metadata = headers::read(&headers);
         let messages = Messages::new(self.encoding(&headers)?, self.most);
-        let closing = Closing::of(self.dialect);
+        let closing = Closing::of(self.dialect, &headers);
         let messages = messages.closed_by(closing.flag());
         Ok(Answer::closed_by(closing, told, metadata, messages, input))
     }

@@ -10,14 +10,17 @@ use super::super::super::headers;
 use super::super::super::status::{self, code};
 use super::Dialect;
 use super::wrong::Wrong;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::metadata::Metadata;
 
 /// How the end of an answer is told.
 #[derive(Clone, Copy)]
 pub(in crate::protocol::grpc) enum Closing {
     /// As an object of JSON.
-    Connect,
+    Connect {
+        /// Whether the head says that an error is of a call that has reached no handler.
+        unprocessed: bool,
+    },
     /// As trailers in text; or in the head, where nothing follows it.
     GrpcWeb,
 }
@@ -31,9 +34,12 @@ struct EndStream {
 }
 
 impl Closing {
-    pub(super) fn of(dialect: Dialect) -> Self {
+    /// Of an answer with this head.
+    pub(super) fn of(dialect: Dialect, headers: &HeaderMap) -> Self {
         match dialect {
-            Dialect::Connect => Self::Connect,
+            Dialect::Connect => Self::Connect {
+                unprocessed: headers.contains_key(status::UNPROCESSED),
+            },
             Dialect::GrpcWeb => Self::GrpcWeb,
         }
     }
@@ -41,7 +47,7 @@ impl Closing {
     /// The flag of the frame.
     pub(super) fn flag(self) -> u8 {
         match self {
-            Self::Connect => 0x02,
+            Self::Connect { .. } => 0x02,
             Self::GrpcWeb => 0x80,
         }
     }
@@ -55,7 +61,7 @@ impl Closing {
         metadata: &Metadata,
     ) -> (Result<()>, Metadata) {
         let (end, trailers) = match (self, frame, told) {
-            (Self::Connect, Some(frame), _) => read_json(frame),
+            (Self::Connect { unprocessed }, Some(frame), _) => read_json(frame, unprocessed),
             (Self::GrpcWeb, Some(frame), _) => read_trailers(frame),
             (_, None, Some(end)) => (end, metadata.clone()),
             (_, None, None) => {
@@ -72,7 +78,7 @@ impl Closing {
     }
 }
 
-fn read_json(frame: &[u8]) -> (Result<()>, Metadata) {
+fn read_json(frame: &[u8], unprocessed: bool) -> (Result<()>, Metadata) {
     let end: EndStream = match serde_json::from_slice(frame) {
         Ok(end) => end,
         Err(error) => {
@@ -86,10 +92,15 @@ fn read_json(frame: &[u8]) -> (Result<()>, Metadata) {
             append(&mut map, name.as_bytes(), value.as_bytes());
         }
     }
-    let unprocessed = map.contains_key(status::UNPROCESSED);
     let end = match end.error {
         None => Ok(()),
-        Some(wrong) => Err(marked(wrong.into_error(code::UNKNOWN, ""), unprocessed)),
+        Some(wrong) => {
+            let error = wrong.into_error(code::UNKNOWN, "");
+            Err(match unprocessed {
+                true => error.unprocessed(),
+                false => error,
+            })
+        }
     };
     (end, headers::read(&map))
 }
@@ -113,13 +124,5 @@ fn read_trailers(frame: &[u8]) -> (Result<()>, Metadata) {
 fn append(map: &mut HeaderMap, name: &[u8], value: &[u8]) {
     if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), HeaderValue::from_bytes(value)) {
         let _ = map.try_append(name, value);
-    }
-}
-
-/// The error, where `unprocessed` as of a call that has certainly reached no handler.
-pub(super) fn marked(error: Error, unprocessed: bool) -> Error {
-    match unprocessed {
-        true => error.unprocessed(),
-        false => error,
     }
 }

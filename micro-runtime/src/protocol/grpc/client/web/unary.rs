@@ -14,7 +14,6 @@ use super::super::call::failed;
 use super::super::link::Failed;
 use super::How;
 use super::begin::not_asked_for;
-use super::closing::marked;
 use super::head::Heading;
 use super::link::Link;
 use super::wrong::{self, Wrong};
@@ -85,10 +84,7 @@ async fn read_error(status: StatusCode, headers: &HeaderMap, input: Inbound, mos
     let error = wrong.into_error(code, &wrong::words(status));
     let (mut metadata, trailers) = split(headers::read(headers));
     metadata.merge(&trailers);
-    marked(
-        error.with_metadata(metadata),
-        headers.contains_key(status::UNPROCESSED),
-    )
+    wrong::marked(error.with_metadata(metadata), headers)
 }
 
 /// The content type without its parameters.

@@ -57,7 +57,16 @@ impl WrongDetail {
 /// The error of an answer that is none of the dialect's.
 pub(super) fn of_status(status: StatusCode, headers: &HeaderMap) -> Error {
     let code = status::of_http_status(status.as_u16());
-    status::local(code, words(status)).with_metadata(headers::read(headers))
+    let error = status::local(code, words(status)).with_metadata(headers::read(headers));
+    marked(error, headers)
+}
+
+/// The error, as of a call that has certainly reached no handler where `headers` say so.
+pub(super) fn marked(error: Error, headers: &HeaderMap) -> Error {
+    match headers.contains_key(status::UNPROCESSED) {
+        true => error.unprocessed(),
+        false => error,
+    }
 }
 
 /// What is said where the server says nothing.
