@@ -15,6 +15,7 @@ mod answers;
 mod beside;
 mod calls;
 mod connections;
+mod deadlocks;
 #[path = "../mucp/generated/mod.rs"]
 mod generated;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
