@@ -27,7 +27,7 @@ async fn serve(tls: Option<ServerTls>, registry: &Memory) -> Running {
 /// A call by a client with `tls`, over each protocol.
 async fn health(tls: Option<ClientTls>, registry: &Memory) -> Vec<Result<Frame>> {
     let mut results = Vec::new();
-    for protocol in ["mucp", "braid", "grpc"] {
+    for protocol in ["mucp", "braid", "grpc", "connect", "grpc-web"] {
         let caller = Service::new("caller")
             .registry(registry.clone())
             .client_protocols([protocol])

@@ -535,7 +535,7 @@ async fn answer_all(io: tokio::io::DuplexStream) {
     while let Some(seen) = peer.next().await {
         match seen.kind {
             CALL if seen.payload.ends_with(b"much") => {
-                let long = message(&"x".repeat(30 << 20), 0);
+                let long = message(&"x".repeat(60 << 20), 0);
                 let frames = pieces(REPLY, BODY, seen.id, &[], &long).concat();
                 peer.io.write_all(&frames).await.unwrap();
             }

@@ -287,3 +287,31 @@ async fn pieces_of_a_call_that_is_over_are_late_for_a_client_too() {
     };
     tokio::join!(server, calls);
 }
+
+#[tokio::test]
+async fn the_rest_of_a_message_is_not_sent_when_the_server_has_ended_the_call() {
+    let (pipes, mut dialled) = Pipes::new(4 * 1024);
+    let tasks = micro_runtime::tasks::Tasks::new();
+    let channel = channel(pipes.clone(), &tasks, "server");
+    let say = client(&channel);
+    let server = async {
+        let mut peer = Raw::server(dialled.recv().await.unwrap()).await;
+        let first = peer.next().await.unwrap();
+        assert_eq!((first.kind, first.flags & MORE), (CALL, MORE));
+        let error = [&400_i32.to_le_bytes()[..], &[1, 0], b"x", &[0, 0, 0, 0]].concat();
+        peer.send(ERROR, 0, 0, first.id, &error).await;
+        loop {
+            let seen = peer.next().await.unwrap();
+            if seen.kind == CALL {
+                break peer.send(REPLY, BODY, 0, seen.id, &message("hi", 0)).await;
+            }
+        }
+    };
+    let calls = async {
+        let error = say.hello(sized("up", LONG)).await.unwrap_err();
+        assert_eq!(error.code(), 400);
+        assert_eq!(say.hello(word("b")).await.unwrap().text, "hi");
+    };
+    tokio::join!(server, calls);
+    assert!(pipes.tap.lengths().0 < 4 << 20, "{:?}", pipes.tap.lengths());
+}

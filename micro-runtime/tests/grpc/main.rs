@@ -14,6 +14,7 @@ mod answers;
 #[path = "../../src/server/grpc/generated/mod.rs"]
 mod beside;
 mod calls;
+mod choice;
 mod connections;
 mod deadlocks;
 #[path = "../mucp/generated/mod.rs"]

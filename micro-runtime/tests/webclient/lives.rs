@@ -232,3 +232,37 @@ async fn an_upload_waits_for_its_reader_and_ends_with_the_answer() {
     };
     assert!(failed.code() > 0);
 }
+
+#[tokio::test]
+async fn what_sends_an_upload_ends_with_its_stream() {
+    let tasks = micro_runtime::tasks::Tasks::new();
+    let peer = Peer::new().await;
+    let say = crate::net::client_of(Connect::new(), &peer.address, &tasks).await;
+    // What goes on as long as the client does.
+    let opened = async {
+        let (mut send, receive) = say.sum().await.unwrap();
+        let quiet = tasks.running() - 1;
+        let large = crate::say::sized("x", 4 << 20);
+        let pushing = async { while send.send(large.clone()).await.is_ok() {} };
+        let waited = tokio::time::timeout(Duration::from_millis(300), pushing).await;
+        assert!(waited.is_err(), "nobody reads, and all was taken");
+        (send, receive, quiet)
+    };
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        wire.begin(STREAM).await;
+        wire
+    };
+    let ((send, receive, quiet), _wire) = tokio::join!(opened, serve);
+    assert!(tasks.running() > quiet);
+    drop(receive);
+    drop(send);
+    tokio::time::timeout(LONG, async {
+        while tasks.running() > quiet {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("a task goes on");
+}

@@ -16,7 +16,7 @@ use crate::transport::Io;
 const MOST: usize = 16 * 1024;
 /// How much room is made at first, and kept: enough for one short call. Connections are many, and
 /// most of them idle.
-const FIRST: usize = 512;
+const FIRST: usize = 256;
 /// How many pieces are written at once.
 const SLICES: usize = 8;
 

@@ -1,7 +1,7 @@
 //! How the suite's server is to be called: one client for all calls that want the same.
 
 use micro_runtime::Service;
-use micro_runtime::protocol::{Connect, Grpc, GrpcWeb, HttpVersion};
+use micro_runtime::protocol::{self, Connect, Grpc, GrpcWeb, HttpVersion};
 use micro_runtime::registry::Memory;
 use micro_runtime::transport::tls::{ClientTls, Identity};
 
@@ -56,9 +56,10 @@ impl Connection {
                 Codec::Proto => "application/protobuf",
                 other => return Err(format!("no codec for {other:?}").into()),
             });
-        let compress = match Compression::try_from(self.compression)? {
-            Compression::Gzip => true,
-            Compression::Identity => false,
+        let (compress, compression) = match Compression::try_from(self.compression)? {
+            Compression::Identity => (false, protocol::Compression::Gzip),
+            Compression::Gzip => (true, protocol::Compression::Gzip),
+            Compression::Zstd => (true, protocol::Compression::Zstd),
             other => return Err(format!("no compression {other:?}").into()),
         };
         let http = match Version::try_from(self.http)? {
@@ -74,6 +75,7 @@ impl Connection {
             Protocol::Grpc => {
                 let mut grpc = Grpc::new();
                 grpc.compress = compress;
+                grpc.compression = compression;
                 grpc.max_message = grpc.max_message.min(most);
                 service.protocol(grpc).client_protocols(["grpc"])
             }

@@ -107,6 +107,8 @@ impl Link {
             Kind::Reply => self.take_reply(frame, memory, arrivals)?,
             Kind::Error => {
                 let error = read_error(frame, &self.ours, &mut memory.known)?;
+                // What is left of a long message is not sent any more.
+                self.out.forget(id);
                 self.settle(id, Err(error), arrivals)?;
             }
             Kind::Message => {
@@ -148,6 +150,7 @@ impl Link {
                 }
                 if let Some(stream) = self.open_stream(id)? {
                     self.calls.remove(id);
+                    self.out.forget(id);
                     stream.flow.end(StreamEnd::Done(trailers)).wake();
                     self.finish_if_spent();
                 }

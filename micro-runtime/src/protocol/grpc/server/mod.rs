@@ -1,6 +1,7 @@
 //! The server's side: one task a connection, which polls unary handlers itself and spawns the rest.
 
 mod call;
+mod input;
 mod reply;
 mod rest;
 mod stream;
@@ -154,7 +155,10 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
         ping_answer: settings.ping_answer,
     };
     // Its room is given back: connections are many, and most of them idle.
-    let accepting = Box::pin(http2::accept(connection.io, &offered, limits.first_request));
+    let accepting = Box::pin(async {
+        let http = http2::accept(connection.io, &offered, limits.first_request).await;
+        http.map(Box::new)
+    });
     let opened = timeout(limits.first_request, accepting);
     let mut http = match opened.await {
         Ok(Ok(http)) => http,
