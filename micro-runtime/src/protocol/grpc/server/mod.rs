@@ -232,7 +232,10 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
                 Begun::Answered => {}
                 Begun::Refused(input) if input.is_at_end() => {}
                 Begun::Refused(input) => {
-                    core.tasks().spawn(rest::take(input));
+                    core.tasks().spawn(async move {
+                        // It is answered, however it ends.
+                        let _ = rest::take(input).await;
+                    });
                 }
                 Begun::Stream(call) => {
                     core.tasks().spawn(call);
