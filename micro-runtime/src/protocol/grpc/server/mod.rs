@@ -113,7 +113,9 @@ impl Speaking {
             return call::begin(shared, incoming);
         }
         let Incoming {
-            head, mut answer, ..
+            head,
+            input,
+            mut answer,
         } = incoming;
         if is_grpc {
             let words = "gRPC is switched off on this server";
@@ -130,7 +132,8 @@ impl Speaking {
                 let _ = out.send(Bytes::from_static(words.as_bytes()).into(), true);
             }
         }
-        Begun::Answered
+        // What it still sends is taken: a reset may overtake the answer.
+        Begun::Refused(input)
     }
 }
 

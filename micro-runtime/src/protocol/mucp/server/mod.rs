@@ -68,7 +68,7 @@ pub(in crate::protocol) async fn serve(
     match end {
         End::Gone => None,
         End::Linger => {
-            linger(connection.wire.io).await;
+            linger(connection.wire.io, usize::MAX).await;
             None
         }
         End::HandOver => Some(connection.wire),
