@@ -11,7 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture;
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -49,8 +49,10 @@ fn seconds() -> Duration {
 }
 
 /// What a server has open and holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Counts {
+    /// Those that run for long, by protocol and method.
+    handlers: String,
     tasks: u64,
     calls: u64,
     connections: u64,
@@ -58,6 +60,34 @@ struct Counts {
     doubled: u64,
     /// In KiB.
     memory: u64,
+}
+
+/// Handlers that run, by protocol and method.
+type Running = Arc<Mutex<BTreeMap<String, u64>>>;
+
+/// Counts a handler as long as it lives.
+struct Counted(Running, String);
+
+impl Counted {
+    fn new(running: &Running, cx: &Context, method: &str) -> Self {
+        let protocol = cx.peer().map_or("none", |peer| peer.protocol);
+        let name = format!("{protocol}/{method}");
+        *running.lock().unwrap().entry(name.clone()).or_default() += 1;
+        Self(running.clone(), name)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut running = self.0.lock().unwrap();
+        let left = running.get_mut(&self.1).map(|count| {
+            *count -= 1;
+            *count
+        });
+        if left == Some(0) {
+            running.remove(&self.1);
+        }
+    }
 }
 
 /// The server, in a process of its own.
@@ -91,14 +121,15 @@ impl Server {
     fn counts(&mut self) -> Counts {
         self.input.write_all(b"\n").unwrap();
         let counts = after(&mut self.lines, COUNTS);
-        let numbers: Vec<u64> = counts
-            .split_whitespace()
-            .map(|number| number.parse().unwrap())
-            .collect();
+        let (numbers, handlers) = counts.split_once(" {").unwrap();
+        let numbers = numbers.split(' ').map(|number| number.parse().unwrap());
+        let numbers: Vec<u64> = numbers.collect();
+        let handlers = handlers.trim_end_matches('}').to_owned();
         let [tasks, calls, connections, doubled, memory] = numbers[..] else {
             panic!("{counts}")
         };
         Counts {
+            handlers,
             tasks,
             calls,
             connections,
@@ -126,10 +157,11 @@ fn after(lines: &mut Lines<BufReader<ChildStdout>>, start: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the server of the other test"]
 async fn serves() {
-    let doubled = Arc::new(Mutex::new((BTreeMap::new(), 0)));
+    let doubled = Doubled::default();
+    let handlers = Running::default();
     let running = Service::new("greeter")
         .registry(Memory::new())
-        .handle(GreeterServer::new(Mixed(doubled.clone())))
+        .handle(GreeterServer::new(Mixed(doubled.clone(), handlers.clone())))
         .start()
         .await
         .unwrap();
@@ -148,8 +180,9 @@ async fn serves() {
         let connections = running.connections();
         let twice = doubled.lock().unwrap().1;
         println!(
-            "{COUNTS}{tasks} {calls} {connections} {twice} {}",
-            memory(std::process::id())
+            "{COUNTS}{tasks} {calls} {connections} {twice} {} {:?}",
+            memory(std::process::id()),
+            handlers.lock().unwrap()
         );
     }
 }
@@ -162,21 +195,19 @@ fn memory(process: u32) -> u64 {
     value.unwrap().parse().unwrap()
 }
 
-/// The last number of each caller, and how many came twice.
-type Doubled = Arc<Mutex<(BTreeMap<String, u64>, u64)>>;
+/// The numbers of each caller that have come, and how many came twice.
+type Doubled = Arc<Mutex<(BTreeMap<String, BTreeSet<u64>>, u64)>>;
 
-struct Mixed(Doubled);
+struct Mixed(Doubled, Running);
 
 impl Greeter for Mixed {
     async fn hello(&self, _: &Context, request: HelloRequest) -> Result<HelloResponse> {
-        // `caller number`: one after the other, so that no number comes again.
+        // `caller number`, each once.
         if let Some((caller, number)) = request.name.split_once(' ') {
-            let number = number.parse().unwrap_or_default();
+            let number: u64 = number.parse().unwrap_or_default();
             let mut seen = self.0.lock().unwrap();
-            let last = seen.0.insert(caller.to_owned(), number);
-            if last.is_some_and(|last| last >= number) {
-                seen.1 += 1;
-            }
+            let first = seen.0.entry(caller.to_owned()).or_default().insert(number);
+            seen.1 += u64::from(!first);
         }
         Ok(HelloResponse {
             msg: format!("Hello {}", request.name),
@@ -187,7 +218,8 @@ impl Greeter for Mixed {
         Err(Error::conflict("greeter", request.detail))
     }
 
-    async fn sleep(&self, _: &Context, request: SleepRequest) -> Result<HelloResponse> {
+    async fn sleep(&self, cx: &Context, request: SleepRequest) -> Result<HelloResponse> {
+        let _counted = Counted::new(&self.1, cx, "sleep");
         sleep(Duration::from_millis(request.ms.unsigned_abs())).await;
         Ok(HelloResponse::default())
     }
@@ -198,10 +230,11 @@ impl Greeter for Mixed {
 
     async fn count(
         &self,
-        _: &Context,
+        cx: &Context,
         request: CountRequest,
         mut out: Sender<CountResponse>,
     ) -> Result<()> {
+        let _counted = Counted::new(&self.1, cx, "count");
         for n in 1..=request.to {
             out.send(CountResponse { n }).await?;
         }
@@ -210,10 +243,11 @@ impl Greeter for Mixed {
 
     async fn sum(
         &self,
-        _: &Context,
+        cx: &Context,
         mut input: Receiver<SumRequest>,
         mut out: Sender<SumResponse>,
     ) -> Result<()> {
+        let _counted = Counted::new(&self.1, cx, "sum");
         let mut total = 0;
         while let Some(SumRequest { n, .. }) = input.message().await? {
             total += n;
@@ -222,7 +256,8 @@ impl Greeter for Mixed {
         Ok(())
     }
 
-    async fn collect(&self, _: &Context, mut input: Receiver<SumRequest>) -> Result<SumResponse> {
+    async fn collect(&self, cx: &Context, mut input: Receiver<SumRequest>) -> Result<SumResponse> {
+        let _counted = Counted::new(&self.1, cx, "collect");
         let mut total = 0;
         while let Some(SumRequest { n, .. }) = input.message().await? {
             total += n;
@@ -362,10 +397,10 @@ impl Caller {
             }
             7 => {
                 // A stream that is let go in the middle.
-                let call = greeter.count(CountRequest {
-                    to: 1_000_000,
-                    fail: false,
-                });
+                // The proxy takes what the server of HTTP/1.1 still has to say, and that only ends
+                // with the stream.
+                let to = if self.cut { 5_000 } else { 1_000_000 };
+                let call = greeter.count(CountRequest { to, fail: false });
                 let mut replies = call.address(address()).await?;
                 for _ in 0..self.random.below(20) {
                     replies.message().await?;
@@ -477,6 +512,38 @@ async fn cuts(proxy: &Proxy, until: Instant) {
         proxy.cut(Cut { side, after, how });
         sleep(Duration::from_millis(random.below(60))).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_are_given_up_end_at_the_server_whatever_the_protocol() {
+    let mut server = Server::start();
+    let mut left = Vec::new();
+    for protocol in PROTOCOLS {
+        for kind in [5, 6, 7] {
+            let mut caller = Caller {
+                protocol,
+                address: server.address.clone(),
+                name: protocol.to_owned(),
+                cut: false,
+                tasks: Tasks::new(),
+                random: Random(0x2545_f491_4f6c_dd1d),
+                number: 0,
+            };
+            let greeter = caller.greeter();
+            for _ in 0..10 {
+                caller.one(&greeter, kind).await.unwrap();
+            }
+            let ended = async {
+                while server.counts().calls > 0 {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            };
+            if timeout(Duration::from_secs(5), ended).await.is_err() {
+                left.push(format!("{protocol}, kind {kind}: {:?}", server.counts()));
+            }
+        }
+    }
+    assert!(left.is_empty(), "{left:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,6 +16,7 @@ mod beside;
 mod calls;
 mod choice;
 mod connections;
+mod deadlocks;
 #[path = "../mucp/generated/mod.rs"]
 mod generated;
 #[allow(dead_code, reason = "it serves two protocols' tests")]
