@@ -334,6 +334,10 @@ async fn flags_give_a_service_mutual_tls_and_a_caller_what_it_shows() {
     let wrong = "--tls_fingerprint=12".to_owned();
     assert!(words(&[wrong]).await.contains("64 hexadecimal digits"));
     let alone = [flag("tls_client_ca", "clients.pem")];
-    assert!(words(&alone).await.contains("give --tls_cert and --tls_key"));
+    assert!(
+        words(&alone)
+            .await
+            .contains("give --tls_cert and --tls_key")
+    );
     running.stop().await.unwrap();
 }
