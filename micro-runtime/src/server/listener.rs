@@ -229,7 +229,7 @@ impl Handling {
             if connection.io.read_buf(&mut head).await? == 0 {
                 return Ok(None);
             }
-            let undecided = match self.port.spoken(&head) {
+            let undecided = match self.port.spoken(connection.negotiated.as_deref(), &head) {
                 Ok(spoken) => {
                     if matches!(spoken, Spoken::Gob) {
                         self.clashes.note(&connection.peer, GOB);

@@ -83,6 +83,19 @@ of_all! {
     large_messages_go_both_ways
 }
 
+#[cfg(feature = "zstd")]
+#[tokio::test]
+async fn what_is_sent_may_be_in_zstd() {
+    use micro_runtime::protocol::Compression;
+
+    let mut connect = connect(HttpVersion::Http1);
+    connect.compression = Compression::Zstd;
+    check::large_messages_go_both_ways(connect).await;
+    let mut web = grpc_web(HttpVersion::Http2);
+    web.compression = Compression::Zstd;
+    check::large_messages_go_both_ways(web).await;
+}
+
 mod check {
     use super::*;
 

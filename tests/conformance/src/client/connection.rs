@@ -83,6 +83,7 @@ impl Connection {
                 let mut web = GrpcWeb::new();
                 web.http = http;
                 web.compress = compress;
+                web.compression = compression;
                 web.max_message = web.max_message.min(most);
                 service.protocol(web).client_protocols(["grpc-web"])
             }
@@ -92,6 +93,7 @@ impl Connection {
                 connect.get = self.get;
                 // The suite's messages are small, and those of unary calls are to be compressed.
                 connect.compress = compress.then_some(0);
+                connect.compression = compression;
                 connect.max_message = connect.max_message.min(most);
                 service.protocol(connect).client_protocols(["connect"])
             }
