@@ -9,7 +9,7 @@ use micro_runtime::registry::Memory;
 use micro_runtime::service::Running;
 use micro_runtime::transport::tls::{ClientTls, Identity, ServerTls};
 use micro_runtime::{Result, Service};
-use micro_tests::authority::Authority;
+use micro_tests::authority::{Authority, Files, put};
 
 async fn serve(tls: Option<ServerTls>, registry: &Memory) -> Running {
     let service = Service::new("safe")
@@ -27,7 +27,7 @@ async fn serve(tls: Option<ServerTls>, registry: &Memory) -> Running {
 /// A call by a client with `tls`, over each protocol.
 async fn health(tls: Option<ClientTls>, registry: &Memory) -> Vec<Result<Frame>> {
     let mut results = Vec::new();
-    for protocol in ["mucp", "braid", "grpc"] {
+    for protocol in ["mucp", "braid", "grpc", "connect", "grpc-web"] {
         let caller = Service::new("caller")
             .registry(registry.clone())
             .client_protocols([protocol])
@@ -268,4 +268,76 @@ fn ring_digest(der: &[u8]) -> [u8; 32] {
     let suite = rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
     let digest = suite.tls13().unwrap().common.hash_provider.hash(der);
     digest.as_ref().try_into().unwrap()
+}
+
+#[tokio::test]
+async fn flags_give_a_service_mutual_tls_and_a_caller_what_it_shows() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (servers, clients) = (Authority::new(), Authority::new());
+    let shown = servers.sign("127.0.0.1");
+    shown.write(&Files::new(folder.path(), "server")).unwrap();
+    let mine = clients.sign("me");
+    mine.write(&Files::new(folder.path(), "me")).unwrap();
+    put(&folder.path().join("servers.pem"), &servers.pem()).unwrap();
+    put(&folder.path().join("clients.pem"), &clients.pem()).unwrap();
+    let hex: Vec<_> = ring_digest(&shown.der)
+        .iter()
+        .map(|byte| format!("{byte:02X}"))
+        .collect();
+    let flag = |name: &str, file: &str| format!("--{name}={}", path(file));
+
+    let registry = Memory::new();
+    let with = |name: &str, flags: &[String]| {
+        let args: Vec<_> = std::iter::once(name.to_owned())
+            .chain(flags.iter().cloned())
+            .collect();
+        Service::new(name)
+            .registry(registry.clone())
+            .retries(0)
+            .linger(std::time::Duration::ZERO)
+            .init_from(args, [("", ""); 0])
+    };
+    let running = with(
+        "safe",
+        &[
+            flag("tls_cert", "server.pem"),
+            flag("tls_key", "server.key"),
+            flag("tls_client_ca", "clients.pem"),
+        ],
+    )
+    .unwrap()
+    .start()
+    .await
+    .unwrap();
+    let me = [
+        flag("tls_client_cert", "me.pem"),
+        flag("tls_client_key", "me.key"),
+    ];
+    let call = async |flags: &[String]| -> Result<Frame> {
+        let caller = with("caller", flags)?;
+        caller
+            .client()
+            .request("safe", "Debug.Health", Frame::default())
+            .await
+    };
+    let ca = flag("tls_ca", "servers.pem");
+    let pin = format!("--tls_fingerprint={}", hex.join(":"));
+    for trust in [ca.clone(), pin] {
+        let all = [&[trust][..], &me].concat();
+        assert_eq!(&*call(&all).await.unwrap().0, b"\n\x02ok");
+    }
+    let words = async |flags: &[String]| call(flags).await.unwrap_err().detail().to_owned();
+    assert!(words(&[ca]).await.contains("--tls_client_cert"));
+    assert!(words(&me).await.contains("name a CA (--tls_ca)"));
+    assert!(words(&me[..1]).await.contains("belong together"));
+    let wrong = "--tls_fingerprint=12".to_owned();
+    assert!(words(&[wrong]).await.contains("64 hexadecimal digits"));
+    let alone = [flag("tls_client_ca", "clients.pem")];
+    assert!(
+        words(&alone)
+            .await
+            .contains("give --tls_cert and --tls_key")
+    );
+    running.stop().await.unwrap();
 }

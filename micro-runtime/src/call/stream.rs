@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
+use tokio::task::coop;
 
 use super::Payload;
 use crate::codec::{self, Codec};
@@ -112,7 +113,16 @@ impl<M: Payload> Sender<M> {
     /// message does not encode.
     pub async fn send(&mut self, message: M) -> Result<()> {
         let large = codec::encode_small(&mut self.small, &*self.codec, &message)?;
-        poll_fn(|task| self.raw.poll_ready(task)).await?;
+        // One that always finds room gives way to other tasks now and then.
+        poll_fn(|task| {
+            let turn = ready!(coop::poll_proceed(task));
+            let polled = self.raw.poll_ready(task);
+            if polled.is_ready() {
+                turn.made_progress();
+            }
+            polled
+        })
+        .await?;
         match large {
             None => self.raw.send_copy(&self.small),
             Some(message) => self.raw.send(message),

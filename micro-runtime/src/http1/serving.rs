@@ -10,16 +10,15 @@ use crate::transport::Io;
 
 /// How long a refused caller may take to read the answer and close.
 const LINGER: Duration = Duration::from_secs(1);
-/// How much it may still send meanwhile.
-const LINGER_BYTES: usize = 1024 * 1024;
 
-/// Closes so that the peer still reads the answer: a close with unread bytes would reset.
-pub(crate) async fn linger(mut io: Box<dyn Io>) {
+/// Closes so that the peer still reads the answer: a close with unread bytes would reset. Of what it
+/// still sends, up to `most` bytes are passed over.
+pub(crate) async fn linger(mut io: Box<dyn Io>, most: usize) {
     let drain = async {
         io.shutdown().await?;
         let mut unread = BytesMut::with_capacity(8 * 1024);
         let mut passed_over = 0;
-        while passed_over < LINGER_BYTES && io.read_buf(&mut unread).await? > 0 {
+        while passed_over < most && io.read_buf(&mut unread).await? > 0 {
             passed_over += unread.len();
             unread.clear();
         }

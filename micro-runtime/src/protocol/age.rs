@@ -21,6 +21,12 @@ impl Age {
         }))
     }
 
+    /// Whether the connection is old at `now`.
+    #[cfg(feature = "grpc")]
+    pub(super) fn is_over(self, now: Instant) -> bool {
+        self.0.is_some_and(|until| until <= now)
+    }
+
     /// Ready once the connection is old. Cancel safe.
     pub(super) async fn over(self) {
         match self.0 {

@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+#[cfg(feature = "grpc")]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(super) trait Link: Send + Sync + 'static {
 }
 
 /// What is known of a connection.
+#[cfg(feature = "grpc")]
 #[derive(Default)]
 pub(super) struct Marks {
     retired: AtomicBool,
@@ -42,6 +44,7 @@ pub(super) struct Marks {
     proven: AtomicBool,
 }
 
+#[cfg(feature = "grpc")]
 impl Marks {
     pub(super) fn is_open(&self) -> bool {
         !self.retired.load(Ordering::Acquire)
@@ -204,6 +207,7 @@ impl<C: Connect> Kept<C> {
     }
 
     /// The node that it goes to.
+    #[cfg(feature = "grpc")]
     pub(super) fn node(&self) -> &Destination {
         &self.0.node
     }

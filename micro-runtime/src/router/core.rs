@@ -247,9 +247,12 @@ impl Core {
         &self.options.limits
     }
 
-    /// Room for what comes of messages before they are whole, of one connection.
+    /// Room for what comes of messages before they are whole, of one connection: twice that of the
+    /// largest one, since a buffer that grows may be so much larger than what is in it, and enough
+    /// for several calls at once where messages have to be short.
     pub(crate) fn room_of_connection(&self) -> Arc<Room> {
-        self.room.part(self.options.limits.message)
+        let largest = self.options.limits.message;
+        self.room.part(largest.saturating_mul(2).max(LEAST_ROOM))
     }
 
     /// The codecs.
@@ -450,3 +453,6 @@ impl Route {
         }
     }
 }
+
+/// The least of what one connection may hold of messages that are not whole.
+const LEAST_ROOM: usize = 4 << 20;

@@ -25,10 +25,10 @@ pub enum Inline {
 
 /// A handler that computes for longer holds up the others on its connection.
 const LONG: Duration = Duration::from_micros(100);
-/// What a long poll counts, of which a short one takes one away.
-const WEIGHT: u32 = 500;
-/// From here on a method's handlers are spawned: after two long polls that were close together, since
-/// after one it may be the system that took the processor away.
+/// What a long poll counts, of which a short one takes one away: one in two hundred may be long. On a
+/// busy machine some always are, since the system takes the processor away.
+const WEIGHT: u32 = 200;
+/// From here on a method's handlers are spawned: after two long polls that were close together.
 const SPAWNED: u32 = 2 * WEIGHT - WEIGHT / 2;
 /// The most that is counted, so that a method is tried again where its handlers have become short.
 const MOST: u32 = 20 * WEIGHT;

@@ -102,7 +102,8 @@ impl Server {
                 match accepted {
                     Ok(connection) => {
                         if let Some(serving) = handling.serve(connection) {
-                            tasks.spawn(serving);
+                            // Boxed: what a task captures takes its room twice.
+                            tasks.spawn(Box::pin(serving));
                         }
                     }
                     Err(error) => {
@@ -118,7 +119,7 @@ impl Server {
     /// Serves one connection, as [`start`](Server::start) does each that it accepts.
     pub fn attach(&self, connection: Connection) {
         if let Some(serving) = self.handling().serve(connection) {
-            self.core.tasks().spawn(serving);
+            self.core.tasks().spawn(Box::pin(serving));
         }
     }
 
@@ -228,7 +229,7 @@ impl Handling {
             if connection.io.read_buf(&mut head).await? == 0 {
                 return Ok(None);
             }
-            let undecided = match self.port.spoken(&head) {
+            let undecided = match self.port.spoken(connection.negotiated.as_deref(), &head) {
                 Ok(spoken) => {
                     if matches!(spoken, Spoken::Gob) {
                         self.clashes.note(&connection.peer, GOB);

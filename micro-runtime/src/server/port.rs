@@ -12,6 +12,8 @@ use crate::protocol::{Protocol, Recognised};
 use crate::router::Core;
 use crate::transport::{Connection, clash};
 
+/// How TLS names HTTP/2 (ALPN).
+const HTTP2: &str = "h2";
 /// The preface of HTTP/2 (RFC 9113 section 3.4), as far as it is looked at where nobody speaks it.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// SETTINGS, and GOAWAY of stream 0 with HTTP_1_1_REQUIRED and words.
@@ -86,9 +88,16 @@ impl Port {
     }
 
     /// What a connection that begins with `head` speaks; `Err` where it cannot be told, with whether
-    /// more bytes may tell.
-    pub(super) fn spoken(&self, head: &[u8]) -> Result<Spoken, bool> {
+    /// more bytes may tell. Whoever agreed on HTTP/2 in the TLS handshake (`agreed`) speaks that.
+    pub(super) fn spoken(&self, agreed: Option<&str>, head: &[u8]) -> Result<Spoken, bool> {
         let mut undecided = false;
+        if agreed == Some(HTTP2) {
+            match begins(head, PREFACE) {
+                Recognised::Yes => {}
+                Recognised::Perhaps => return Err(true),
+                Recognised::No => return Err(false),
+            }
+        }
         let mut is = |recognised| {
             undecided |= recognised == Recognised::Perhaps;
             recognised == Recognised::Yes
@@ -190,6 +199,18 @@ mod tests {
         ] {
             assert_eq!(begins_gob(other), Recognised::No);
         }
+    }
+
+    #[test]
+    fn whoever_agreed_on_http2_speaks_nothing_else() {
+        let port = Port::new(vec![Arc::new(Mucp::default())]);
+        let get = b"GET / HTTP/1.1\r\n";
+        for agreed in [None, Some("http/1.1")] {
+            assert!(matches!(port.spoken(agreed, get), Ok(Spoken::Http1)));
+        }
+        assert!(matches!(port.spoken(Some(HTTP2), get), Err(false)));
+        assert!(matches!(port.spoken(Some(HTTP2), b"PRI *"), Err(true)));
+        assert!(!matches!(port.spoken(Some(HTTP2), PREFACE), Err(_)));
     }
 
     #[test]

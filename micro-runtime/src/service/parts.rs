@@ -71,17 +71,10 @@ impl Service {
             max_age: options.connection_age,
             ..Braid::default()
         };
-        #[cfg(feature = "grpc")]
-        let grpc = {
-            let mut grpc = crate::protocol::Grpc::for_listener(loopback_only, &options.origins);
-            grpc.max_age = options.connection_age;
-            grpc.max_age_grace = options.connection_grace;
-            grpc
-        };
         let built_in: Vec<Arc<dyn Protocol>> = vec![
             Arc::new(braid),
             #[cfg(feature = "grpc")]
-            Arc::new(grpc),
+            Arc::new(Self::grpc(options, loopback_only)),
             Arc::new(mucp),
         ];
         let mut protocols: Vec<Arc<dyn Protocol>> = Vec::new();
@@ -94,6 +87,15 @@ impl Service {
             }
         }
         protocols
+    }
+
+    /// What gRPC and the protocols of the web are served with.
+    #[cfg(feature = "grpc")]
+    fn grpc(options: &Options, loopback_only: bool) -> Grpc {
+        let mut grpc = Grpc::for_listener(loopback_only, &options.origins);
+        grpc.max_age = options.connection_age;
+        grpc.max_age_grace = options.connection_grace;
+        grpc
     }
 
     /// Those that the client may speak: of all, and of the web dialects, those that were named.
@@ -123,8 +125,7 @@ impl Service {
         let mut all = Self::protocols(options, loopback_only);
         #[cfg(feature = "grpc")]
         if !all.iter().any(|known| known.name() == "web") {
-            let grpc = Grpc::for_listener(loopback_only, &options.origins);
-            all.push(Arc::new(Web::with(grpc)));
+            all.push(Arc::new(Web::with(Self::grpc(options, loopback_only))));
         }
         // What only calls may be among those that a user has configured.
         all.retain(|protocol| !CALLED_BY_NAME.contains(&protocol.name()));

@@ -14,7 +14,9 @@ mod answers;
 #[path = "../../src/server/grpc/generated/mod.rs"]
 mod beside;
 mod calls;
+mod choice;
 mod connections;
+mod deadlocks;
 #[path = "../mucp/generated/mod.rs"]
 mod generated;
 #[allow(dead_code, reason = "it serves two protocols' tests")]

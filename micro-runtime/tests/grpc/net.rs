@@ -58,10 +58,20 @@ impl Net {
     }
 
     pub fn with(settings: Grpc, limits: Limits) -> Self {
+        Self::narrow(64 * 1024, settings, limits, Say)
+    }
+
+    /// Through pipes of so many bytes, to the service that is made of a probe.
+    pub fn narrow<D: Dispatch>(
+        pipe: usize,
+        settings: Grpc,
+        limits: Limits,
+        service: impl FnOnce(Arc<Probe>) -> D,
+    ) -> Self {
         let tasks = Tasks::new();
         let probe = Arc::new(Probe::default());
-        let (pipes, mut dialled) = Pipes::new(64 * 1024);
-        let server = server(&settings, Say(probe.clone()), limits, &tasks.group());
+        let (pipes, mut dialled) = Pipes::new(pipe);
+        let server = server(&settings, service(probe.clone()), limits, &tasks.group());
         let server = Arc::new(server);
         let attach = server.clone();
         tasks.spawn(async move {

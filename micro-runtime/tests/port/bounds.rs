@@ -72,7 +72,7 @@ async fn a_body_without_end_is_refused_at_the_limit_and_not_read_on() {
         let line = all.lines().next().unwrap_or_default();
         let status: u16 = line.get(9..12).unwrap().parse().unwrap();
         assert!(status == 429 || status == 413, "{all}");
-        assert!(sent < 2_000_000, "{sent} bytes were taken");
+        assert!(sent < 3_000_000, "{sent} bytes were taken");
         settle().await;
         assert_eq!(port.server.connections(), 0);
     }
@@ -178,4 +178,21 @@ async fn a_head_over_its_limits_is_refused() {
         assert_eq!(answer.status, 431, "{answer:?}");
         assert_eq!(raw.rest().await, "");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_old_connection_is_closed_with_an_answer() {
+    let mut grpc = Grpc::new();
+    grpc.max_age = Some(60 * SECOND);
+    let port = Port::with(all(grpc, Mucp::new()), Limits::default());
+    let mut raw = port.dial();
+    let answer = raw.ask(json("Hello", "{}")).await;
+    assert_eq!(answer.field("connection"), None);
+    tokio::time::sleep(70 * SECOND).await;
+    let answer = raw.ask(json("Hello", "{}")).await;
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (200, Some("close"))
+    );
+    assert_eq!(raw.rest().await, "");
 }

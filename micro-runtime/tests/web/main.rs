@@ -17,4 +17,5 @@ mod limits;
 mod lives;
 mod mutations;
 mod raw;
+mod service;
 mod teller;

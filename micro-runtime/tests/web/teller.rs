@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use micro_runtime::call::Dispatch;
 use micro_runtime::error::Detail;
-use micro_runtime::protocol::Grpc;
+use micro_runtime::protocol::{Grpc, Protocol, Web};
 use micro_runtime::router::{Core, CoreOptions, Limits};
 use micro_runtime::server::Server;
 use micro_runtime::tasks::Tasks;
@@ -214,7 +214,9 @@ impl Net {
         options.limits = limits;
         options.tasks = Tasks::new();
         let core = Core::new(options, [Arc::new(service) as Arc<dyn Dispatch>]).unwrap();
-        let server = Arc::new(Server::new(core, vec![Arc::new(settings)]).unwrap());
+        let protocols: Vec<Arc<dyn Protocol>> =
+            vec![Arc::new(settings.clone()), Arc::new(Web::with(settings))];
+        let server = Arc::new(Server::new(core, protocols).unwrap());
         Self { server, probe }
     }
 

@@ -152,6 +152,22 @@ async fn an_error_that_names_no_code_has_that_of_its_status() {
         let error = refused(head, json).await;
         assert_eq!((error.grpc_code(), error.detail()), (Some(16), words));
     }
+    let long = format!(
+        r#"{{"code":"aborted","message":"{}"}}"#,
+        "x".repeat(1 << 20)
+    );
+    let json = "\r\nContent-Type: application/json";
+    for (body, head, code) in [
+        (long.as_bytes().to_vec(), json.to_owned(), 16),
+        (
+            gzipped(long.as_bytes()),
+            format!("{json}\r\nContent-Encoding: gzip"),
+            16,
+        ),
+    ] {
+        let error = refused(&format!("401 Unauthorized{head}"), body).await;
+        assert_eq!(error.grpc_code(), Some(code));
+    }
     for (status, code) in [
         (400, 13),
         (403, 7),

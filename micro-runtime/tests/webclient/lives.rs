@@ -232,3 +232,64 @@ async fn an_upload_waits_for_its_reader_and_ends_with_the_answer() {
     };
     assert!(failed.code() > 0);
 }
+
+#[tokio::test]
+async fn what_sends_an_upload_ends_with_its_stream() {
+    let tasks = micro_runtime::tasks::Tasks::new();
+    let peer = Peer::new().await;
+    let say = crate::net::client_of(Connect::new(), &peer.address, &tasks).await;
+    // What goes on as long as the client does.
+    let opened = async {
+        let (mut send, receive) = say.sum().await.unwrap();
+        let quiet = tasks.running() - 1;
+        let large = crate::say::sized("x", 4 << 20);
+        let pushing = async { while send.send(large.clone()).await.is_ok() {} };
+        let waited = tokio::time::timeout(Duration::from_millis(300), pushing).await;
+        assert!(waited.is_err(), "nobody reads, and all was taken");
+        (send, receive, quiet)
+    };
+    let serve = async {
+        let mut wire = peer.accept().await;
+        wire.head().await;
+        wire.begin(STREAM).await;
+        wire
+    };
+    let ((send, receive, quiet), _wire) = tokio::join!(opened, serve);
+    assert!(tasks.running() > quiet);
+    drop(receive);
+    drop(send);
+    tokio::time::timeout(LONG, async {
+        while tasks.running() > quiet {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("a task goes on");
+}
+
+#[tokio::test]
+async fn a_connection_with_more_to_say_is_not_used_again() {
+    for (more, behind) in [
+        ("\r\nConnection: close", ""),
+        ("", "HTTP/1.1 200 OK\r\n"),
+        ("", "x"),
+    ] {
+        let peer = Peer::new().await;
+        let say = client(Connect::new(), &peer.address).await;
+        let mut kept = Vec::new();
+        for _ in 0..2 {
+            let serve = async {
+                let mut wire = peer.accept().await;
+                let (_, body) = wire.request().await;
+                let mut answer = crate::net::answer(&format!("{OK}{more}"), body);
+                answer.extend_from_slice(behind.as_bytes());
+                wire.write(answer).await;
+                wire
+            };
+            let (reply, wire) = tokio::join!(say.hello(word("x")), serve);
+            assert_eq!(reply.unwrap(), word("x"));
+            // Open all the while.
+            kept.push(wire);
+        }
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use micro_runtime::client::{Client, ClientOptions};
 use micro_runtime::protocol::Protocol;
 use micro_runtime::registry::{Memory, Node, Registry, Service};
+use micro_runtime::tasks::Tasks;
 use micro_runtime::transport::Tcp;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -18,6 +19,11 @@ pub const LONG: Duration = Duration::from_secs(20);
 
 /// A client that calls the node at `address`, and no other, in `protocol`.
 pub async fn client(protocol: impl Protocol, address: &str) -> SayClient {
+    client_of(protocol, address, &Tasks::new()).await
+}
+
+/// The same, whose tasks are these.
+pub async fn client_of(protocol: impl Protocol, address: &str, tasks: &Tasks) -> SayClient {
     let registry = Memory::new();
     let mut service = Service::new("test.say", "1");
     let mut node = Node::new("node-1", address);
@@ -29,7 +35,8 @@ pub async fn client(protocol: impl Protocol, address: &str) -> SayClient {
         .await
         .unwrap();
     let protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(protocol)];
-    let options = ClientOptions::new(Arc::new(registry), Arc::new(Tcp), protocols);
+    let mut options = ClientOptions::new(Arc::new(registry), Arc::new(Tcp), protocols);
+    options.tasks = tasks.clone();
     SayClient(Client::new(options).unwrap().target("test.say"))
 }
 

@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use micro_runtime::call::Dispatch;
-use micro_runtime::protocol::mucp::Mucp;
-use micro_runtime::protocol::{Connect, Grpc, GrpcWeb, HttpVersion, Protocol};
+use micro_runtime::protocol::{Connect, Grpc, GrpcWeb, HttpVersion, Protocol, Web};
 use micro_runtime::router::{Core, CoreOptions};
 use micro_runtime::server::Server;
 use micro_runtime::transport::Connection;
@@ -21,7 +20,7 @@ async fn net(protocol: impl Protocol) -> (Arc<Probe>, SayClient) {
     options.name = "test.say".into();
     let service = Arc::new(Say(probe.clone())) as Arc<dyn Dispatch>;
     let core = Core::new(options, [service]).unwrap();
-    let server = Server::new(core, vec![Arc::new(Grpc::new()), Arc::new(Mucp::default())]).unwrap();
+    let server = Server::new(core, vec![Arc::new(Grpc::new()), Arc::new(Web::default())]).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
@@ -82,6 +81,19 @@ of_all! {
     deadlines_and_cancels_reach_the_handler
     a_stream_given_up_drops_its_handler
     large_messages_go_both_ways
+}
+
+#[cfg(feature = "zstd")]
+#[tokio::test]
+async fn what_is_sent_may_be_in_zstd() {
+    use micro_runtime::protocol::Compression;
+
+    let mut connect = connect(HttpVersion::Http1);
+    connect.compression = Compression::Zstd;
+    check::large_messages_go_both_ways(connect).await;
+    let mut web = grpc_web(HttpVersion::Http2);
+    web.compression = Compression::Zstd;
+    check::large_messages_go_both_ways(web).await;
 }
 
 mod check {

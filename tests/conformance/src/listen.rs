@@ -11,22 +11,19 @@ use crate::service::Conformance;
 
 /// Serves on a port of its own, prints its address, and ends with the standard input.
 ///
-/// With TLS it offers all that a port speaks, and the peer chooses HTTP/2 in the handshake. Without,
-/// HTTP/1.1 is switched off: what opens a connection as neither is an HTTP/1.1 request otherwise, and
-/// answered as one.
 pub(crate) async fn run(tls: bool) -> Result<(), Failure> {
     let service = Service::new("micro.conformance")
         .registry(Memory::new())
         .address("127.0.0.1:0")
         .handle(ConformanceServiceServer::new(Conformance));
     let service = match tls {
+        false => service,
         true => {
             let own = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
             let key = own.signing_key.serialize_pem();
             let identity = Identity::from_pem(own.cert.pem().as_bytes(), key.as_bytes())?;
             service.server_tls(ServerTls::new(identity))
         }
-        false => service.server_protocols(["grpc"]),
     };
     let running = service.start().await?;
     println!("{}", running.address());

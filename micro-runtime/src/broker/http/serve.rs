@@ -57,7 +57,7 @@ pub(super) async fn serve(connection: Connection, place: Arc<Place>) {
             return;
         }
         if last {
-            return linger(conn.connection.io).await;
+            return linger(conn.connection.io, usize::MAX).await;
         }
     }
 }

@@ -14,8 +14,8 @@ use crate::router::Held;
 /// The flag and the length before a message.
 pub(super) const PREFIX: usize = 5;
 
-/// How long the frame behind the last message may always be, however short messages have to be.
-const CLOSING: usize = 64 * 1024;
+/// How long the frame behind the last message may be, however long or short messages have to be.
+const CLOSING: usize = 1 << 20;
 
 /// `message` as it is sent.
 ///
@@ -313,7 +313,7 @@ impl Messages {
     /// How long a message may be, or the frame behind the last one.
     fn bound(&self, closes: bool) -> usize {
         match closes {
-            true => self.most.max(CLOSING),
+            true => CLOSING,
             false => self.most,
         }
     }

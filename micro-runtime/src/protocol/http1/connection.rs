@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll, Waker};
 
 use http::{Method, StatusCode};
+use tokio::time::Instant;
 
 use super::exchange::{Exchange, HIGH_WATER};
 use super::heads::{self, Framing, Said};
@@ -17,6 +18,7 @@ use super::timing::Timing;
 use super::{Wire, refusal};
 use crate::context::Peer;
 use crate::http1::{Malformed, Opening, Outbox, Piece, linger, poll_fill, put_date, put_plain};
+use crate::protocol::age::Age;
 use crate::protocol::exchange::{Answer, Inbound, Incoming};
 use crate::protocol::grpc::{Grpc, Served, Web};
 use crate::router::Core;
@@ -25,6 +27,9 @@ use crate::router::Core;
 const PAUSED_INBOX: usize = 64 * 1024;
 /// What is passed over of a body that nobody reads, so that the connection can be kept.
 const PASSED_OVER: usize = 256 * 1024;
+
+/// The same of a connection that we close.
+const LAST: usize = 1024 * 1024;
 
 /// Serves `wire` to its end, or until mucp comes on it.
 pub(super) async fn serve(settings: &Grpc, wire: Wire, core: &Arc<Core>) -> Option<Wire> {
@@ -44,7 +49,7 @@ pub(super) async fn serve(settings: &Grpc, wire: Wire, core: &Arc<Core>) -> Opti
     match end {
         End::Gone => None,
         End::Linger => {
-            linger(connection.wire.io).await;
+            linger(connection.wire.io, LAST).await;
             None
         }
         End::HandOver => Some(connection.wire),
@@ -68,6 +73,7 @@ pub(super) struct Conn<'a> {
     pub(super) wire: Wire,
     web: Web,
     pub(super) current: Option<Current>,
+    age: Age,
     pub(super) draining: bool,
     /// No more requests are taken; when all is written the connection closes.
     pub(super) closing: bool,
@@ -109,6 +115,7 @@ impl<'a> Conn<'a> {
             wire,
             web: Web::new(settings, core, peer),
             current: None,
+            age: Age::new(settings.max_age, core.tasks()),
             draining: false,
             closing: false,
             timing: Timing::default(),
@@ -210,9 +217,11 @@ impl<'a> Conn<'a> {
                 None if current.http11 => Framing::Chunked,
                 None => Framing::UntilClose,
             };
-            current.keep_alive &= framing != Framing::UntilClose
-                && !self.draining
-                && !(current.open && current.is_to_be_cut());
+            let is_last = framing == Framing::UntilClose
+                || self.draining
+                || self.age.is_over(Instant::now())
+                || (current.open && current.is_to_be_cut());
+            current.keep_alive &= !is_last;
             let said = Said {
                 framing,
                 close: !current.keep_alive,

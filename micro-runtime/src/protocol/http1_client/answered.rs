@@ -55,16 +55,14 @@ impl Sending {
         else {
             return;
         };
-        let written_now = match outbox.poll_write(&mut **write, written, task) {
-            Poll::Pending => return,
-            Poll::Ready(result) => result.map(|()| *written),
+        let Poll::Ready(wrote) = outbox.poll_write(&mut **write, written, task) else {
+            return;
         };
-        let before = std::mem::replace(self, Self::Broken { written: 0 });
-        *self = match (before, written_now) {
-            (Self::Ours { write, .. }, Ok(_)) => Self::Done(write),
-            (Self::Ours { written, .. }, Err(_)) => Self::Broken { written },
-            (other, _) => other,
-        };
+        let written = *written;
+        let before = std::mem::replace(self, Self::Broken { written });
+        if let (Ok(()), Self::Ours { write, .. }) = (wrote, before) {
+            *self = Self::Done(write);
+        }
     }
 
     /// Whether the peer certainly has nothing of the request.

@@ -16,7 +16,7 @@ use crate::transport::Io;
 const MOST: usize = 16 * 1024;
 /// How much room is made at first, and kept: enough for one short call. Connections are many, and
 /// most of them idle.
-const FIRST: usize = 512;
+const FIRST: usize = 256;
 /// How many pieces are written at once.
 const SLICES: usize = 8;
 
@@ -193,5 +193,139 @@ impl AsyncWrite for Corked {
         let mut held = lock(&self.0);
         ready!(held.poll_flush(task))?;
         Pin::new(&mut held.io).poll_shutdown(task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Waker;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// Takes `most` bytes at a time, and none where that is 0.
+    struct Peer {
+        most: Arc<AtomicUsize>,
+        taken: Arc<Mutex<Vec<u8>>>,
+        writes: Arc<AtomicUsize>,
+    }
+
+    impl AsyncRead for Peer {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _task: &mut Task<'_>,
+            _buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Peer {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            task: &mut Task<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            self.poll_write_vectored(task, &[IoSlice::new(bytes)])
+        }
+
+        fn poll_write_vectored(
+            self: Pin<&mut Self>,
+            _task: &mut Task<'_>,
+            pieces: &[IoSlice<'_>],
+        ) -> Poll<io::Result<usize>> {
+            let most = self.most.load(Ordering::SeqCst);
+            if most == 0 {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            let mut taken = self.taken.lock().unwrap();
+            let before = taken.len();
+            taken.extend(pieces.iter().flat_map(|piece| piece.iter()).take(most));
+            Poll::Ready(Ok(taken.len() - before))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _task: &mut Task<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _task: &mut Task<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    struct Corks {
+        engine: Corked,
+        cork: Cork,
+        most: Arc<AtomicUsize>,
+        taken: Arc<Mutex<Vec<u8>>>,
+        writes: Arc<AtomicUsize>,
+    }
+
+    fn corks(most: usize) -> Corks {
+        let most = Arc::new(AtomicUsize::new(most));
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let writes = Arc::new(AtomicUsize::new(0));
+        let (engine, cork) = cork(Box::new(Peer {
+            most: most.clone(),
+            taken: taken.clone(),
+            writes: writes.clone(),
+        }));
+        Corks {
+            engine,
+            cork,
+            most,
+            taken,
+            writes,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_between_pauses_leaves_in_one_write() {
+        let mut corks = corks(usize::MAX);
+        for turn in 1..4 {
+            for _ in 0..20 {
+                corks.engine.write_all(&[7; 100]).await.unwrap();
+                corks.engine.flush().await.unwrap();
+            }
+            assert!(corks.cork.holds());
+            corks.cork.flush(&mut Task::from_waker(Waker::noop()));
+            assert!(!corks.cork.holds());
+            assert_eq!(corks.writes.load(Ordering::SeqCst), turn);
+        }
+        assert_eq!(corks.taken.lock().unwrap().len(), 3 * 20 * 100);
+    }
+
+    #[tokio::test]
+    async fn bytes_keep_their_order_however_few_are_taken_at_once() {
+        for most in [1, 7, 100, 255, 1000, 20_000, usize::MAX] {
+            let mut corks = corks(most);
+            let mut sent = Vec::new();
+            for length in [10, 300, 0, 9_000, 40_000, 3, 17_000, 1] {
+                let piece: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+                corks.engine.write_all(&piece).await.unwrap();
+                sent.extend_from_slice(&piece);
+            }
+            corks.engine.shutdown().await.unwrap();
+            assert!(*corks.taken.lock().unwrap() == sent, "{most}");
+            assert!(!corks.cork.holds());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_engine_is_told_what_failed_when_it_had_nothing_to_do() {
+        let mut corks = corks(0);
+        corks.engine.write_all(b"gathered").await.unwrap();
+        corks.cork.flush(&mut Task::from_waker(Waker::noop()));
+        assert!(!corks.cork.holds());
+        let mut bytes = [0; 8];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        let read = poll_fn(|task| Pin::new(&mut corks.engine).poll_read(task, &mut buffer)).await;
+        assert_eq!(read.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        corks.most.store(1, Ordering::SeqCst);
+        corks.engine.write_all(b"more").await.unwrap_err();
     }
 }

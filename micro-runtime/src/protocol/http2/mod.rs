@@ -17,7 +17,7 @@ mod stream;
 pub(super) use chunk::Chunk;
 pub(super) use client::{Answered, Requests, connect};
 pub(super) use fault::Fault;
-pub(super) use server::{Answer, Incoming, accept};
+pub(super) use server::{Answer, Incoming, Server, accept};
 pub(super) use stream::{Inbound, Outbound};
 
 use std::time::Duration;

@@ -12,7 +12,8 @@ use crate::transport::tls::ClientTls;
 use crate::wrapper::Wrapper;
 
 impl Service {
-    /// The protocols that the client may speak, by name, best first: `["mucp"]`.
+    /// The protocols that the client may speak, by name, best first: `["mucp"]`. `connect` and
+    /// `grpc-web` are for servers that are not ours: given alone, all nodes are called so.
     pub fn client_protocols<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.options.client_protocols = names.into_iter().map(Into::into).collect();
         self

@@ -83,7 +83,7 @@ fn every_variable_is_read() {
     assert_eq!(settings.server, Some(vec!["mucp".into(), "braid".into()]));
     let origins = vec!["https://app.example".into(), "http://localhost:3000".into()];
     assert_eq!(settings.allowed_origins, Some(origins));
-    let minutes = |minutes| Some(Duration::from_secs(60 * minutes));
+    let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
     assert_eq!(settings.server_connection_age, minutes(30));
     let grace = settings.server_connection_grace;
     assert_eq!(grace, Some(Duration::from_secs(10)));

@@ -1,7 +1,7 @@
 //! How the suite's server is to be called: one client for all calls that want the same.
 
 use micro_runtime::Service;
-use micro_runtime::protocol::{Connect, Grpc, GrpcWeb, HttpVersion};
+use micro_runtime::protocol::{self, Connect, Grpc, GrpcWeb, HttpVersion};
 use micro_runtime::registry::Memory;
 use micro_runtime::transport::tls::{ClientTls, Identity};
 
@@ -56,9 +56,10 @@ impl Connection {
                 Codec::Proto => "application/protobuf",
                 other => return Err(format!("no codec for {other:?}").into()),
             });
-        let compress = match Compression::try_from(self.compression)? {
-            Compression::Gzip => true,
-            Compression::Identity => false,
+        let (compress, compression) = match Compression::try_from(self.compression)? {
+            Compression::Identity => (false, protocol::Compression::Gzip),
+            Compression::Gzip => (true, protocol::Compression::Gzip),
+            Compression::Zstd => (true, protocol::Compression::Zstd),
             other => return Err(format!("no compression {other:?}").into()),
         };
         let http = match Version::try_from(self.http)? {
@@ -74,6 +75,7 @@ impl Connection {
             Protocol::Grpc => {
                 let mut grpc = Grpc::new();
                 grpc.compress = compress;
+                grpc.compression = compression;
                 grpc.max_message = grpc.max_message.min(most);
                 service.protocol(grpc).client_protocols(["grpc"])
             }
@@ -81,6 +83,7 @@ impl Connection {
                 let mut web = GrpcWeb::new();
                 web.http = http;
                 web.compress = compress;
+                web.compression = compression;
                 web.max_message = web.max_message.min(most);
                 service.protocol(web).client_protocols(["grpc-web"])
             }
@@ -90,6 +93,7 @@ impl Connection {
                 connect.get = self.get;
                 // The suite's messages are small, and those of unary calls are to be compressed.
                 connect.compress = compress.then_some(0);
+                connect.compression = compression;
                 connect.max_message = connect.max_message.min(most);
                 service.protocol(connect).client_protocols(["connect"])
             }

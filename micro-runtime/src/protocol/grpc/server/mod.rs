@@ -1,6 +1,7 @@
 //! The server's side: one task a connection, which polls unary handlers itself and spawns the rest.
 
 mod call;
+mod input;
 mod reply;
 mod rest;
 mod stream;
@@ -94,25 +95,35 @@ pub(crate) struct Http2 {
     pub(crate) web: Option<Grpc>,
 }
 
-/// Who is served on one of them.
-struct Speaking {
-    grpc: Option<Arc<Shared>>,
-    web: Option<Arc<Shared>>,
+/// Who is served on one of them; what the calls of either kind share is made with the first of them.
+struct Speaking<'a> {
+    speaks: &'a Http2,
+    peer: Peer,
+    core: &'a Arc<Core>,
+    grpc: OnceLock<Option<Arc<Shared>>>,
+    web: OnceLock<Option<Arc<Shared>>>,
 }
 
-impl Speaking {
+impl Speaking<'_> {
     /// Begins the call of a request, or answers that it is of what is switched off.
     fn begin(&self, incoming: Incoming) -> Begun {
         let is_grpc = call::is_grpc(&incoming.head);
-        let shared = match is_grpc {
-            true => &self.grpc,
-            false => &self.web,
+        let (shared, settings) = match is_grpc {
+            true => (&self.grpc, &self.speaks.grpc),
+            false => (&self.web, &self.speaks.web),
         };
+        let shared = shared.get_or_init(|| {
+            let settings = settings.as_ref()?;
+            let shared = Shared::new(settings, self.peer.clone(), self.core.clone());
+            Some(Arc::new(shared))
+        });
         if let Some(shared) = shared {
             return call::begin(shared, incoming);
         }
         let Incoming {
-            head, mut answer, ..
+            head,
+            input,
+            mut answer,
         } = incoming;
         if is_grpc {
             let words = "gRPC is switched off on this server";
@@ -129,7 +140,8 @@ impl Speaking {
                 let _ = out.send(Bytes::from_static(words.as_bytes()).into(), true);
             }
         }
-        Begun::Answered
+        // What it still sends is taken: a reset may overtake the answer.
+        Begun::Refused(input)
     }
 }
 
@@ -143,39 +155,19 @@ impl Http2 {
 }
 
 async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Arc<Core>) {
-    let limits = *core.limits();
-    let mut peer = Peer::new(connection.peer, connection.local, "grpc");
-    peer.secure = connection.secure;
-    let offered = Settings {
-        streams: u32::try_from(limits.calls_per_connection).unwrap_or(u32::MAX),
-        stream_window: settings.stream_window,
-        head: u32::try_from(limits.head).unwrap_or(u32::MAX),
-        ping_after: settings.ping_after,
-        ping_answer: settings.ping_answer,
-    };
-    // Its room is given back: connections are many, and most of them idle.
-    let accepting = Box::pin(http2::accept(connection.io, &offered, limits.first_request));
-    let opened = timeout(limits.first_request, accepting);
-    let mut http = match opened.await {
-        Ok(Ok(http)) => http,
-        Ok(Err(fault)) => {
-            debug!(peer = %peer.address, %fault, "a connection ended before its first call");
-            return;
-        }
-        Err(_) => {
-            debug!(peer = %peer.address, "a connection said nothing in time");
-            return;
-        }
-    };
-    let address = peer.address.clone();
-    let share = |settings: &Option<Grpc>| {
-        let settings = settings.as_ref()?;
-        Some(Arc::new(Shared::new(settings, peer.clone(), core.clone())))
+    // In a room of its own that is given back: connections are many, and most of them idle.
+    let opened = Box::pin(open(settings, connection, &core));
+    let Some((mut http, peer)) = opened.await else {
+        return;
     };
     let speaking = Speaking {
-        grpc: share(&speaks.grpc),
-        web: share(&speaks.web),
+        speaks,
+        peer,
+        core: &core,
+        grpc: OnceLock::new(),
+        web: OnceLock::new(),
     };
+    let address = &speaking.peer.address;
     let mut draining = core.draining();
     let mut begun = pin!(draining.begun());
     let mut drains = false;
@@ -225,7 +217,10 @@ async fn serve(speaks: &Http2, settings: &Grpc, connection: Connection, core: Ar
                 Begun::Answered => {}
                 Begun::Refused(input) if input.is_at_end() => {}
                 Begun::Refused(input) => {
-                    core.tasks().spawn(rest::take(input));
+                    core.tasks().spawn(async move {
+                        // It is answered, however it ends.
+                        let _ = rest::take(input).await;
+                    });
                 }
                 Begun::Stream(call) => {
                     core.tasks().spawn(call);
@@ -265,6 +260,33 @@ async fn grace(limit: Option<Duration>) {
         Some(limit) => sleep(limit).await,
         None => pending().await,
     }
+}
+
+/// Opens HTTP/2 on a connection; `None` where its peer does not.
+async fn open(
+    settings: &Grpc,
+    connection: Connection,
+    core: &Core,
+) -> Option<(Box<http2::Server>, Peer)> {
+    let limits = core.limits();
+    let mut peer = Peer::new(connection.peer, connection.local, "grpc");
+    peer.secure = connection.secure;
+    let offered = Settings {
+        streams: u32::try_from(limits.calls_per_connection).unwrap_or(u32::MAX),
+        stream_window: settings.stream_window,
+        head: u32::try_from(limits.head).unwrap_or(u32::MAX),
+        ping_after: settings.ping_after,
+        ping_answer: settings.ping_answer,
+    };
+    let accepting = http2::accept(connection.io, &offered, limits.first_request);
+    match timeout(limits.first_request, accepting).await {
+        Ok(Ok(http)) => return Some((Box::new(http), peer)),
+        Ok(Err(fault)) => {
+            debug!(peer = %peer.address, %fault, "a connection ended before its first call");
+        }
+        Err(_) => debug!(peer = %peer.address, "a connection said nothing in time"),
+    }
+    None
 }
 
 /// A call that is served, to its end.

@@ -1,28 +1,33 @@
-//! What a caller still sends after it was answered.
+//! What a caller still sends of a request that is refused by its head.
 
 use std::future::poll_fn;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::time::timeout;
 
 use crate::protocol::exchange::Inbound;
+use crate::protocol::http2::Fault;
 
 /// How much of it is taken, and for how long.
 const MOST: usize = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Takes the rest of a request that was refused by its head. Callers that are cut off while they send
-/// lose the answer: curl says that the stream failed.
-pub(super) async fn take(mut input: Inbound) {
-    let mut left = MOST;
-    let taken = async {
-        while let Some(Ok(bytes)) = poll_fn(|task| input.poll_data(task)).await {
-            let Some(less) = left.checked_sub(bytes.len()) else {
-                return;
-            };
-            left = less;
+/// Takes the rest of a request that is refused, where it is not long. Callers that are cut off while
+/// they send lose the answer: curl says that the stream failed.
+///
+/// # Errors
+/// Where the request ends badly: nobody waits for an answer.
+pub(super) async fn take(mut input: Inbound) -> Result<(), Fault> {
+    let mut room = MOST;
+    let all = poll_fn(|task| {
+        while let Some(data) = ready!(input.poll_data(task)) {
+            match room.checked_sub(data?.len()) {
+                Some(left) => room = left,
+                None => break,
+            }
         }
-    };
-    // What comes later than that is not waited for.
-    let _ = timeout(PATIENCE, taken).await;
+        Poll::Ready(Ok(()))
+    });
+    timeout(PATIENCE, all).await.unwrap_or(Ok(()))
 }

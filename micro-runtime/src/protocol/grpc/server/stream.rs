@@ -5,28 +5,27 @@
 //! runs nothing of a handler's.
 
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context as Task, Poll, Waker, ready};
-use std::time::Duration;
+use std::task::{Context as Task, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use tokio::time::{Sleep, sleep};
 
-use super::super::message::{Messages, append, frame};
+use super::super::message::{append, frame};
 use super::super::status::{Reached, Reader};
 use super::super::text;
-use super::call::{Begun, Call, count};
+use super::call::{Begun, Call};
+use super::input::{Input, One};
 use super::reply::Caller;
-use super::{gone, input_error, with_trailers};
+use super::{gone, with_trailers};
 use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, Request};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
 use crate::method::Kind;
-use crate::protocol::exchange::{Answer, Inbound, Outbound};
+use crate::protocol::exchange::{Answer, Outbound};
 use crate::protocol::http2::Chunk;
 use crate::router::Serving;
 
@@ -71,31 +70,6 @@ enum State {
     Over(Error),
 }
 
-struct Input {
-    stream: Inbound,
-    messages: Messages,
-    one: One,
-    /// The one message, while it is not known whether it is.
-    first: Option<Bytes>,
-    /// The handler takes no more: what comes is dropped.
-    deaf: bool,
-    ended: bool,
-    /// The handler has asked for a message that is not there.
-    awaited: bool,
-}
-
-/// How it is seen that a message is the only one.
-enum One {
-    /// It need not be.
-    OfMany,
-    /// By the end of the input, which is waited for so long; without limit for `None`.
-    Ends(Option<Duration>),
-    /// As before, since the message is there.
-    EndsBy(Pin<Box<Sleep>>),
-    /// It was.
-    Taken,
-}
-
 impl Opened {
     /// Starts the handler of a stream, in a task of its own: its first input is not there yet.
     pub(super) fn serve(call: Call) -> Begun {
@@ -132,15 +106,7 @@ impl Opened {
                 runner: None,
                 waiting: None,
             }),
-            input: Mutex::new(Input {
-                stream: input,
-                messages,
-                one,
-                first: None,
-                deaf: false,
-                ended: false,
-                awaited: false,
-            }),
+            input: Mutex::new(Input::new(input, messages, one)),
             gathers: AtomicBool::new(false),
         });
         let halves = RawStream {
@@ -195,12 +161,12 @@ impl Opened {
                 {
                     waiting.wake();
                 }
-                self.input().awaited = false;
+                self.input().take_awaited();
                 if let Poll::Ready(result) = handler.as_mut().poll(task) {
                     self.out().polled = false;
                     return Poll::Ready(Some(result));
                 }
-                let awaits_input = self.input().awaited;
+                let awaits_input = self.input().take_awaited();
                 let mut out = self.out();
                 out.polled = false;
                 // A handler that waits has accepted the call: what it set so far goes ahead.
@@ -220,7 +186,7 @@ impl Opened {
                     Some(waiting) => waiting.wake(),
                     None => {}
                 }
-                self.poll_discard(task);
+                self.input().poll_discard(task);
                 return Poll::Pending;
             }
         })
@@ -292,18 +258,6 @@ impl Opened {
         out.flush();
         out.finish(&self.caller, Ok(&reply.trailers));
         out.state = State::Over(over());
-    }
-
-    /// Takes what nobody reads any more, so that it does not hold up the caller.
-    fn poll_discard(&self, task: &mut Task<'_>) {
-        let mut input = self.input();
-        while input.deaf && !input.ended {
-            match input.stream.poll_data(task) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(_) => input.ended = true,
-                Poll::Pending => return,
-            }
-        }
     }
 
     fn out(&self) -> MutexGuard<'_, Out> {
@@ -396,60 +350,6 @@ impl Out {
     }
 }
 
-impl Input {
-    fn poll_message(&mut self, task: &mut Task<'_>) -> Poll<Result<Option<Bytes>>> {
-        self.messages
-            .poll_next(&mut self.stream, task)
-            .map_err(input_error)
-    }
-
-    /// The message of a method that takes one.
-    fn poll_only(&mut self, task: &mut Task<'_>) -> Poll<Result<Bytes>> {
-        loop {
-            if let Some(first) = &self.first
-                && self.messages.is_at_end(&self.stream)
-            {
-                let first = first.clone();
-                return self.only(first);
-            }
-            match (self.poll_message(task)?, self.first.take()) {
-                (Poll::Ready(Some(message)), None) => self.first = Some(message),
-                (Poll::Ready(Some(_)), Some(_)) => return Poll::Ready(Err(count("more than one"))),
-                (Poll::Ready(None), None) => return Poll::Ready(Err(count("none"))),
-                (Poll::Ready(None), Some(first)) => return self.only(first),
-                (Poll::Pending, None) => return Poll::Pending,
-                (Poll::Pending, Some(first)) => {
-                    if self.poll_patience(task).is_ready() {
-                        return self.only(first);
-                    }
-                    self.first = Some(first);
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-
-    /// Ready when the end of an input whose message is there is not waited for any more.
-    fn poll_patience(&mut self, task: &mut Task<'_>) -> Poll<()> {
-        if let One::Ends(Some(limit)) = self.one {
-            if limit.is_zero() {
-                return Poll::Ready(());
-            }
-            self.one = One::EndsBy(Box::pin(sleep(limit)));
-        }
-        match &mut self.one {
-            One::EndsBy(sleep) => sleep.as_mut().poll(task),
-            _ => Poll::Pending,
-        }
-    }
-
-    fn only(&mut self, message: Bytes) -> Poll<Result<Bytes>> {
-        self.first = None;
-        self.one = One::Taken;
-        Poll::Ready(Ok(message))
-    }
-}
-
 /// Ends what a handler may have given away.
 struct Ends<'a>(&'a Opened);
 
@@ -461,7 +361,7 @@ impl Drop for Ends<'_> {
         }
         let waiting = out.waiting.take();
         drop(out);
-        self.0.input().deaf = true;
+        self.0.input().deafen();
         if let Some(waiting) = waiting {
             waiting.wake();
         }
@@ -533,30 +433,7 @@ struct Requests(Arc<Opened>);
 
 impl RawReceive for Requests {
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
-        let mut input = self.0.input();
-        if input.deaf {
-            return Poll::Ready(Some(Err(gone())));
-        }
-        if input.ended {
-            return Poll::Ready(None);
-        }
-        let polled = match input.one {
-            One::OfMany | One::Taken => input.poll_message(task),
-            One::Ends(_) | One::EndsBy(_) => input.poll_only(task).map_ok(Some),
-        };
-        input.awaited = polled.is_pending();
-        let next = ready!(polled);
-        Poll::Ready(match next {
-            Ok(Some(message)) => Some(Ok(message)),
-            Ok(None) => {
-                input.ended = true;
-                None
-            }
-            Err(error) => {
-                input.deaf = true;
-                Some(Err(error))
-            }
-        })
+        self.0.input().poll_next(task)
     }
 
     fn trailers(&self) -> Metadata {
@@ -566,7 +443,7 @@ impl RawReceive for Requests {
 
 impl Drop for Requests {
     fn drop(&mut self) {
-        self.0.input().deaf = true;
+        self.0.input().deafen();
         // What comes from now on is taken by the handler's task.
         let runner = self.0.out().runner.clone();
         if let Some(runner) = runner {

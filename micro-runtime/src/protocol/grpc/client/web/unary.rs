@@ -23,8 +23,8 @@ use crate::metadata::Metadata;
 use crate::protocol::AttemptLimits;
 use crate::protocol::exchange::Inbound;
 
-/// How long the body of an error may always be, however short messages have to be.
-const ERROR: usize = 64 * 1024;
+/// How long the body of an error may be, however long or short messages have to be.
+const ERROR: usize = 1 << 20;
 /// What Connect puts before the names of trailers in the head of a unary answer.
 const TRAILER: &str = "trailer-";
 
@@ -60,7 +60,7 @@ async fn read(head: Parts, input: Inbound, subtype: &str, most: usize) -> Result
         status, headers, ..
     } = head;
     if status != StatusCode::OK {
-        return Err(read_error(status, &headers, input, most).await);
+        return Err(read_error(status, &headers, input).await);
     }
     check_content_type(&headers, subtype)?;
     let message = body(&headers, input, most).await?;
@@ -71,9 +71,9 @@ async fn read(head: Parts, input: Inbound, subtype: &str, most: usize) -> Result
     Ok(reply)
 }
 
-async fn read_error(status: StatusCode, headers: &HeaderMap, input: Inbound, most: usize) -> Error {
+async fn read_error(status: StatusCode, headers: &HeaderMap, input: Inbound) -> Error {
     let told = match media_type(headers) {
-        Some(b"application/json") => body(headers, input, most.max(ERROR)).await.ok(),
+        Some(b"application/json") => body(headers, input, ERROR).await.ok(),
         _ => None,
     };
     let told = told.and_then(|body| serde_json::from_slice::<Option<Wrong>>(&body).ok());

@@ -13,26 +13,22 @@ mod trailers;
 
 pub(super) use reply::Web;
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use tokio::time::timeout;
 
 use super::super::message::Messages;
 use super::super::status::Reached;
 use super::Shared;
 use super::call::{self, Begun, Refused};
 use super::reply::Caller;
+use super::rest;
 use crate::codec::{Codec, Payload};
 use crate::context::Peer;
 use crate::error::{Error, Result, id};
 use crate::protocol::exchange::{Inbound, Incoming};
-use crate::protocol::http2::Fault;
 use cors::Page;
 use read::{Asked, Source};
 
@@ -132,13 +128,14 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
     caller.show_to(page);
     let asked = match read::read(shared, dialect, &head, &mut caller) {
         Ok(asked) => asked,
-        Err(refused) if input.is_at_end() => {
+        // On HTTP/1.1 a caller may wait for the answer before it sends.
+        Err(refused) if input.is_at_end() || matches!(input, Inbound::Http1(_)) => {
             caller.refuse(&mut answer, &refused);
             return Begun::Refused(input);
         }
         Err(refused) => {
             return Begun::Stream(Box::pin(async move {
-                if drain(input).await.is_ok() {
+                if rest::take(input).await.is_ok() {
                     caller.refuse(&mut answer, &refused);
                 }
             }));
@@ -163,29 +160,6 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
     let metadata = read::metadata(dialect, &head.headers);
     asked.begin(shared, metadata, peer, caller, messages, input, answer)
 }
-
-/// Takes what a request that is refused still brings, where it is not long, so that whoever sends it
-/// is there to read the answer.
-///
-/// # Errors
-/// Where the request ends badly: nobody waits for an answer.
-async fn drain(mut input: Inbound) -> Result<(), Fault> {
-    let mut room = MOST_DRAINED;
-    let all = poll_fn(|task| {
-        while let Some(data) = ready!(input.poll_data(task)) {
-            match room.checked_sub(data?.len()) {
-                Some(left) => room = left,
-                None => break,
-            }
-        }
-        Poll::Ready(Ok(()))
-    });
-    timeout(LONGEST_DRAINED, all).await.unwrap_or(Ok(()))
-}
-
-/// How much is taken of the body of a request that is refused, and for how long.
-const MOST_DRAINED: usize = 64 * 1024;
-const LONGEST_DRAINED: Duration = Duration::from_secs(1);
 
 /// A codec under Connect's name, to which a message that cannot be read is the caller's mistake.
 #[derive(Debug)]
