@@ -228,6 +228,40 @@ fn no_lock_is_held_while_a_caller_is_woken() {
     });
 }
 
+/// A waker that drops what it was to wake for: the input of a stream.
+#[derive(Default)]
+struct DropsInput(std::sync::Mutex<Option<micro_runtime::Receiver<Word>>>);
+
+impl Wake for DropsInput {
+    fn wake(self: Arc<Self>) {
+        let input = self.0.lock().unwrap().take();
+        drop(input);
+    }
+}
+
+#[test]
+fn no_lock_is_held_while_the_reader_of_a_stream_is_woken() {
+    on_its_own_thread(|| async {
+        let net = Net::new();
+        let (mut out, input) = net.say.sum().await.unwrap();
+        let slot = Arc::new(DropsInput(Some(input).into()));
+        let waker = Waker::from(slot.clone());
+        {
+            let mut held = slot.0.lock().unwrap();
+            let mut next = std::pin::pin!(held.as_mut().unwrap().message());
+            let mut task = std::task::Context::from_waker(&waker);
+            assert!(next.as_mut().poll(&mut task).is_pending());
+        }
+        out.send(word("echo")).await.unwrap();
+        // The echo wakes it, and dropping the input takes the stream's lock.
+        while slot.0.lock().unwrap().is_some() {
+            net.say.hello(word("x")).await.unwrap();
+        }
+        drop(out);
+        net.say.hello(word("x")).await.unwrap();
+    });
+}
+
 #[test]
 fn no_lock_is_held_while_a_handler_is_polled() {
     on_its_own_thread(|| async {

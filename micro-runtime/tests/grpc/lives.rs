@@ -139,7 +139,7 @@ async fn a_goaway_leaves_taken_calls_alone_and_the_next_call_dials() {
 }
 
 #[tokio::test]
-async fn a_call_above_the_last_one_of_a_goaway_was_not_processed() {
+async fn a_call_above_the_last_one_of_a_goaway_goes_by_another_connection() {
     let (say, mut dialled, _tasks) = alone(&Grpc::new());
     let call = tokio::spawn(async move { say.hello(word("x")).await });
     let mut io = dialled.recv().await.unwrap();
@@ -154,8 +154,14 @@ async fn a_call_above_the_last_one_of_a_goaway_was_not_processed() {
     }
     let goaway = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     io.write_all(&goaway).await.unwrap();
+    let mut second = accepted(&mut dialled).await;
+    let (_request, mut answer) = second.accept().await.unwrap().unwrap();
+    answer.send_reset(Reason::REFUSED_STREAM);
+    tokio::spawn(async move { while second.accept().await.is_some() {} });
+    // Which refused it: that is for the caller to know, and another node's turn.
     let error = call.await.unwrap().unwrap_err();
     assert!(error.is_unprocessed(), "{error}");
+    assert!(dialled.try_recv().is_err());
 }
 
 #[tokio::test]

@@ -156,3 +156,20 @@ async fn a_request_without_host_is_refused() {
     let answer = port.dial().ask(none.replace("HTTP/1.1", "HTTP/1.0")).await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_begins_with_no_request_is_told_so_at_once() {
+    let port = Port::new();
+    for opening in [
+        "INVALID CONNECTION PREFACE\r\n\r\n",
+        "GET / HTTQ/1.1\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
+    ] {
+        let mut raw = port.dial();
+        let asked = tokio::time::Instant::now();
+        raw.send(opening).await;
+        let answer = raw.answer().await;
+        assert_eq!(answer.status, 400, "{opening:?}: {answer:?}");
+        assert!(asked.elapsed().is_zero(), "{opening:?}");
+    }
+}

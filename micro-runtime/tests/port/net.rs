@@ -97,6 +97,10 @@ impl Raw {
         self.io.write_all(bytes.as_ref()).await.unwrap();
     }
 
+    pub fn into_io(self) -> DuplexStream {
+        self.io
+    }
+
     pub async fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Answer {
         self.send(bytes).await;
         self.answer().await

@@ -8,6 +8,12 @@ use micro_runtime::protocol::mucp::Mucp;
 use micro_runtime::protocol::{Grpc, Protocol, Web};
 use micro_runtime::router::Limits;
 
+use micro_runtime::Service;
+use micro_runtime::registry::Memory;
+use micro_runtime::transport::Memory as Network;
+
+use crate::generated::greeter::GreeterServer;
+use crate::greeter::Peer;
 use crate::net::{Port, json, mucp};
 
 fn port(protocols: &[&str]) -> Port {
@@ -108,4 +114,71 @@ async fn gos_gob_is_let_go_at_once() {
     let begun = tokio::time::Instant::now();
     assert_eq!(raw.rest().await, "");
     assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
+/// The head of an answer on HTTP/2 to a call of the greeter with this content type.
+async fn over_http_2(port: &Port, content_type: &str) -> http::Response<h2::RecvStream> {
+    let (mut requests, connection) = h2::client::handshake(port.dial().into_io()).await.unwrap();
+    let driver = tokio::spawn(connection);
+    let request = http::Request::post("http://localhost/greeter.Greeter/Hello")
+        .header("content-type", content_type)
+        .body(())
+        .unwrap();
+    let (response, mut body) = requests.send_request(request, false).unwrap();
+    let framed = match content_type.starts_with("application/grpc") {
+        true => &b"\0\0\0\0\0"[..],
+        false => b"{}",
+    };
+    body.send_data(framed.into(), true).unwrap();
+    let response = response.await.unwrap();
+    driver.abort();
+    response
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_http_2_grpc_and_the_web_are_switched_apart() {
+    let (grpc, json) = ("application/grpc", "application/json");
+    let both = port(&["grpc", "web"]);
+    for content_type in [grpc, json] {
+        assert_eq!(over_http_2(&both, content_type).await.status(), 200);
+    }
+    let web = port(&["web", "mucp"]);
+    assert_eq!(over_http_2(&web, json).await.status(), 200);
+    let refused = over_http_2(&web, grpc).await;
+    let status = refused.headers().get("grpc-status");
+    assert_eq!(status.unwrap(), "12", "{refused:?}");
+    assert_eq!(web.server.core().totals().0, 1);
+    let plain = port(&["grpc", "mucp"]);
+    assert_eq!(over_http_2(&plain, grpc).await.status(), 200);
+    let refused = over_http_2(&plain, json).await;
+    assert_eq!(refused.status(), 415);
+    let text = refused.into_body().data().await.unwrap().unwrap();
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    assert!(text.contains("switched off"), "{text}");
+    assert_eq!(plain.server.core().totals().0, 1);
+}
+
+#[tokio::test]
+async fn a_service_answers_what_its_settings_name_and_tells_what_clients_choose() {
+    for (names, told) in [
+        (&[][..], "braid,grpc,mucp"),
+        (&["mucp", "web"], "mucp"),
+        (&["web"], "web"),
+    ] {
+        let service = Service::new("greeter")
+            .registry(Memory::new())
+            .transport(Network::new())
+            .linger(std::time::Duration::ZERO)
+            .server_protocols(names.iter().copied())
+            .handle(GreeterServer::new(Peer::default()));
+        let running = service.start().await.unwrap();
+        assert_eq!(running.entry().nodes[0].metadata["protocols"], told);
+        running.stop().await.unwrap();
+    }
+    let service = Service::new("greeter")
+        .registry(Memory::new())
+        .transport(Network::new())
+        .server_protocols(["webb"]);
+    let error = service.start().await.unwrap_err();
+    assert!(error.detail().contains("braid, grpc, mucp, web"), "{error}");
 }

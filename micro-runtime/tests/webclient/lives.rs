@@ -266,3 +266,30 @@ async fn what_sends_an_upload_ends_with_its_stream() {
     .await
     .expect("a task goes on");
 }
+
+#[tokio::test]
+async fn a_connection_with_more_to_say_is_not_used_again() {
+    for (more, behind) in [
+        ("\r\nConnection: close", ""),
+        ("", "HTTP/1.1 200 OK\r\n"),
+        ("", "x"),
+    ] {
+        let peer = Peer::new().await;
+        let say = client(Connect::new(), &peer.address).await;
+        let mut kept = Vec::new();
+        for _ in 0..2 {
+            let serve = async {
+                let mut wire = peer.accept().await;
+                let (_, body) = wire.request().await;
+                let mut answer = crate::net::answer(&format!("{OK}{more}"), body);
+                answer.extend_from_slice(behind.as_bytes());
+                wire.write(answer).await;
+                wire
+            };
+            let (reply, wire) = tokio::join!(say.hello(word("x")), serve);
+            assert_eq!(reply.unwrap(), word("x"));
+            // Open all the while.
+            kept.push(wire);
+        }
+    }
+}

@@ -215,29 +215,43 @@ async fn messages_without_credit_end_the_connection() {
 }
 
 #[tokio::test]
-async fn messages_that_are_never_whole_hold_no_more_than_all_may_together() {
-    const PIECE: usize = 16 << 10;
+async fn messages_that_are_never_whole_hold_no_more_than_one_a_connection() {
+    const PIECE: usize = 64 << 10;
+    const WHOLE: u32 = 60_000_000;
     let victim = Victim::start();
-    // Fifty MB on each of twelve connections, in pieces, and the rest does not come.
+    // Two messages of sixty MB on each of four connections, in pieces, and their ends do not come. A
+    // connection may have begun sixty-four MiB.
     let mut half = opening();
-    let first = vec![b'x'; PIECE - 256];
+    let first = [&WHOLE.to_le_bytes()[..], &[b'x'; PIECE]].concat();
     half.extend(call(
         BODY | LAST | MORE,
         0,
         "/greeter.Greeter/Hello",
         &first,
     ));
-    let piece = frame(PIECE_OF, MORE, (0, 1), &vec![b'x'; PIECE]);
-    half.extend(piece.repeat(50_000_000 / PIECE));
-    victim
+    let piece = frame(PIECE_OF, MORE, (0, 1), &[b'x'; PIECE]);
+    half.extend(piece.repeat(40_000_000 / PIECE));
+    let second = call(BODY | LAST | MORE, 1, "/greeter.Greeter/Hello", &first);
+    let (held, all_closed) = victim
         .floods(async {
             let mut sockets = Vec::new();
-            for _ in 0..12 {
+            for _ in 0..4 {
                 let mut socket = victim.connect().await;
                 let _ = timeout(Duration::from_secs(5), socket.write_all(&half)).await;
                 sockets.push(socket);
             }
+            let held = victim.more().now;
+            let mut closed = true;
+            for mut socket in sockets {
+                let _ = socket.write_all(&second).await;
+                let mut last = Vec::new();
+                closed &= timeout(LIMIT, socket.read_to_end(&mut last)).await.is_ok();
+            }
+            (held, closed)
         })
         .await;
-    victim.assert_held("messages that are never whole", 512);
+    assert!(held > 100 << 10, "they are held: {held} KiB");
+    assert!(all_closed, "a second one ends the connection");
+    victim.assert_held("messages that are never whole", 320);
+    victim.settles(64).await;
 }

@@ -101,7 +101,6 @@ pub fn forever() -> Vec<u8> {
 pub struct Frame {
     pub kind: u8,
     pub flags: u8,
-    pub stream: u32,
     pub payload: Vec<u8>,
 }
 
@@ -124,7 +123,6 @@ impl Heard {
             frames.push(Frame {
                 kind: head[3],
                 flags: head[4],
-                stream: u32::from_be_bytes([head[5], head[6], head[7], head[8]]),
                 payload: payload.to_vec(),
             });
             rest = after;

@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod aged;
 mod found;
 mod go;
 mod grpcurl;

@@ -217,10 +217,11 @@ impl<'a> Conn<'a> {
                 None if current.http11 => Framing::Chunked,
                 None => Framing::UntilClose,
             };
-            current.keep_alive &= framing != Framing::UntilClose
-                && !self.draining
-                && !self.age.is_over(Instant::now())
-                && !(current.open && current.is_to_be_cut());
+            let is_last = framing == Framing::UntilClose
+                || self.draining
+                || self.age.is_over(Instant::now())
+                || (current.open && current.is_to_be_cut());
+            current.keep_alive &= !is_last;
             let said = Said {
                 framing,
                 close: !current.keep_alive,

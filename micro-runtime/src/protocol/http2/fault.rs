@@ -46,6 +46,11 @@ impl Fault {
         matches!(self, Self::Untaken(_) | Self::Lost { untaken: true, .. })
     }
 
+    /// Whether the peer has not taken the stream since the connection takes no more: another one may.
+    pub(in crate::protocol) fn is_sent_away(&self) -> bool {
+        matches!(self, Self::Untaken(error) if error.is_go_away())
+    }
+
     /// A connection of HTTP/1.1 is lost, in these words.
     pub(in crate::protocol) fn lost(words: impl fmt::Display) -> Self {
         Self::Lost {

@@ -21,6 +21,7 @@ use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
 use crate::protocol::exchange::Inbound;
 use crate::protocol::http2::Fault;
+use crate::protocol::kept;
 
 impl Link {
     /// A unary call. Dropped before its answer, it tells the server to stop.
@@ -35,9 +36,14 @@ impl Link {
             // The server may have answered already: that says more.
             tracing::debug!(%fault, "a request could not be sent whole");
         }
-        let (head, input) = poll_fn(|task| answered.poll(task))
-            .await
-            .map_err(|fault| failed(&fault))?;
+        let answered = poll_fn(|task| answered.poll(task)).await;
+        let (head, input) = answered.map_err(|fault| {
+            if fault.is_sent_away() {
+                kept::Link::retire(self);
+                return Failed::Retired;
+            }
+            failed(&fault).into()
+        })?;
         self.marks.prove();
         let answer = Answer::new(head, input, self.most)?;
         Ok(answer.into_reply(self.peer.clone()).await?)

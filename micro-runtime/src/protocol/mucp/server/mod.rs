@@ -263,7 +263,7 @@ impl<'a> Conn<'a> {
         }
         if self.wire.shared && !self.mine {
             self.look()?;
-            if self.others {
+            if self.others || self.broken {
                 return Ok(true);
             }
         }
@@ -287,13 +287,17 @@ impl<'a> Conn<'a> {
         }
     }
 
-    /// Looks whose request comes next, if its head is there. What is wrong with that is found again
-    /// by who takes it.
+    /// Looks whose request comes next, if its head is there. One that is no head is nobody's, and
+    /// used up by the look.
     fn look(&mut self) -> Result<(), End> {
         let wire = &mut self.wire;
-        if let Ok(Some(head)) = wire.decoder.head(&mut wire.inbox) {
-            self.mine = is_mucp(head);
-            self.others = !self.mine;
+        match wire.decoder.head(&mut wire.inbox) {
+            Ok(Some(head)) => {
+                self.mine = is_mucp(head);
+                self.others = !self.mine;
+            }
+            Ok(None) => {}
+            Err(malformed) => self.refuse_bytes(malformed),
         }
         if self.others && self.hung_up {
             self.be_alone()?;
