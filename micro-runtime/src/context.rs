@@ -237,6 +237,7 @@ impl Context {
     }
 
     /// Whether the handler has set anything that goes back beside its message.
+    #[cfg(feature = "grpc")]
     pub(crate) fn has_reply_parts(&self) -> bool {
         let parts = self.reply();
         !parts.metadata.is_empty() || !parts.trailers.is_empty()

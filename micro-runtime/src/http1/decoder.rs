@@ -45,6 +45,13 @@ pub(crate) struct Message {
 }
 
 /// The beginning of a message whose body is taken in pieces.
+#[cfg_attr(
+    not(any(test, feature = "grpc")),
+    expect(
+        dead_code,
+        reason = "only what is built on gRPC takes bodies in pieces"
+    )
+)]
 #[derive(Debug)]
 pub(crate) struct Opening {
     /// Its head.
@@ -56,6 +63,13 @@ pub(crate) struct Opening {
 }
 
 /// What there is of a body that is taken in pieces.
+#[cfg_attr(
+    not(any(test, feature = "grpc")),
+    expect(
+        dead_code,
+        reason = "only what is built on gRPC takes bodies in pieces"
+    )
+)]
 #[derive(Debug)]
 pub(crate) enum Piece {
     /// Bytes of it, not none.
@@ -174,6 +188,13 @@ impl Decoder {
     /// Takes the head that is there, so that the body comes in pieces; `None` where there is none.
     ///
     /// How long the body may be is for the taker of its pieces.
+    #[cfg_attr(
+        not(any(test, feature = "grpc")),
+        expect(
+            dead_code,
+            reason = "only what is built on gRPC takes bodies in pieces"
+        )
+    )]
     pub(crate) fn open(&mut self) -> Option<Opening> {
         let (head, framing) = match std::mem::replace(&mut self.state, State::Head(Scan::default()))
         {
@@ -200,6 +221,13 @@ impl Decoder {
     ///
     /// # Errors
     /// Where the bytes are no body.
+    #[cfg_attr(
+        not(any(test, feature = "grpc")),
+        expect(
+            dead_code,
+            reason = "only what is built on gRPC takes bodies in pieces"
+        )
+    )]
     pub(crate) fn piece(&mut self, inbox: &mut BytesMut) -> Result<Piece, Malformed> {
         let State::Pieces(framing) = &mut self.state else {
             return Ok(Piece::Nothing);
@@ -237,6 +265,13 @@ impl Decoder {
     ///
     /// # Errors
     /// Where the body should have gone on.
+    #[cfg_attr(
+        not(any(test, feature = "grpc")),
+        expect(
+            dead_code,
+            reason = "only what is built on gRPC takes bodies in pieces"
+        )
+    )]
     pub(crate) fn end_piece(&mut self) -> Result<(), Malformed> {
         match &self.state {
             State::Pieces(Framing::UntilClose) => {

@@ -100,7 +100,8 @@ impl Protocol for Mucp {
     async fn serve(&self, connection: Connection, core: Arc<Core>) {
         let port = Http1 {
             mucp: Some(self.clone()),
-            ..Http1::default()
+            #[cfg(feature = "grpc")]
+            web: None,
         };
         port.serve(connection, core).await;
     }
