@@ -1,5 +1,7 @@
 //! The server under test: one service, listening as the suite asks.
 
+use std::time::Duration;
+
 use micro_runtime::Service;
 use micro_runtime::protocol::Grpc;
 use micro_runtime::registry::Memory;
@@ -42,6 +44,10 @@ fn service(asked: &ServerCompatRequest) -> Result<Service, Failure> {
     grpc.loopback_only = true;
     grpc.compress = true;
     let mut limits = Limits::default();
+    // Go's client of HTTP/1.1 dials ahead, and keeps what it does not need after all. A connection that
+    // is closed since it said nothing may just be sent its first request, and that of a POST is lost.
+    limits.first_request = Duration::from_secs(300);
+    limits.idle = Duration::from_secs(300);
     if asked.message_receive_limit > 0 {
         limits.message = usize::try_from(asked.message_receive_limit)?;
     }
