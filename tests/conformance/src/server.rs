@@ -44,8 +44,10 @@ fn service(asked: &ServerCompatRequest) -> Result<Service, Failure> {
     grpc.loopback_only = true;
     grpc.compress = true;
     let mut limits = Limits::default();
-    // Go's clients dial ahead, and may begin to use a connection just as it is closed for its silence.
-    limits.first_request = Duration::from_secs(60);
+    // Go's client of HTTP/1.1 dials ahead, and keeps what it does not need after all. A connection that
+    // is closed since it said nothing may just be sent its first request, and that of a POST is lost.
+    limits.first_request = Duration::from_secs(300);
+    limits.idle = Duration::from_secs(300);
     if asked.message_receive_limit > 0 {
         limits.message = usize::try_from(asked.message_receive_limit)?;
     }
