@@ -1,13 +1,14 @@
 //! The server's side: one reader a connection, which polls unary handlers itself and spawns the rest.
 
+mod answer;
+mod messages;
 mod routes;
 mod session;
+mod start;
 mod stream;
 
-use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context as Task, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,7 +24,6 @@ use super::fields::{Fields, Goaway, Part, message, read_credit, write_hello};
 use super::flow::Flow;
 use super::inbox::{Broken, Inbox};
 use super::outbox::{Flush, Outbox, Room};
-use super::packed::unpack;
 use super::pieces::Partial;
 use super::pings::Pings;
 use super::wire::{CallId, Frame, Head, Hello, Kind, MAGIC, flag};
@@ -32,10 +32,11 @@ use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
 use crate::protocol::age::Age;
-use crate::router::{Core, Draining, Pace, Route, Serving};
+use crate::router::{Core, Draining};
 use crate::transport::Connection;
 use routes::{Routes, Way};
 use session::{Coming, Found, Session, Waiting};
+use start::{poll_unary, spawn_unary, start_stream};
 use stream::Opened;
 
 /// How many handlers are polled in one turn of the reader; then other tasks run. Their awaits share
@@ -473,55 +474,6 @@ impl Reader {
         Ok(start_stream(route, now, request, stream, flow, &self.core))
     }
 
-    fn begin(&mut self, id: CallId, partial: Partial<Coming>) -> Result<(), Fault> {
-        self.goes_on = true;
-        self.session.begin(id, partial, self.ours.message as usize)
-    }
-
-    /// Takes another piece of a message.
-    fn take_piece(&mut self, frame: Frame) -> Result<bool, Fault> {
-        let Frame { head, payload } = frame;
-        self.goes_on = true;
-        let piece = match self.session.piece(head.id, &payload, head.has(flag::MORE)) {
-            // After our GOAWAY, and so never there.
-            Err(Fault::Unknown(_)) if self.drains => None,
-            piece => piece?,
-        };
-        let Some((Coming { packed, call }, message)) = piece else {
-            return Ok(false);
-        };
-        let message = self.unpack_where(packed, head.id, message)?;
-        let Some(Asked { head, cx, way }) = call else {
-            self.take_message(head.id, message)?;
-            return Ok(false);
-        };
-        // Its time went on while it came.
-        self.start(&head, Instant::now(), cx, &way, Some(message))
-    }
-
-    /// Takes a message of a stream.
-    fn take_message(&mut self, id: CallId, message: Bytes) -> Result<(), Fault> {
-        if self.session.is_within_message(id) {
-            return Err(Fault::Order(id));
-        }
-        if let Some(flow) = self.stream(id)? {
-            self.arrivals.begin(id, flow);
-            self.arrivals.add(message);
-        }
-        Ok(())
-    }
-
-    fn unpack(&self, head: &Head, message: Bytes) -> Result<Bytes, Fault> {
-        self.unpack_where(head.has(flag::PACKED), head.id, message)
-    }
-
-    fn unpack_where(&self, packed: bool, id: CallId, message: Bytes) -> Result<Bytes, Fault> {
-        match packed {
-            false => Ok(message),
-            true => unpack(&message, self.ours.message as usize).ok_or(Fault::Packed(id)),
-        }
-    }
-
     /// Tells the caller that no more calls are taken.
     fn drain(&mut self, why: &'static str) {
         self.drains = true;
@@ -561,80 +513,4 @@ pub(super) struct Asked {
     head: Head,
     cx: Context,
     way: Arc<Way>,
-}
-
-/// Polls a unary handler once, and spawns it where it waits; says whether the queue of replies is full.
-///
-/// No lock is held here: the handler may do anything.
-fn poll_unary(mut serving: Serving, id: CallId, session: &Arc<Session>, core: &Core) -> bool {
-    // Nobody is woken by this poll: a handler that is pending is polled again at once, in its task.
-    let mut task = Task::from_waker(Waker::noop());
-    if let Poll::Ready(answer) = Pin::new(&mut serving).poll(&mut task) {
-        return match session.answer(id, answer, Reached::Perhaps) {
-            Ok(full) => full,
-            Err(answer) => {
-                // It waits until other long replies are sent, and the reader does not wait for it.
-                let cx = serving.context().clone();
-                let answers = session.clone();
-                in_its_own_task(id, cx, session, core, async move {
-                    answers.answer_in_turn(id, answer).await;
-                });
-                false
-            }
-        };
-    }
-    spawn_unary(serving, None, id, session, core);
-    false
-}
-
-/// Runs a unary handler to its end in a task of its own; with `pace`, one that was not polled yet.
-fn spawn_unary(
-    serving: Serving,
-    pace: Option<Arc<Pace>>,
-    id: CallId,
-    session: &Arc<Session>,
-    core: &Core,
-) {
-    let cx = serving.context().clone();
-    let answers = session.clone();
-    in_its_own_task(id, cx, session, core, async move {
-        let answer = match pace {
-            Some(pace) => pace.run(serving.finish()).await,
-            None => serving.finish().await,
-        };
-        let answer = answers.prepare(answer, Reached::Perhaps);
-        answers.answer_in_turn(id, answer).await;
-    });
-}
-
-fn in_its_own_task(
-    id: CallId,
-    cx: Context,
-    session: &Session,
-    core: &Core,
-    work: impl Future<Output = ()> + Send + 'static,
-) {
-    session.run(id, cx, None);
-    let abort = core.tasks().spawn(work);
-    session.set_abort(id, abort);
-}
-
-/// Starts a stream's handler in its own task: its first input is not there yet.
-fn start_stream(
-    route: &Route,
-    now: Instant,
-    request: Request,
-    stream: Arc<Opened>,
-    flow: Arc<Flow>,
-    core: &Core,
-) -> bool {
-    let (id, session) = (stream.id, stream.session.clone());
-    let serving = match route.start_at(now, request) {
-        Ok(serving) => serving,
-        Err(error) => return session.fail(id, error, Reached::No),
-    };
-    session.run(id, serving.context().clone(), Some(flow));
-    let abort = core.tasks().spawn(stream.finish(serving));
-    session.set_abort(id, abort);
-    false
 }

@@ -4,22 +4,24 @@
 //! it is; else the flusher does, which first lets every other task
 //! that is ready add its frame. Writing happens with no lock held: the writer is taken out for it.
 
-use std::future::{Future, pending, poll_fn};
+mod room;
+mod silence;
+
+pub(super) use room::RoomWait;
+pub(super) use silence::Patience;
+
+use std::future::poll_fn;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context as Task, Poll, Waker, ready};
-use std::time::Duration;
+use std::task::{Context as Task, Poll, Waker};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
-use tokio::sync::futures::OwnedNotified;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::batch::Batch;
 use super::pieces::Parts;
-use super::wire::{CallId, Head, Kind};
 use super::writer::Writer;
 use crate::error::{Error, id};
 use crate::transport::WriteSide;
@@ -72,17 +74,6 @@ pub(super) trait Beside: Send + 'static {
 
     /// Messages that go in pieces.
     fn parts(&mut self) -> &mut Parts;
-}
-
-/// When a peer that says nothing is asked whether it is there.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// How long it may be silent; for ever where it is `None`.
-    pub(super) silence: Option<Duration>,
-    /// How long its answer may take.
-    pub(super) answer: Duration,
-    /// How long it may take nothing of what is written to it.
-    pub(super) stall: Duration,
 }
 
 /// The queue of a connection's frames, and its writer.
@@ -209,94 +200,6 @@ impl<S: Beside> Outbox<S> {
         taken
     }
 
-    /// Waits until the queue is below the high-water mark; says whether the connection goes on.
-    /// Cancel safe.
-    pub(super) async fn room(&self) -> bool {
-        self.room_where(|_| true).await
-    }
-
-    /// As [`room`](Outbox::room), until there is room for a message of `length` bytes too.
-    pub(super) async fn room_for(&self, length: usize) -> bool {
-        self.room_where(|parts| parts.may_begin(length)).await
-    }
-
-    /// As [`room`](Outbox::room), until nothing is left of messages of this call too.
-    pub(super) async fn sent(&self, id: CallId) -> bool {
-        self.room_where(|parts| !parts.has(id)).await
-    }
-
-    async fn room_where(&self, may: impl Fn(&Parts) -> bool) -> bool {
-        loop {
-            let mut emptied = pin!(self.room.notified());
-            emptied.as_mut().enable();
-            {
-                let mut out = self.lock();
-                let goes_on = out.ends == Ends::No;
-                let room = out.queue.len() < HIGH_WATER && may(out.beside.parts());
-                if !goes_on || room {
-                    return goes_on;
-                }
-            }
-            emptied.await;
-        }
-    }
-
-    /// As [`room`](Outbox::room), and where `part` is named until nothing is left of its messages;
-    /// `waiting` keeps the place between polls.
-    pub(super) fn poll_room(
-        &self,
-        part: Option<CallId>,
-        waiting: &mut RoomWait,
-        task: &mut Task<'_>,
-    ) -> Poll<()> {
-        loop {
-            if !self.is_full() && part.is_none_or(|id| !self.has_part(id)) {
-                waiting.0 = None;
-                return Poll::Ready(());
-            }
-            match &mut waiting.0 {
-                // Made before the queue is looked at again, so that no emptying is missed.
-                None => waiting.0 = Some(Box::pin(self.room.clone().notified_owned())),
-                Some(emptied) => {
-                    ready!(emptied.as_mut().poll(task));
-                    waiting.0 = None;
-                }
-            }
-        }
-    }
-
-    pub(super) fn is_full(&self) -> bool {
-        if !self.full.load(Ordering::Acquire) {
-            return false;
-        }
-        let out = self.lock();
-        out.ends == Ends::No && out.queue.len() >= HIGH_WATER
-    }
-
-    fn has_part(&self, id: CallId) -> bool {
-        let mut out = self.lock();
-        out.ends == Ends::No && out.beside.parts().has(id)
-    }
-
-    /// Drops what is left of messages of this call.
-    pub(super) fn forget(&self, id: CallId) {
-        let mut out = self.lock();
-        out.beside.parts().remove(id);
-        let moved = out.beside.parts().take_moved();
-        drop(out);
-        if moved {
-            self.room.notify_waiters();
-        }
-    }
-
-    /// Notes that bytes of the peer have come.
-    pub(super) fn hear(&self) {
-        // Looked at first: storing what is there already would take the line from the other thread.
-        if !self.heard.load(Ordering::Relaxed) {
-            self.heard.store(true, Ordering::Relaxed);
-        }
-    }
-
     /// Looks at the state beside the queue.
     pub(super) fn beside<T>(&self, look: impl FnOnce(&mut S) -> T) -> T {
         look(&mut self.lock().beside)
@@ -413,37 +316,6 @@ impl<S: Beside> Outbox<S> {
         }
     }
 
-    /// Pings a peer that was silent, until one does not answer.
-    ///
-    /// One timer and no clock: what is heard is noted, and looked at now and then. So a peer is asked
-    /// after one to two times the silence that it is allowed.
-    async fn ask_the_silent(&self) -> io::Error {
-        let Some(silence) = self.patience.silence else {
-            return pending().await;
-        };
-        let mut asked = 0_u64;
-        loop {
-            sleep(silence).await;
-            if self.heard.swap(false, Ordering::Relaxed) {
-                continue;
-            }
-            asked += 1;
-            let _ = self.append(Room::Ignored, |queue, _, _| {
-                queue.frame(
-                    Head::new(Kind::Ping, 0, CallId::NONE),
-                    &Bytes::new(),
-                    |out| out.extend_from_slice(&asked.to_le_bytes()),
-                );
-                ((), Flush::Soon)
-            });
-            sleep(self.patience.answer).await;
-            if !self.heard.swap(false, Ordering::Relaxed) {
-                let words = "the peer was silent and has not answered a ping";
-                return io::Error::new(io::ErrorKind::TimedOut, words);
-            }
-        }
-    }
-
     fn next_turn(&self) -> Next {
         let mut out = self.lock();
         if let Ends::Yes(_) = out.ends {
@@ -537,10 +409,6 @@ fn failed(error: io::Error) -> Error {
 fn closed() -> Error {
     Error::internal(id::CLIENT_TRANSPORT, "the connection is closed")
 }
-
-/// A stream's place among those that wait for room.
-#[derive(Default)]
-pub(super) struct RoomWait(Option<Pin<Box<OwnedNotified>>>);
 
 enum Next {
     Write(Writer, bool),
