@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::limits::Limits;
 use super::once::Once;
 use super::pace::{Inline, Pace};
+#[cfg(feature = "grpc")]
 use super::room::Room;
 use super::serving::{Serving, deadline_passed};
 use crate::call::{Dispatch, Request};
@@ -34,6 +35,7 @@ pub struct Core {
     counters: Arc<CallCounters>,
     drain: watch::Sender<bool>,
     /// For messages that are not all there.
+    #[cfg(feature = "grpc")]
     room: Arc<Room>,
 }
 
@@ -164,15 +166,15 @@ impl Core {
         services: impl IntoIterator<Item = Arc<dyn Dispatch>>,
     ) -> Result<Self> {
         let wrappers: Arc<[Arc<dyn Wrapper>]> = options.wrappers.clone().into();
-        let unfinished = options.limits.unfinished;
         let mut core = Self {
             counters: options.counters.clone(),
+            #[cfg(feature = "grpc")]
+            room: Arc::new(Room::new(options.limits.unfinished)),
             options,
             services: BTreeMap::new(),
             full_names: BTreeMap::new(),
             events: None,
             drain: watch::Sender::new(false),
-            room: Arc::new(Room::new(unfinished)),
         };
         let inline = core.options.limits.inline;
         // The wrappers of handlers are not those of subscribers, which it knows itself.
@@ -250,6 +252,7 @@ impl Core {
     /// Room for what comes of messages before they are whole, of one connection: twice that of the
     /// largest one, since a buffer that grows may be so much larger than what is in it, and enough
     /// for several calls at once where messages have to be short.
+    #[cfg(feature = "grpc")]
     pub(crate) fn room_of_connection(&self) -> Arc<Room> {
         let largest = self.options.limits.message;
         self.room.part(largest.saturating_mul(2).max(LEAST_ROOM))
@@ -455,4 +458,5 @@ impl Route {
 }
 
 /// The least of what one connection may hold of messages that are not whole.
+#[cfg(feature = "grpc")]
 const LEAST_ROOM: usize = 4 << 20;

@@ -8,6 +8,7 @@ mod core;
 mod limits;
 mod once;
 mod pace;
+#[cfg(feature = "grpc")]
 mod room;
 mod serving;
 
@@ -17,6 +18,7 @@ pub use limits::Limits;
 pub(crate) use once::Once;
 pub use pace::Inline;
 pub(crate) use pace::Pace;
+#[cfg(feature = "grpc")]
 pub(crate) use room::{Held, Room};
 pub use serving::Serving;
 pub(crate) use serving::panicked;

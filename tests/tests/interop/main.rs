@@ -88,7 +88,7 @@ impl Direction {
         match self {
             // Without a pause Go's server overwrites messages of a stream that wait to be written.
             Self::RustToGo | Self::GoToGo if service == "greeter" => {
-                Program::go(service).with(&["pace=15ms"])
+                Program::go(service).with(&["pace=40ms"])
             }
             Self::RustToGo | Self::GoToGo => Program::go(service),
             Self::GoToRust | Self::RustToRust => ours(service),

@@ -93,7 +93,7 @@ impl Wanted {
     fn of(request: &ClientCompatRequest) -> Self {
         let cancel = request.cancel.as_ref().map(|cancel| {
             let at_once = CancelTiming::AfterCloseSendMs(0);
-            cancel.cancel_timing.clone().unwrap_or(at_once)
+            cancel.cancel_timing.unwrap_or(at_once)
         });
         Self {
             address: format!("{}:{}", request.host, request.port),
