@@ -60,7 +60,7 @@ impl Mix {
     }
 
     /// The next call's.
-    pub fn next(&mut self) -> Burden {
+    pub fn draw(&mut self) -> Burden {
         // A linear congruential generator (Knuth's MMIX), whose upper bits are good enough here.
         self.0 = self
             .0
@@ -84,7 +84,7 @@ mod tests {
         for worker in 0..64 {
             let mut mix = Mix::new(worker);
             for _ in 0..1_000 {
-                counts[mix.next() as usize] += 1;
+                counts[mix.draw() as usize] += 1;
             }
         }
         let [none, wait, compute] = counts;

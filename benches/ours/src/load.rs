@@ -98,7 +98,7 @@ impl Load {
     /// Calls of which some wait and some compute; those that do neither are counted.
     async fn mixed(&self, mut recorder: Recorder, mut mix: Mix) -> Result<()> {
         while !recorder.over() {
-            let burden = mix.next();
+            let burden = mix.draw();
             let start = Instant::now();
             self.call(vec![burden.byte(); self.size]).await?;
             if burden == Burden::None {

@@ -126,13 +126,14 @@ impl Port {
 
     /// Serves a connection that speaks `spoken`.
     pub(super) async fn serve(&self, spoken: Spoken, connection: Connection, core: Arc<Core>) {
+        // Each in a room of its own, so that none takes that of the largest.
         match spoken {
-            Spoken::Http1 => self.http1.serve(connection, core).await,
+            Spoken::Http1 => Box::pin(self.http1.serve(connection, core)).await,
             #[cfg(feature = "grpc")]
-            Spoken::Http2 => self.http2.serve(connection, core).await,
-            Spoken::NoHttp2 => clash::answer(connection.io, NO_HTTP2).await,
+            Spoken::Http2 => Box::pin(self.http2.serve(connection, core)).await,
+            Spoken::NoHttp2 => Box::pin(clash::answer(connection.io, NO_HTTP2)).await,
             Spoken::Other(protocol) => protocol.serve(connection, core).await,
-            Spoken::Gob => clash::let_go(connection.io).await,
+            Spoken::Gob => Box::pin(clash::let_go(connection.io)).await,
         }
     }
 }

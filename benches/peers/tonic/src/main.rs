@@ -182,7 +182,7 @@ impl Caller {
         mut mix: Mix,
     ) -> Result<(), Status> {
         while !recorder.over() {
-            let burden = mix.next();
+            let burden = mix.draw();
             let start = Instant::now();
             self.call(vec![burden.byte(); size]).await?;
             if burden == Burden::None {
