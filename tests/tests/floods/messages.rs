@@ -88,5 +88,5 @@ async fn messages_that_never_end_hold_no_more_than_all_may_together() {
             reading.abort();
         })
         .await;
-    victim.assert_held("messages that never end", 192);
+    victim.assert_held("messages that never end", 256);
 }
