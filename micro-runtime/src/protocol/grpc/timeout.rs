@@ -16,17 +16,18 @@ const UNITS: [(u8, u64); 6] = [
 
 /// One more than the largest number.
 const BOUND: u128 = 100_000_000;
-/// What is rounded up is at most one per cent.
+/// What is rounded is less than one per cent.
 const STEPS: u128 = 100;
 
-/// `left`, rounded up to at least [`STEPS`] of a unit: calls that were given the same time say the
-/// same then, and HTTP/2 sends what it has sent before in one byte.
+/// `left`, rounded down to at least [`STEPS`] of a unit: calls that were given the same time say the
+/// same then, and HTTP/2 sends what it has sent before in one byte. Down, since a handler must not
+/// have more time than its caller.
 pub(super) fn write(left: Duration) -> HeaderValue {
     let nanos = left.as_nanos();
     let (unit, number) = UNITS
         .iter()
         .rev()
-        .map(|&(unit, size)| (unit, nanos.div_ceil(u128::from(size))))
+        .map(|&(unit, size)| (unit, nanos / u128::from(size)))
         .find(|&(_, number)| number >= STEPS)
         .map_or((b'n', nanos), |(unit, number)| {
             (unit, number.min(BOUND - 1))
@@ -84,17 +85,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_is_rounded_up_by_a_hundredth_at_most() {
+    fn a_timeout_is_rounded_down_by_less_than_a_hundredth() {
         for (left, text) in [
             (Duration::ZERO, "0n"),
             (Duration::from_nanos(1), "1n"),
             (Duration::from_nanos(98_001), "98001n"),
-            (Duration::from_nanos(99_999_999), "100m"),
-            (Duration::from_nanos(100_000_001), "101m"),
+            (Duration::from_nanos(99_999_999), "99999u"),
+            (Duration::from_nanos(100_000_001), "100m"),
             (Duration::from_millis(1_991), "1991m"),
-            (Duration::from_micros(9_999_987), "10000m"),
+            (Duration::from_micros(9_999_987), "9999m"),
             (Duration::from_secs(100), "100S"),
-            (Duration::from_secs(100_000_000), "27778H"),
+            (Duration::from_secs(100_000_000), "27777H"),
             (Duration::MAX, "99999999H"),
         ] {
             assert_eq!(write(left), text);
