@@ -72,6 +72,8 @@ async fn a_body_without_end_is_refused_at_the_limit_and_not_read_on() {
         let line = all.lines().next().unwrap_or_default();
         let status: u16 = line.get(9..12).unwrap().parse().unwrap();
         assert!(status == 429 || status == 413, "{all}");
+        let head = all.to_ascii_lowercase();
+        assert!(head.contains("\r\nconnection: close\r\n"), "{all}");
         assert!(sent < 3_000_000, "{sent} bytes were taken");
         settle().await;
         assert_eq!(port.server.connections(), 0);

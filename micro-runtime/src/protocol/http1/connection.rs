@@ -217,10 +217,13 @@ impl<'a> Conn<'a> {
                 None if current.http11 => Framing::Chunked,
                 None => Framing::UntilClose,
             };
+            // Of a body whose length nobody has said it is not known whether it will be cut, and a
+            // caller that was told it may go on would lose its next request.
+            let has_rest = (state.ended && current.left.is_none()) || current.is_to_be_cut();
             let is_last = framing == Framing::UntilClose
                 || self.draining
                 || self.age.is_over(Instant::now())
-                || (current.open && current.is_to_be_cut());
+                || (current.open && has_rest);
             current.keep_alive &= !is_last;
             let said = Said {
                 framing,
