@@ -16,6 +16,7 @@ mod json;
 mod limits;
 mod lives;
 mod mutations;
+mod pieces;
 mod raw;
 mod service;
 mod teller;
