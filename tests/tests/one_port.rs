@@ -41,6 +41,9 @@ impl Service {
         let mut child = Command::new("bash")
             .args(["-c", &format!("exec {command}")])
             .env("MICRO_REGISTRY", "memory")
+            // Those of the tests are no settings.
+            .env_remove("MICRO_PEERS")
+            .env_remove("MICRO_SERVERS_BIN")
             .current_dir(workspace())
             .stderr(Stdio::piped())
             .spawn()

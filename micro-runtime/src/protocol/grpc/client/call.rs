@@ -40,7 +40,7 @@ impl Link {
         let (head, input) = answered.map_err(|fault| {
             if fault.is_sent_away() {
                 kept::Link::retire(self);
-                return Failed::Retired;
+                return Failed::SentAway(failed(&fault));
             }
             failed(&fault).into()
         })?;

@@ -48,6 +48,8 @@ pub(super) struct Link {
 pub(super) enum Failed {
     /// This connection took no more calls.
     Retired,
+    /// The peer goes away, and has not taken the call.
+    SentAway(Error),
     Call(Error),
 }
 

@@ -43,8 +43,13 @@ impl Channel for GrpcChannel {
         limits: AttemptLimits,
     ) -> Borrowed<'a, Result<Reply>> {
         Box::pin(async move {
+            let mut last = None;
             for _ in 0..DIALS {
-                let link = self.0.link(limits.dial_timeout).await?;
+                let link = match self.0.link(limits.dial_timeout).await {
+                    Ok(link) => link,
+                    // Why the peer has gone away says more.
+                    Err(error) => return Err(last.unwrap_or(error)),
+                };
                 let answer = match request.method.kind {
                     Kind::Unary => link.unary(request, limits.deadline).await,
                     kind => link.stream(request, limits.deadline, kind).await,
@@ -56,11 +61,14 @@ impl Channel for GrpcChannel {
                     Ok(reply) => return Ok(reply),
                     Err(Failed::Call(error)) => return Err(error),
                     // It ended, or the peer goes away, before the call was sent: a new one is dialled.
+                    Err(Failed::SentAway(error)) => last = Some(error),
                     Err(Failed::Retired) => {}
                 }
             }
-            let words = format!("{} takes no calls", self.0.node().address);
-            Err(Error::unavailable(id::CLIENT, words).unprocessed())
+            Err(last.unwrap_or_else(|| {
+                let words = format!("{} takes no calls", self.0.node().address);
+                Error::unavailable(id::CLIENT, words).unprocessed()
+            }))
         })
     }
 

@@ -145,7 +145,7 @@ impl Channel for WebChannel {
                         link.marks.prove();
                         return Ok(reply);
                     }
-                    Err(Failed::Call(error)) => return Err(error),
+                    Err(Failed::Call(error) | Failed::SentAway(error)) => return Err(error),
                     // It ended before the call was sent: a new one is dialled.
                     Err(Failed::Retired) => {}
                 }
