@@ -104,7 +104,7 @@ async fn load(
 ) -> Result<(), ConnectError> {
     let payload = vec![7; size];
     match workload {
-        Workload::Unary => {
+        Workload::Unary | Workload::Idle => {
             while !recorder.over() {
                 let start = Instant::now();
                 assert_eq!(

@@ -86,7 +86,7 @@ async fn load(
 ) -> Result<(), Status> {
     let payload = vec![7; size];
     match workload {
-        Workload::Unary => {
+        Workload::Unary | Workload::Idle => {
             while !recorder.over() {
                 let start = Instant::now();
                 assert_eq!(
