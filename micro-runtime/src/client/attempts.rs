@@ -10,7 +10,7 @@ use super::call_timeout;
 use super::channels::Channels;
 use super::options::CallDefaults;
 use super::probe::Probe;
-use super::stream::bounded;
+use super::stream::{bounded, ran_out};
 use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
 use crate::error::{Attempt, Error, Result, id};
 use crate::protocol::AttemptLimits;
@@ -140,7 +140,7 @@ impl Attempts {
         let channel = self.channels.to(entry)?;
         match timeout_at(until, channel.call(request, limits)).await {
             // As below, where a server noticed first that the time is up and gave the call up.
-            Ok(Err(error)) if is_cancelled(&error) && Instant::now() >= until => {}
+            Ok(Err(error)) if ran_out(&error, until.saturating_duration_since(Instant::now())) => {}
             Ok(answer) => return answer,
             Err(_) => {}
         }
@@ -274,11 +274,6 @@ impl Attempts {
 
 /// A caller's "no limit" is one that protocols can reckon with.
 const LONGEST_DIAL: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Whether a peer gave the call up, in the code of gRPC.
-fn is_cancelled(error: &Error) -> bool {
-    error.grpc_code() == Some(1)
-}
 
 fn note(mut history: Vec<Attempt>, entry: &NodeEntry, tried_at: Instant, error: Error) -> Error {
     history.push(Attempt::new(

@@ -70,17 +70,24 @@ impl Life {
     }
 
     fn why(&self) -> Error {
-        let passed = self
-            .context
-            .remaining()
-            .is_some_and(|remaining| remaining.is_zero());
-        let words = if passed {
-            "the stream's deadline has passed"
-        } else {
-            "the stream was given up, or the call that it belongs to"
-        };
-        Error::timeout(id::CLIENT, words)
+        match self.context.remaining() {
+            Some(left) if left.is_zero() => passed(),
+            _ => Error::timeout(
+                id::CLIENT,
+                "the stream was given up, or the call that it belongs to",
+            ),
+        }
     }
+}
+
+/// Whether a peer gave the call up, in the code of gRPC, because its time is up, with so much of ours
+/// `left`: it was told whole milliseconds.
+pub(super) fn ran_out(error: &Error, left: Duration) -> bool {
+    error.grpc_code() == Some(1) && left <= Duration::from_millis(2)
+}
+
+fn passed() -> Error {
+    Error::timeout(id::CLIENT, "the stream's deadline has passed")
 }
 
 struct BoundedReceive {
@@ -99,6 +106,12 @@ impl RawReceive for BoundedReceive {
         let error = if self.life.context.is_cancelled() {
             self.life.why()
         } else if let Poll::Ready(next) = inner.poll_next(task) {
+            if let (Some(Err(error)), Some(left)) = (&next, self.life.context.remaining())
+                && ran_out(error, left)
+            {
+                self.inner = None;
+                return Poll::Ready(Some(Err(passed())));
+            }
             if let Some((limit, timer)) = &mut self.idle {
                 timer.as_mut().reset(after(*limit));
             }
