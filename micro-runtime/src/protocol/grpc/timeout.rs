@@ -16,8 +16,8 @@ const UNITS: [(u8, u64); 6] = [
 
 /// One more than the largest number.
 const BOUND: u128 = 100_000_000;
-/// What is rounded is less than one per cent.
-const STEPS: u128 = 100;
+/// What is rounded is less than a thousandth.
+const STEPS: u128 = 1_000;
 
 /// `left`, rounded down to at least [`STEPS`] of a unit: calls that were given the same time say the
 /// same then, and HTTP/2 sends what it has sent before in one byte. Down, since a handler must not
@@ -85,16 +85,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timeout_is_rounded_down_by_less_than_a_hundredth() {
+    fn a_timeout_is_rounded_down_by_less_than_a_thousandth() {
         for (left, text) in [
             (Duration::ZERO, "0n"),
             (Duration::from_nanos(1), "1n"),
-            (Duration::from_nanos(98_001), "98001n"),
+            (Duration::from_nanos(998_001), "998001n"),
             (Duration::from_nanos(99_999_999), "99999u"),
-            (Duration::from_nanos(100_000_001), "100m"),
+            (Duration::from_nanos(100_000_001), "100000u"),
             (Duration::from_millis(1_991), "1991m"),
             (Duration::from_micros(9_999_987), "9999m"),
-            (Duration::from_secs(100), "100S"),
+            (Duration::from_secs(100), "100000m"),
             (Duration::from_secs(100_000_000), "27777H"),
             (Duration::MAX, "99999999H"),
         ] {
