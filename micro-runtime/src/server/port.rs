@@ -71,15 +71,11 @@ impl Port {
     /// What TLS may agree on, best first.
     #[cfg(feature = "tls")]
     pub(super) fn alpn(&self) -> Vec<&'static str> {
-        let mut names: Vec<_> = (self.protocols.iter())
-            .map(|protocol| protocol.alpn())
-            .collect();
+        let protocols = self.protocols.iter().map(|protocol| protocol.alpn());
         #[cfg(feature = "grpc")]
-        if self.http1.web.is_some() {
-            names.push("http/1.1");
-        }
-        let mut seen = Vec::with_capacity(names.len());
-        for name in names {
+        let protocols = protocols.chain(self.http1.web.is_some().then_some("http/1.1"));
+        let mut seen = Vec::new();
+        for name in protocols {
             if !seen.contains(&name) {
                 seen.push(name);
             }
