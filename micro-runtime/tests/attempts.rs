@@ -2,153 +2,17 @@
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "support/scripted.rs"]
+mod scripted;
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use micro_runtime::call::{Backoff, Body, Frame, Reply, Request, Retry};
-use micro_runtime::client::{Client, ClientOptions};
-use micro_runtime::protocol::{
-    AttemptLimits, Channel, Destination, Environment, Protocol, Recognised,
-};
-use micro_runtime::registry::{Memory, Node, RegisterOptions, Registry, Service};
-use micro_runtime::router::Core;
-use micro_runtime::selector::Strategy;
-use micro_runtime::transport::{Borrowed, Connection, Memory as MemoryTransport};
-use micro_runtime::{Error, Result};
+use micro_runtime::Error;
+use micro_runtime::call::{Backoff, Request, Retry};
 use tokio::time::Instant;
 
-/// What a node does with each call, by its address.
-type Behaviour = Arc<dyn Fn(&str, usize) -> Answer + Send + Sync>;
-
-enum Answer {
-    Echo,
-    Fail(Error),
-    Never,
-}
-
-/// A protocol without a network: nodes do as they are told, and what was asked is noted.
-#[derive(Clone)]
-struct Scripted {
-    behaviour: Behaviour,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl std::fmt::Debug for Scripted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Scripted")
-    }
-}
-
-#[async_trait::async_trait]
-impl Protocol for Scripted {
-    fn name(&self) -> &'static str {
-        "mucp"
-    }
-    fn alpn(&self) -> &'static str {
-        "scripted"
-    }
-    fn channel(&self, node: Destination, _environment: &Environment) -> Arc<dyn Channel> {
-        Arc::new(ScriptedChannel {
-            script: self.clone(),
-            address: node.address.to_string(),
-            calls: AtomicUsize::new(0),
-        })
-    }
-    fn recognises(&self, _head: &[u8]) -> Recognised {
-        Recognised::No
-    }
-    async fn serve(&self, _connection: Connection, _core: Arc<Core>) {}
-}
-
-#[derive(Debug)]
-struct ScriptedChannel {
-    script: Scripted,
-    address: String,
-    calls: AtomicUsize,
-}
-
-impl Channel for ScriptedChannel {
-    fn call<'a>(
-        &'a self,
-        request: &'a Request,
-        _limits: AttemptLimits,
-    ) -> Borrowed<'a, Result<Reply>> {
-        Box::pin(async move {
-            self.script.asked.lock().unwrap().push(self.address.clone());
-            match (self.script.behaviour)(&self.address, self.calls.fetch_add(1, Ordering::Relaxed))
-            {
-                Answer::Echo => Ok(Reply::new(Body::One(
-                    request.body.as_bytes().to_vec().into(),
-                ))),
-                Answer::Fail(error) => Err(error),
-                Answer::Never => std::future::pending().await,
-            }
-        })
-    }
-    fn close(&self) {}
-}
-
-struct Setup {
-    client: Client,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Setup {
-    async fn new(
-        nodes: &[&str],
-        behaviour: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
-    ) -> Self {
-        let registry = Memory::new();
-        let mut service = Service::new("greeter", "1");
-        service.nodes = nodes
-            .iter()
-            .map(|address| {
-                let mut node = Node::new(format!("node-{address}"), *address);
-                node.metadata.insert("protocol".into(), "mucp".into());
-                node
-            })
-            .collect();
-        if !nodes.is_empty() {
-            registry
-                .register(&service, RegisterOptions::default())
-                .await
-                .unwrap();
-        }
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let script = Scripted {
-            behaviour: Arc::new(behaviour),
-            asked: asked.clone(),
-        };
-        let mut options = ClientOptions::new(
-            Arc::new(registry),
-            Arc::new(MemoryTransport::new()),
-            vec![Arc::new(script)],
-        );
-        options.selector = Strategy::RoundRobin;
-        Self {
-            client: Client::new(options).unwrap(),
-            asked,
-        }
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.lock().unwrap().len()
-    }
-
-    fn call(&self) -> micro_runtime::client::Call<micro_runtime::client::Unary<Frame, Frame>> {
-        self.client
-            .request("greeter", "Say.Hello", Frame("hi".into()))
-    }
-}
-
-fn refused() -> Error {
-    Error::internal("go.micro.client", "connection error: refused").unprocessed()
-}
-
-fn cut() -> Error {
-    Error::internal("go.micro.client.transport", "unexpected EOF")
-}
+use scripted::{Answer, Setup, cut, refused};
 
 #[tokio::test(start_paused = true)]
 async fn what_reached_nobody_goes_to_another_node() {
@@ -206,12 +70,13 @@ async fn an_application_error_is_never_tried_again() {
 async fn retries_end_and_the_error_tells_each_try() {
     let setup = Setup::new(&["a"], |_, _| Answer::Fail(refused())).await;
     let error = setup.call().retries(2).await.unwrap_err();
-    assert_eq!((setup.asked(), error.attempts().len()), (3, 3));
+    assert_eq!((setup.asked(), error.attempts().count()), (3, 3));
     assert!(
-        error
-            .attempts()
-            .iter()
-            .all(|attempt| attempt.address == "a" && attempt.error.contains("refused")),
+        error.attempts().all(|attempt| attempt.address == "a"
+            && attempt
+                .result
+                .as_ref()
+                .is_err_and(|failure| failure.error.contains("refused"))),
         "{error:?}"
     );
 }

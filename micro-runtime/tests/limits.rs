@@ -100,7 +100,7 @@ async fn a_refused_call_is_tried_again_as_it_reached_no_handler() {
             .client()
             .request("gated", "Say.Hello", frame("x"));
         let error = call.retries(2).await.unwrap_err();
-        assert_eq!(error.attempts().len(), 3, "{protocol}: {error:?}");
+        assert_eq!(error.attempts().count(), 3, "{protocol}: {error:?}");
         gated.go.add_permits(1);
         first.await.unwrap().unwrap();
         gated.running.stop().await.unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Backoff, Request, Wrapper};
 use crate::error::Error;
+use crate::error::why::Recorder;
 use crate::metadata::Text;
 use crate::selector::SelectOptions;
 
@@ -42,6 +43,8 @@ pub struct CallOptions {
     pub cache: Option<Duration>,
     /// Wrappers of this call alone, inside the client's own.
     pub wrappers: Vec<Arc<dyn Wrapper>>,
+    /// Where the call's decisions are noted, where somebody has asked for them.
+    pub recorder: Option<Recorder>,
 }
 
 /// What a [`Retry`] policy says of a failed try.

@@ -8,14 +8,16 @@ use tracing::debug;
 
 use super::call_timeout;
 use super::channels::Channels;
+use super::decisions::{Decisions, Times};
+use super::destination::Destination;
 use super::options::CallDefaults;
-use super::probe::Probe;
 use super::stream::{bounded, ran_out};
 use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
-use crate::error::{Attempt, Error, Result, id};
+use crate::error::why::{Refusal, Step};
+use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
-use crate::registry::{Directory, NodeEntry, Nodes, View};
-use crate::selector::{SelectOptions, select};
+use crate::registry::{Directory, NodeEntry};
+use crate::selector::SelectOptions;
 use crate::tasks::{Tasks, after, is_never, later};
 
 /// What all calls of a client share.
@@ -30,9 +32,9 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Sends `request` to a node of `view`, to others where the retry policy allows it, until the
+    /// Sends `request` to a node of `to`, to others where the retry policy allows it, until the
     /// call's deadline.
-    pub(super) async fn run(&self, view: &View, request: &mut Request) -> Result<Reply> {
+    pub(super) async fn run(&self, to: &Destination, request: &mut Request) -> Result<Reply> {
         let streams = request.method.kind.is_stream();
         let options = &request.options;
         let started = Instant::now();
@@ -42,8 +44,20 @@ impl Attempts {
             .cx
             .deadline()
             .map_or(own, |parents| parents.min(own));
+        let mut times = Times {
+            started,
+            // Reading the clock costs more than much else here: it is read anew where time has passed.
+            tried_at: started,
+            deadline,
+        };
+        let mut decisions = Decisions::of(request);
         if deadline <= started {
-            return Err(Error::timeout(id::CLIENT, "context deadline exceeded").unprocessed());
+            let error = Error::timeout(id::CLIENT, "context deadline exceeded").unprocessed();
+            decisions.note(Step::Refused(Refusal::new(
+                "deadline",
+                "it had passed before the call began",
+            )));
+            return Err(decisions.explain(error, request, times));
         }
         if !streams {
             if !is_never(started, deadline) {
@@ -54,28 +68,36 @@ impl Attempts {
         }
         let retries = request.options.retries.unwrap_or(self.settings.retries);
         let mut tried: Vec<Arc<NodeEntry>> = Vec::new();
-        let mut history: Vec<Attempt> = Vec::new();
         let mut number = 0;
-        // Reading the clock costs more than much else here: it is read anew where time has passed.
-        let mut tried_at = started;
         loop {
-            let options = &request.options;
-            let entry = match self.choose(view, options, &tried, tried_at) {
+            let chosen = match self.choose(to, request, &tried, times.tried_at) {
                 Ok(Some(entry)) => Ok(entry),
                 Ok(None) => {
                     // Boxed, since few calls wait here and all would carry its room.
-                    let chosen = Box::pin(self.wait_and_choose(view, options, &tried, deadline));
+                    let chosen = Box::pin(self.wait_and_choose(to, request, &tried, deadline));
                     let chosen = chosen.await;
-                    tried_at = Instant::now();
+                    times.tried_at = Instant::now();
                     chosen
                 }
                 Err(error) => Err(error),
             };
-            let entry = entry.map_err(|error| error.with_attempts(history.clone()))?;
-            let error = match self.once(&entry, request, tried_at, deadline).await {
+            let entry = match chosen {
+                Ok(entry) => entry,
+                Err(error) => {
+                    decisions.note(self.census(to, request, &tried, None, times.tried_at));
+                    return Err(decisions.explain(error, request, times));
+                }
+            };
+            if decisions.are_asked_for() {
+                decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
+            }
+            let error = match self.once(&entry, request, times.tried_at, deadline).await {
                 Ok(reply) => {
-                    // That it has answered since the try began is all that is noted.
-                    entry.restore(self.directory.millis(tried_at));
+                    self.answered(&entry, times.tried_at);
+                    if decisions.are_asked_for() {
+                        decisions.tried(&entry, times, Ok(()));
+                        decisions.finish(request, times);
+                    }
                     return Ok(if streams {
                         self.bound(reply, request)
                     } else {
@@ -84,31 +106,28 @@ impl Attempts {
                 }
                 Err(error) => error,
             };
-            self.learn(&entry, &error, tried_at);
+            if !decisions.are_asked_for() {
+                decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
+            }
+            decisions.tried(&entry, times, Err(&error));
+            self.failed(&entry, &error, times.tried_at);
             if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
-                return Err(if history.is_empty() {
-                    error
-                } else {
-                    note(history, &entry, tried_at, error)
-                });
+                return Err(decisions.explain(error, request, times));
             }
             number += 1;
             debug!(node = entry.id(), attempt = number, %error, "trying again");
-            history.push(Attempt::new(
-                entry.id(),
-                entry.address(),
-                tried_at.elapsed(),
-                &error,
-            ));
             tried.push(entry);
             let pause = self.pause(&request.options, number);
             if after(pause) >= deadline {
-                return Err(call_timeout(Some(error)).with_attempts(history));
+                let words = format!("it comes before the pause of {pause:?} is over");
+                decisions.note(Step::Refused(Refusal::new("deadline", words)));
+                return Err(decisions.explain(call_timeout(Some(error)), request, times));
             }
             if !pause.is_zero() {
+                decisions.note(Step::Paused(pause));
                 Box::pin(sleep(pause)).await;
             }
-            tried_at = Instant::now();
+            times.tried_at = Instant::now();
         }
     }
 
@@ -157,85 +176,6 @@ impl Attempts {
         ))
     }
 
-    /// The node for this try: of those given by hand, or of the snapshot. `None` where the snapshot
-    /// has none: then [`wait_and_choose`](Attempts::wait_and_choose).
-    fn choose(
-        &self,
-        view: &View,
-        options: &CallOptions,
-        tried: &[Arc<NodeEntry>],
-        now: Instant,
-    ) -> Result<Option<Arc<NodeEntry>>> {
-        if !options.addresses.is_empty() {
-            let given = self.directory.addresses(&options.addresses);
-            return self.select(&given, options, tried, now).map(Some);
-        }
-        if !view.is_ready() {
-            return Ok(None);
-        }
-        Ok(self.select(&view.nodes(), options, tried, now).ok())
-    }
-
-    async fn wait_and_choose(
-        &self,
-        view: &View,
-        options: &CallOptions,
-        tried: &[Arc<NodeEntry>],
-        deadline: Instant,
-    ) -> Result<Arc<NodeEntry>> {
-        if !view.is_ready() {
-            view.ready(deadline).await?;
-            let chosen = self.select(&view.nodes(), options, tried, Instant::now());
-            if chosen.is_ok() {
-                return chosen;
-            }
-        }
-        // Nothing known, or nothing fits: ask once before saying so.
-        view.refresh(deadline).await?;
-        self.select(&view.nodes(), options, tried, Instant::now())
-    }
-
-    fn select(
-        &self,
-        nodes: &Nodes,
-        options: &CallOptions,
-        tried: &[Arc<NodeEntry>],
-        now: Instant,
-    ) -> Result<Arc<NodeEntry>> {
-        let now = self.directory.millis(now);
-        select(nodes, &options.select, &self.select, tried, now)
-    }
-
-    /// Tells the node's entry what the failure of a try that began at `tried_at` says about it.
-    fn learn(&self, entry: &Arc<NodeEntry>, error: &Error, tried_at: Instant) {
-        let ours = [id::CLIENT, id::CLIENT_TRANSPORT, id::CLIENT_CODEC].contains(&error.id());
-        if !ours {
-            // An answer, whatever it says, proves it alive. The watch tells the rest.
-            entry.restore(self.now());
-            return;
-        }
-        if error.id() != id::CLIENT {
-            return;
-        }
-        let Ok(transport) = self.channels.transport(entry) else {
-            return;
-        };
-        let probe = || Probe::new(entry, self.now(), transport.clone(), &self.tasks);
-        if error.is_timeout() {
-            // A caller's time says nothing against the node, unless nobody can reach it: a host that
-            // is gone swallows what is sent to it, and shows in no other way to calls in a hurry.
-            if !entry.answers(self.directory.millis(tried_at)) && entry.suspect() {
-                probe().check();
-            }
-        } else if error.is_unprocessed() && entry.eject(self.now()) {
-            probe().begin();
-        }
-    }
-
-    fn now(&self) -> u64 {
-        self.directory.millis(Instant::now())
-    }
-
     fn decide(&self, request: &Request, number: u32, error: &Error) -> RetryDecision {
         let again = match request
             .options
@@ -274,13 +214,3 @@ impl Attempts {
 
 /// A caller's "no limit" is one that protocols can reckon with.
 const LONGEST_DIAL: Duration = Duration::from_secs(24 * 60 * 60);
-
-fn note(mut history: Vec<Attempt>, entry: &NodeEntry, tried_at: Instant, error: Error) -> Error {
-    history.push(Attempt::new(
-        entry.id(),
-        entry.address(),
-        tried_at.elapsed(),
-        &error,
-    ));
-    error.with_attempts(history)
-}

@@ -6,6 +6,10 @@
 mod attempts;
 mod call;
 mod channels;
+mod choosing;
+mod decisions;
+mod destination;
+mod learning;
 mod options;
 mod probe;
 mod stream;
@@ -27,13 +31,13 @@ use crate::error::{Error, Result, id};
 use crate::event::{Event, Outlet, Publish, Publisher};
 use crate::metadata::Text;
 use crate::registry::Directory;
-use crate::registry::View;
 use crate::selector::SelectOptions;
 use crate::tasks::Tasks;
 use crate::wrapper::{Next, Wrapper};
 
 use attempts::Attempts;
 use channels::Channels;
+use destination::Destination;
 
 /// What a call takes from its client where it says nothing itself.
 #[derive(Debug)]
@@ -161,9 +165,9 @@ impl Client {
             Err(error) => Arc::new(Broken(error.clone())),
             Ok(attempts) => {
                 let (attempts, asked) = (attempts.clone(), attempts.proxy.as_deref());
-                let view = attempts.directory.view(asked.unwrap_or(&name));
+                let to = Destination::new(attempts.directory.view(asked.unwrap_or(&name)));
                 Arc::new(ToService {
-                    innermost: Arc::new(Innermost(Arc::new(Way { attempts, view }))),
+                    innermost: Arc::new(Innermost(Arc::new(Way { attempts, to }))),
                     wrappers: self.0.wrappers.clone().into(),
                 })
             }
@@ -243,17 +247,17 @@ impl Invoke for Broken {
 /// The attempt loop behind the wrappers.
 struct Innermost(Arc<Way>);
 
-/// The view of one service, and the tries of calls to it.
+/// One service, and the tries of calls to it.
 struct Way {
     attempts: Arc<Attempts>,
-    view: Arc<View>,
+    to: Destination,
 }
 
 impl Invoke for Innermost {
     fn invoke(&self, mut request: Request) -> BoxFuture<Result<Reply>> {
         let way = self.0.clone();
         // The request is lent, not given: it then has one place in this future and not three.
-        Box::pin(async move { way.attempts.run(&way.view, &mut request).await })
+        Box::pin(async move { way.attempts.run(&way.to, &mut request).await })
     }
 }
 

@@ -1,8 +1,9 @@
 //! One name's snapshot and the way to have it loaded.
 
+use std::any::Any;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -31,6 +32,7 @@ use crate::error::{Error, Result, id};
 pub struct View {
     shared: Arc<Shared>,
     keeper: Mutex<Option<AbortHandle>>,
+    slot: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// What a view and its keeper share.
@@ -86,6 +88,7 @@ impl View {
                 asked: Notify::new(),
             }),
             keeper: Mutex::default(),
+            slot: OnceLock::new(),
         }
     }
 
@@ -170,6 +173,13 @@ impl View {
     /// Milliseconds as [`Directory::millis`](super::Directory::millis) gives them.
     pub fn millis(&self, at: Instant) -> u64 {
         self.shared.home.millis(at)
+    }
+
+    /// What the client keeps for this name, made on first use. `None` where something of another type
+    /// is kept.
+    pub(crate) fn slot<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        let kept = self.slot.get_or_init(|| Box::new(make()));
+        kept.downcast_ref()
     }
 
     pub(super) fn is_used(&self) -> bool {

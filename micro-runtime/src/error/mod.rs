@@ -1,8 +1,8 @@
 //! The one error type, and Go Micro's form of it on the wire.
 //!
 //! An [`Error`] has what Go Micro's `errors.Error` has (id, code, detail, status) and beside it what
-//! a caller can use here: the gRPC code a peer sent, details, metadata, a source and the attempts
-//! that were made. A protocol drops what it cannot carry.
+//! a caller can use here: the gRPC code a peer sent, details, metadata, a source and the decisions
+//! that led to it ([`why`]). A protocol drops what it cannot carry.
 //!
 //! ```
 //! use micro_runtime::Error;
@@ -16,13 +16,21 @@
 //! assert_eq!(Error::from_wire(&error.to_wire()), error);
 //! ```
 
+mod status;
+pub mod why;
+mod wire;
+
 use std::borrow::Cow;
 use std::fmt::{self, Display, Write as _};
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use crate::metadata::Metadata;
+
+pub use status::status_text;
+pub use why::Why;
+use why::{Attempt, Step};
+pub(crate) use wire::write_go_json_string;
 
 /// What every fallible function of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -59,7 +67,7 @@ struct Inner {
     details: Vec<Detail>,
     metadata: Metadata,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    attempts: Vec<Attempt>,
+    why: Option<Box<Why>>,
 }
 
 /// A typed detail of an error, as in `google.protobuf.Any`.
@@ -69,37 +77,6 @@ pub struct Detail {
     pub type_url: String,
     /// The message in protobuf's encoding.
     pub value: Bytes,
-}
-
-/// One try at a call: where it went and how it ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Attempt {
-    /// The node's id, or its address where it was given by hand.
-    pub node: String,
-    /// The address dialled.
-    pub address: String,
-    /// How long the try took.
-    pub took: Duration,
-    /// What went wrong, in the words of that try's error.
-    pub error: String,
-}
-
-impl Attempt {
-    /// A try that failed with `error` on `node` at `address` after `took`.
-    pub fn new(
-        node: impl Into<String>,
-        address: impl Into<String>,
-        took: Duration,
-        error: &Error,
-    ) -> Self {
-        Self {
-            node: node.into(),
-            address: address.into(),
-            took,
-            error: error.to_string(),
-        }
-    }
 }
 
 impl Error {
@@ -122,7 +99,7 @@ impl Error {
             details: Vec::new(),
             metadata: Metadata::new(),
             source: None,
-            attempts: Vec::new(),
+            why: None,
         }))
     }
 
@@ -256,9 +233,14 @@ impl Error {
         &self.0.metadata
     }
 
+    /// Why the call went where it went; `None` where the error is of no client's call.
+    pub fn why(&self) -> Option<&Why> {
+        self.0.why.as_deref()
+    }
+
     /// The tries that were made before the call was given up, oldest first.
-    pub fn attempts(&self) -> &[Attempt] {
-        &self.0.attempts
+    pub fn attempts(&self) -> impl Iterator<Item = &Attempt> {
+        self.why().into_iter().flat_map(Why::attempts)
     }
 
     /// Whether the request certainly reached no handler, so that sending it again is safe.
@@ -310,10 +292,17 @@ impl Error {
         self
     }
 
-    /// The error with the tries that led to it.
+    /// The error with the decisions that led to it, in place of those that it has.
     #[must_use]
-    pub fn with_attempts(mut self, attempts: Vec<Attempt>) -> Self {
-        self.0.attempts = attempts;
+    pub fn with_why(mut self, why: impl Into<Box<Why>>) -> Self {
+        self.0.why = Some(why.into());
+        self
+    }
+
+    /// The error with one more step before it: what a wrapper that refuses a call says.
+    #[must_use]
+    pub fn with_step(mut self, step: Step) -> Self {
+        self.0.why.get_or_insert_default().push(step);
         self
     }
 
@@ -398,12 +387,8 @@ impl fmt::Debug for Error {
             write!(f, "\n  caused by: {cause}")?;
             source = cause.source();
         }
-        for attempt in &self.0.attempts {
-            write!(
-                f,
-                "\n  tried {} at {} for {:?}: {}",
-                attempt.node, attempt.address, attempt.took, attempt.error
-            )?;
+        if let Some(why) = self.why() {
+            write!(f, "\n  {why}")?;
         }
         Ok(())
     }
@@ -436,7 +421,7 @@ impl Clone for Error {
             details,
             metadata,
             source: _,
-            attempts,
+            why,
         } = &*self.0;
         Self(Box::new(Inner {
             id: id.clone(),
@@ -449,7 +434,7 @@ impl Clone for Error {
             details: details.clone(),
             metadata: metadata.clone(),
             source: None,
-            attempts: attempts.clone(),
+            why: why.clone(),
         }))
     }
 }
@@ -472,128 +457,6 @@ from_source!(
     std::str::Utf8Error,
     std::string::FromUtf8Error
 );
-
-/// Go's `http.StatusText`: empty where the code has none.
-pub fn status_text(code: i32) -> &'static str {
-    match code {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        102 => "Processing",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        207 => "Multi-Status",
-        208 => "Already Reported",
-        226 => "IM Used",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        305 => "Use Proxy",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Request Entity Too Large",
-        414 => "Request URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Requested Range Not Satisfiable",
-        417 => "Expectation Failed",
-        418 => "I'm a teapot",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Entity",
-        423 => "Locked",
-        424 => "Failed Dependency",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        506 => "Variant Also Negotiates",
-        507 => "Insufficient Storage",
-        508 => "Loop Detected",
-        510 => "Not Extended",
-        511 => "Network Authentication Required",
-        _ => "",
-    }
-}
-
-/// Writes `value` as Go's `encoding/json` writes a string, quotes included.
-pub(crate) fn write_go_json_string(value: &str, out: &mut String) {
-    out.push('"');
-    for c in value.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..='\u{1f}' => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
-mod wire {
-    use serde::Deserialize;
-
-    use super::Error;
-
-    /// The four fields of Go Micro's `errors.Error`; others are ignored, as in Go.
-    #[derive(Deserialize)]
-    struct Form {
-        #[serde(default)]
-        id: String,
-        #[serde(default)]
-        code: i32,
-        #[serde(default)]
-        detail: String,
-        #[serde(default)]
-        status: String,
-    }
-
-    pub(super) fn parse(text: &str) -> Option<Error> {
-        if !text.trim_start().starts_with('{') {
-            return None;
-        }
-        let form: Form = serde_json::from_str(text).ok()?;
-        let mut error = Error::new(form.id, form.detail, form.code);
-        // A peer that leaves the status out means the code's own.
-        if !form.status.is_empty() {
-            error = error.with_status(form.status);
-        }
-        Some(error)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,0 +1,28 @@
+//! One service as a client knows it.
+
+use std::sync::Arc;
+
+use crate::registry::View;
+
+/// Where calls to one name go, and what they have learned that is not of one node.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    pub(super) view: Arc<View>,
+    /// The same for all who call the name.
+    #[expect(dead_code, reason = "what calls learn of a whole service comes here")]
+    pub(super) state: Arc<State>,
+}
+
+/// What calls to one name share.
+#[derive(Debug, Default)]
+pub(super) struct State {}
+
+impl Destination {
+    pub(super) fn new(view: Arc<View>) -> Self {
+        let state = view
+            .slot(Arc::<State>::default)
+            .cloned()
+            .unwrap_or_default();
+        Self { view, state }
+    }
+}

@@ -1,0 +1,174 @@
+//! A network that is none: nodes do as they are told, for tests on virtual time.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use micro_runtime::call::{Body, Frame, Reply, Request};
+use micro_runtime::client::{Client, ClientOptions};
+use micro_runtime::protocol::{
+    AttemptLimits, Channel, Destination, Environment, Protocol, Recognised,
+};
+use micro_runtime::registry::{Memory, Node, RegisterOptions, Registry, Service};
+use micro_runtime::router::Core;
+use micro_runtime::selector::Strategy;
+use micro_runtime::transport::{Borrowed, Connection, Memory as MemoryTransport};
+use micro_runtime::{Error, Result};
+
+/// What a node does with each call, by its address.
+pub type Behaviour = Arc<dyn Fn(&str, usize) -> Answer + Send + Sync>;
+
+/// What a node does with one call.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    Echo,
+    Fail(Error),
+    /// Echoes, after so long.
+    After(Duration),
+    Never,
+}
+
+/// A protocol without a network: nodes do as they are told, and what was asked is noted.
+#[derive(Clone)]
+pub struct Scripted {
+    pub behaviour: Behaviour,
+    /// The addresses asked, in order.
+    pub asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl std::fmt::Debug for Scripted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Scripted")
+    }
+}
+
+#[async_trait::async_trait]
+impl Protocol for Scripted {
+    fn name(&self) -> &'static str {
+        "mucp"
+    }
+    fn alpn(&self) -> &'static str {
+        "scripted"
+    }
+    fn channel(&self, node: Destination, _environment: &Environment) -> Arc<dyn Channel> {
+        Arc::new(ScriptedChannel {
+            script: self.clone(),
+            address: node.address.to_string(),
+            calls: AtomicUsize::new(0),
+        })
+    }
+    fn recognises(&self, _head: &[u8]) -> Recognised {
+        Recognised::No
+    }
+    async fn serve(&self, _connection: Connection, _core: Arc<Core>) {}
+}
+
+#[derive(Debug)]
+struct ScriptedChannel {
+    script: Scripted,
+    address: String,
+    calls: AtomicUsize,
+}
+
+impl Channel for ScriptedChannel {
+    fn call<'a>(
+        &'a self,
+        request: &'a Request,
+        _limits: AttemptLimits,
+    ) -> Borrowed<'a, Result<Reply>> {
+        Box::pin(async move {
+            self.script.asked.lock().unwrap().push(self.address.clone());
+            let number = self.calls.fetch_add(1, Ordering::Relaxed);
+            match (self.script.behaviour)(&self.address, number) {
+                Answer::Echo => {}
+                Answer::After(time) => tokio::time::sleep(time).await,
+                Answer::Fail(error) => return Err(error),
+                Answer::Never => std::future::pending().await,
+            }
+            let message = request.body.as_bytes().to_vec().into();
+            Ok(Reply::new(Body::One(message)))
+        })
+    }
+    fn close(&self) {}
+}
+
+/// A client of the service `greeter` on scripted nodes, whose addresses are their names.
+pub struct Setup {
+    pub client: Client,
+    pub asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Setup {
+    pub async fn new(
+        nodes: &[&str],
+        behaviour: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(nodes, behaviour, |options| {
+            options.selector = Strategy::RoundRobin
+        })
+        .await
+    }
+
+    /// As [`new`](Self::new), with a client that `change` has changed.
+    pub async fn with(
+        nodes: &[&str],
+        behaviour: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
+        change: impl FnOnce(&mut ClientOptions),
+    ) -> Self {
+        let registry = Memory::new();
+        let mut service = Service::new("greeter", "1");
+        service.nodes = nodes
+            .iter()
+            .map(|address| {
+                let mut node = Node::new(format!("node-{address}"), *address);
+                node.metadata.insert("protocol".into(), "mucp".into());
+                node
+            })
+            .collect();
+        if !nodes.is_empty() {
+            registry
+                .register(&service, RegisterOptions::default())
+                .await
+                .unwrap();
+        }
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let script = Scripted {
+            behaviour: Arc::new(behaviour),
+            asked: asked.clone(),
+        };
+        let mut options = ClientOptions::new(
+            Arc::new(registry),
+            Arc::new(MemoryTransport::new()),
+            vec![Arc::new(script)],
+        );
+        change(&mut options);
+        Self {
+            client: Client::new(options).unwrap(),
+            asked,
+        }
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+
+    pub fn call(&self) -> micro_runtime::client::Call<micro_runtime::client::Unary<Frame, Frame>> {
+        self.client
+            .request("greeter", "Say.Hello", Frame("hi".into()))
+    }
+}
+
+/// A connection that could not be made.
+pub fn refused() -> Error {
+    Error::internal("go.micro.client", "connection error: refused").unprocessed()
+}
+
+/// A connection that was lost.
+pub fn cut() -> Error {
+    Error::internal("go.micro.client.transport", "unexpected EOF")
+}
