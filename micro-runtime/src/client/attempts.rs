@@ -10,6 +10,7 @@ use super::call_timeout;
 use super::channels::Channels;
 use super::decisions::{Decisions, Times};
 use super::destination::Destination;
+use super::measure::Measure;
 use super::options::CallDefaults;
 use super::stream::{bounded, ran_out};
 use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
@@ -131,8 +132,21 @@ impl Attempts {
         }
     }
 
-    /// One try, no longer than the attempt's limit or what is left of the call.
+    /// One try, counted and measured.
     async fn once(
+        &self,
+        entry: &Arc<NodeEntry>,
+        request: &Request,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Reply> {
+        let measure = Measure::begin(entry, now, self.directory.millis(now));
+        let result = self.answer(entry, request, now, deadline).await;
+        measure.end(result)
+    }
+
+    /// What a node answers, no later than the attempt's limit or what is left of the call.
+    async fn answer(
         &self,
         entry: &NodeEntry,
         request: &Request,

@@ -10,6 +10,7 @@ mod choosing;
 mod decisions;
 mod destination;
 mod learning;
+mod measure;
 mod options;
 mod probe;
 mod stream;
@@ -119,6 +120,10 @@ impl Client {
         let select = SelectOptions {
             filters: options.filters,
             strategy: Some(options.selector),
+            key: None,
+            canary: options.canary.map(Arc::new),
+            locality: options.locality.map(Arc::new),
+            slow_start: Some(options.slow_start),
         };
         Ok(Self(Arc::new(Shared {
             events: Arc::new(events),

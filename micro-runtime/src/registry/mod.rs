@@ -48,7 +48,8 @@ pub use local::Local;
 pub use mdns::{Mdns, MdnsOptions};
 pub use memory::Memory;
 pub use model::{Endpoint, Node, Service, Value};
-pub use snapshot::{Directory, GRACE, NodeEntry, Nodes, NodesGuard, View};
+pub(crate) use snapshot::mix;
+pub use snapshot::{Directory, GRACE, NodeEntry, Nodes, NodesGuard, Underway, View};
 
 use std::fmt::Debug;
 use std::time::Duration;

@@ -49,6 +49,8 @@ impl Options {
         set(&mut self.pool_size, &settings.client_pool_size);
         set(&mut self.pool_ttl, &settings.client_pool_ttl);
         set(&mut self.selector, &settings.selector);
+        set(&mut self.slow_start, &settings.client_slow_start);
+        self.zone = settings.zone.clone().or(self.zone);
         self.id = settings.server_id.clone().or(self.id);
         self.address = settings.server_address.clone().or(self.address);
         self.advertise = settings.server_advertise.clone().or(self.advertise);
@@ -278,8 +280,14 @@ impl Options {
             &self.pool_size.to_string(),
             &defaults.pool_size.to_string(),
         );
-        let selector = |options: &Self| format!("{:?}", options.selector).to_lowercase();
+        let selector = |options: &Self| options.selector.to_string();
         text("selector", &selector(self), &selector(&defaults));
+        text(
+            "client_slow_start",
+            &exact(self.slow_start),
+            &exact(defaults.slow_start),
+        );
+        text("zone", self.zone.as_deref().unwrap_or_default(), "");
         set
     }
 }

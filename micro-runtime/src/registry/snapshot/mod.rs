@@ -8,10 +8,13 @@
 //! where no node at all would be left.
 
 mod keeper;
+mod load;
 mod nodes;
 mod view;
 
+pub use load::Underway;
 use nodes::Turns;
+pub(crate) use nodes::mix;
 pub use nodes::{NodeEntry, Nodes};
 pub use view::{NodesGuard, View};
 
@@ -137,7 +140,8 @@ impl Directory {
             .iter()
             .map(|address| {
                 let entry = by_hand.entries.entry(address.clone());
-                entry.or_insert_with(|| NodeEntry::by_hand(address)).clone()
+                let make = || NodeEntry::by_hand_in(address, &by_hand.turns.total);
+                entry.or_insert_with(make).clone()
             })
             .collect();
         let nodes = Arc::new(Nodes::of_entries(list, by_hand.turns.clone()));

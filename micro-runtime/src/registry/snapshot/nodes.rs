@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::load::{Load, Total};
 use crate::metadata::Text;
 use crate::registry::{Node, Service};
 
@@ -67,8 +68,10 @@ impl Nodes {
     /// [`Directory::addresses`](super::Directory::addresses) gives the same ones again, with what
     /// calls have learned about them.
     pub fn from_addresses(addresses: &[Text], seed: u64) -> Self {
-        let entries = addresses.iter().map(|address| NodeEntry::by_hand(address));
-        Self::of_entries(entries.collect(), Arc::new(Turns::new(seed)))
+        let turns = Arc::new(Turns::new(seed));
+        let entries = addresses.iter();
+        let entries = entries.map(|address| NodeEntry::by_hand_in(address, &turns.total));
+        Self::of_entries(entries.collect(), turns)
     }
 
     pub(crate) fn of_entries(list: Box<[Arc<NodeEntry>]>, turns: Arc<Turns>) -> Self {
@@ -79,8 +82,8 @@ impl Nodes {
         }
     }
 
-    /// The nodes that `services` have, with the entries of `old` wherever nothing has changed.
-    pub(crate) fn renewed(old: &Self, services: &[Service]) -> Self {
+    /// The nodes that `services` have at `now`, with the entries of `old` wherever nothing has changed.
+    pub(crate) fn renewed(old: &Self, services: &[Service], now: u64) -> Self {
         let known: BTreeMap<&str, &Arc<NodeEntry>> =
             old.list.iter().map(|entry| (entry.id(), entry)).collect();
         let mut list = BTreeMap::new();
@@ -97,7 +100,10 @@ impl Nodes {
                         Arc::new(NodeEntry {
                             node: node.clone(),
                             service: release,
-                            state: known.map(|entry| entry.state.clone()).unwrap_or_default(),
+                            state: match known {
+                                Some(entry) => entry.state.clone(),
+                                None => Arc::new(State::come(old, now)),
+                            },
                         })
                     }
                 };
@@ -125,12 +131,12 @@ pub struct NodeEntry {
     pub node: Node,
     /// Its service, without nodes.
     pub service: Arc<Service>,
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
 }
 
 /// Times are milliseconds on the directory's clock.
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     ejected_until: AtomicU64,
     /// While one call tries whether the node can be reached again.
     probed_until: AtomicU64,
@@ -142,6 +148,7 @@ struct State {
     alive: AtomicU64,
     /// The turn in which it was chosen last.
     turn: AtomicU64,
+    pub(super) load: Load,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
@@ -154,16 +161,39 @@ const PROBE: u64 = 5_000;
 /// from core to core.
 const ALIVE_NOTE: u64 = 1_000;
 
+impl State {
+    /// Of a node that comes at `now`: it warms up where others are there already.
+    fn come(old: &Nodes, now: u64) -> Self {
+        let load = Load::of(&old.turns.total);
+        if !old.list.is_empty() {
+            load.begin_at(now);
+        }
+        Self {
+            load,
+            ..Self::default()
+        }
+    }
+}
+
 impl NodeEntry {
     /// A node at an address given by hand.
+    #[cfg(test)]
     pub(crate) fn by_hand(address: &str) -> Arc<Self> {
+        Self::by_hand_in(address, &Arc::default())
+    }
+
+    /// A node at an address given by hand, whose calls `total` counts with those of others.
+    pub(crate) fn by_hand_in(address: &str, total: &Arc<Total>) -> Arc<Self> {
         let mut node = Node::new(address, address);
         // As Go Micro's client does: without it the peer would be taken for one before protocols.
         node.metadata.insert("protocol".into(), "mucp".into());
         Arc::new(Self {
             node,
             service: Arc::new(Service::default()),
-            state: Arc::default(),
+            state: Arc::new(State {
+                load: Load::of(total),
+                ..State::default()
+            }),
         })
     }
 
@@ -251,14 +281,15 @@ impl NodeEntry {
     pub(crate) fn end_probe(&self, until: u64, now: u64, reached: bool) {
         if reached {
             // That it can be reached is no answer: nothing is said of whether it is alive.
-            self.come_back();
+            self.come_back(now);
         } else {
             self.eject_again(until, now);
         }
     }
 
-    fn come_back(&self) {
+    fn come_back(&self, now: u64) {
         let state = &self.state;
+        state.load.begin_at(now);
         state.failures.store(0, Ordering::Relaxed);
         state.ejected_until.store(0, Ordering::Relaxed);
         state.probed_until.store(0, Ordering::Relaxed);
@@ -291,7 +322,7 @@ impl NodeEntry {
     pub fn restore(&self, now: u64) {
         let state = &self.state;
         if state.failures.load(Ordering::Relaxed) != 0 {
-            self.come_back();
+            self.come_back(now);
         }
         let alive = state.alive.load(Ordering::Relaxed);
         if alive == 0 || now.saturating_sub(alive) >= ALIVE_NOTE {
@@ -345,10 +376,13 @@ impl fmt::Debug for NodeEntry {
 
 /// Counts choices, and makes numbers that look random of the count: no lock, and the same numbers
 /// for the same seed, which [`Tasks`](crate::tasks::Tasks) gives once for each view.
-#[derive(Debug)]
 pub(crate) struct Turns {
     seed: u64,
     taken: AtomicU64,
+    /// The calls in flight to all nodes.
+    pub(crate) total: Arc<Total>,
+    /// What is kept over all snapshots.
+    lasting: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Turns {
@@ -356,7 +390,21 @@ impl Turns {
         Self {
             seed,
             taken: AtomicU64::new(0),
+            total: Arc::default(),
+            lasting: OnceLock::new(),
         }
+    }
+
+    /// A number of this client's own for this name: the same as long as the view lives.
+    pub(crate) fn own(&self) -> u64 {
+        mix(self.seed)
+    }
+
+    /// What is kept over all snapshots of the name, made on first use; `None` where something of
+    /// another type is kept.
+    pub(crate) fn lasting<T: Any + Send + Sync + Default>(&self) -> Option<&T> {
+        let kept = self.lasting.get_or_init(|| Box::new(T::default()));
+        kept.downcast_ref()
     }
 
     /// The number of this choice, from 1.
@@ -372,8 +420,18 @@ impl Turns {
     }
 }
 
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns")
+            .field("seed", &self.seed)
+            .field("taken", &self.taken)
+            .field("total", &self.total)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The output function of splitmix64.
-fn mix(mut number: u64) -> u64 {
+pub(crate) fn mix(mut number: u64) -> u64 {
     number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)

@@ -100,6 +100,10 @@ pub struct Settings {
     pub client_pool_ttl: Option<Duration>,
     /// How the client chooses a node.
     pub selector: Option<Strategy>,
+    /// How long it takes until a new node gets its full share of the client's calls.
+    pub client_slow_start: Option<Duration>,
+    /// Where the service runs.
+    pub zone: Option<String>,
     /// The service that all calls go to, whatever name they call.
     pub proxy: Option<String>,
     /// The server's certificates, in PEM.

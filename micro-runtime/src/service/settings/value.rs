@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::selector::Strategy;
+use crate::selector::{NAMES, Strategy};
 
 /// What would have been right.
 pub(super) type Bad = String;
@@ -120,7 +120,7 @@ pub(super) fn switch(to: &mut Option<bool>, from: &str) -> Result<(), Bad> {
 }
 
 pub(super) fn strategy(to: &mut Option<Strategy>, from: &str) -> Result<(), Bad> {
-    let wrong = |_| "random or roundrobin".to_owned();
+    let wrong = |_| format!("one of {NAMES}");
     *to = Some(from.parse().map_err(wrong)?);
     Ok(())
 }
