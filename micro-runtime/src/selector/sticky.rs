@@ -17,7 +17,7 @@ impl Memory {
         let set = self.set(key)?;
         let kept = set.iter().map(|place| place.load(Ordering::Relaxed));
         let mut of_key = kept.filter(|kept| *kept != 0 && upper(*kept) == upper(key));
-        of_key.next().map(|kept| lower(kept))
+        of_key.next().map(lower)
     }
 
     /// Remembers that `key` was with the node of this name. The key that was told first of four is

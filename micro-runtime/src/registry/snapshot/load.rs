@@ -36,8 +36,8 @@ const HALF_LIFE: u32 = 12;
 const FRESH: u64 = 1;
 /// A failed try counts as one that took so many times as long as others do.
 const PEAK: f32 = 4.0;
-/// What a failed try counts as at least and at most, in nanoseconds.
-const FAILURE: (f32, f32) = (10e6, 5e9);
+/// What a failed try counts as where nothing is known of others, and at most, in nanoseconds.
+const FAILURE: (f32, f32) = (1e6, 5e9);
 /// The weight of a node that has just come.
 const LEAST_WARMTH: f32 = 0.1;
 
@@ -49,9 +49,10 @@ impl Load {
         }
     }
 
-    /// Notes that it has come, or come back, at `now`.
+    /// Notes that it has come, or come back, at `now`: what was told before says nothing any more.
     pub(super) fn begin_at(&self, now: u64) {
         self.since.store(now.max(1), Ordering::Relaxed);
+        self.figure.store(0, Ordering::Relaxed);
     }
 
     /// The figure as it was told, with its age at `now` in milliseconds.
@@ -187,11 +188,10 @@ impl NodeEntry {
     pub fn tell_failure(&self, took: Duration, now: u64) {
         let took = took.as_nanos() as f32;
         self.load().tell(now, |before| {
-            let usual = before.map_or(0.0, |(nanos, weight)| nanos * weight);
-            (usual * PEAK)
-                .clamp(FAILURE.0, FAILURE.1)
-                .max(took.min(FAILURE.1))
-                .max(usual)
+            let usual = before.map(|(nanos, weight)| nanos * weight);
+            let peak = usual.map_or(FAILURE.0, |usual| usual * PEAK).max(took);
+            // What was slower still, and has answered, stays so.
+            peak.min(FAILURE.1).max(usual.unwrap_or(0.0))
         });
     }
 
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(node.latency(1), Some(Duration::from_secs(5)));
         let node = NodeEntry::by_hand("b:1");
         node.tell_failure(Duration::ZERO, 1);
-        assert_eq!(node.latency(1), Some(MILLI * 10));
+        assert_eq!(node.latency(1), Some(MILLI));
         node.tell_failure(MILLI * 700, 1);
         assert_eq!(node.latency(1), Some(MILLI * 700));
     }
