@@ -17,11 +17,33 @@
 //! });
 //! # let _: Box<dyn wrapper::Wrapper> = Box::new(log);
 //! ```
+//!
+//! # Ready-made
+//! | wrapper | what it does |
+//! |---|---|
+//! | [`Recover`] | a panic becomes an error, and is told to a hook |
+//! | [`RequestId`] | one id for all that a request sets off |
+//! | [`AccessLog`] | one event a call |
+//! | [`Validate`] | messages are checked by rules in code |
+//! | `tower` | tower's layers as wrappers, and wrappers as layers (feature `tower`) |
+
+mod access_log;
+mod recover;
+mod request_id;
+#[cfg(feature = "tower")]
+pub mod tower;
+mod validate;
 
 use std::fmt;
 use std::future::Future;
 
 use async_trait::async_trait;
+
+pub use access_log::AccessLog;
+pub(crate) use recover::panicked;
+pub use recover::{Panic, Recover};
+pub use request_id::RequestId;
+pub use validate::{Validate, Violations};
 
 pub use crate::call::{Figure, Inspected, MAX_STANDINGS, Next, Standing, Wrapper};
 
