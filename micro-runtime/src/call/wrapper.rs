@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Dispatch, Invoke, Reply, Request};
+use super::{Dispatch, Inspected, Invoke, Reply, Request};
 use crate::context::Context;
 use crate::error::Result;
 
@@ -22,6 +22,13 @@ pub trait Wrapper: Send + Sync + 'static {
     /// returns in place of going on may be [unprocessed](crate::Error::unprocessed): the caller then
     /// tries another node. Of a request that has come to the handler no error is.
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply>;
+
+    /// How it stands, for a person who looks at the running service (`/breakers` of the admin
+    /// listener); nothing where it does not say. Not on the path of calls: it may allocate, and must
+    /// not hold up calls for longer than a moment.
+    fn inspect(&self) -> Option<Inspected> {
+        None
+    }
 }
 
 impl fmt::Debug for dyn Wrapper {

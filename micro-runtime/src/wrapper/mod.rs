@@ -20,13 +20,15 @@
 
 pub mod breaker;
 mod keyed;
+#[cfg(test)]
+mod seeds;
 
 use std::fmt;
 use std::future::Future;
 
 use async_trait::async_trait;
 
-pub use crate::call::{Next, Wrapper};
+pub use crate::call::{Figure, Inspected, MAX_STANDINGS, Next, Standing, Wrapper};
 
 use crate::call::{Reply, Request};
 use crate::error::why::{Refusal, Step};

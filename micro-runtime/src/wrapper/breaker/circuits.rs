@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::super::keyed::Keyed;
 use super::super::refuse;
-use crate::call::{BoxFuture, Next, Payload, Reply, Request};
+use crate::call::{BoxFuture, Inspected, Next, Payload, Reply, Request, Standing};
 use crate::codec::{self, Codec};
 use crate::context::Context;
 use crate::error::why::{Refusal, Step};
@@ -29,6 +29,17 @@ pub enum State {
     HalfOpen,
     /// Calls are refused.
     Open,
+}
+
+impl State {
+    /// The state in one word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::HalfOpen => "half-open",
+            Self::Open => "open",
+        }
+    }
 }
 
 /// One circuit as it stands: of the calls to one method.
@@ -199,6 +210,28 @@ impl<M: Machine> Circuits<M> {
         self.kept.all().into_iter().map(read).collect()
     }
 
+    /// The circuits as they stand, for a person.
+    pub(super) fn inspect(&self, inspected: Inspected) -> Inspected {
+        let mut circuits = self.read(Instant::now());
+        // There may be more than are told: first those that refuse.
+        circuits.sort_by_key(|circuit| circuit.state == State::Closed);
+        circuits.into_iter().fold(inspected, |inspected, circuit| {
+            let of = format!("{} {}", circuit.service, circuit.endpoint);
+            let standing = Standing::new(of.trim_end(), circuit.state.name())
+                .figure("requests", circuit.requests)
+                .figure("failures", circuit.failures);
+            inspected.standing(match circuit.state {
+                State::Closed => standing,
+                State::HalfOpen | State::Open => standing.figure("opens_for", circuit.opens_for),
+            })
+        })
+    }
+
+    /// The settings of methods that have none of their own.
+    pub(super) fn settings(&self) -> &M::Settings {
+        &self.settings
+    }
+
     /// A call through its circuit, or the fallback's answer to it.
     pub(super) async fn run(&self, request: Request, next: Next) -> Result<Reply> {
         let Some(fallback) = &self.fallback else {
@@ -364,7 +397,12 @@ fn refused<M: Machine>(request: &Request, stop: Stop) -> Error {
         Stop::Open(left) => format!("the circuit is open for {left:?} more"),
         Stop::Full => "it lets no more calls through at the moment".to_owned(),
     };
-    refuse(request, "breaker", words, M::refused(&request.service, stop))
+    refuse(
+        request,
+        "breaker",
+        words,
+        M::refused(&request.service, stop),
+    )
 }
 
 fn too_slow(service: &Text, limit: Duration, error: Option<Error>) -> Error {

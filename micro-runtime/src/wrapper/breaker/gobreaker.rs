@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::circuits::{Circuit, Circuits, Failed, Machine, Outcome, State, Stop};
-use crate::call::{Next, Reply, Request, Wrapper};
+use crate::call::{Inspected, Next, Reply, Request, Wrapper};
 use crate::error::{Error, Result};
 use crate::metadata::Text;
 use crate::tasks::later;
@@ -152,6 +152,16 @@ impl GoBreaker {
 impl Wrapper for GoBreaker {
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply> {
         self.0.run(request, next).await
+    }
+
+    fn inspect(&self) -> Option<Inspected> {
+        let settings = self.0.settings();
+        let inspected = Inspected::new("breaker")
+            .setting("of", "gobreaker")
+            .setting("max_requests", settings.max_requests)
+            .setting("interval", settings.interval)
+            .setting("timeout", settings.timeout);
+        Some(self.0.inspect(inspected))
     }
 }
 

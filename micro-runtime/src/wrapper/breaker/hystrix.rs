@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::circuits::{Circuit, Circuits, Failed, Machine, Outcome, State, Stop};
-use crate::call::{Next, Reply, Request, Wrapper};
+use crate::call::{Inspected, Next, Reply, Request, Wrapper};
 use crate::error::{Error, Result};
 use crate::metadata::Text;
 
@@ -131,6 +131,19 @@ impl Wrapper for Hystrix {
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply> {
         self.0.run(request, next).await
     }
+
+    fn inspect(&self) -> Option<Inspected> {
+        let settings = self.0.settings();
+        let inspected = Inspected::new("breaker")
+            .setting("of", "hystrix")
+            .setting("timeout", settings.timeout)
+            .setting("max_concurrent", settings.max_concurrent)
+            .setting("volume", settings.volume)
+            .setting("sleep", settings.sleep)
+            .setting("error_percent", settings.error_percent)
+            .setting("window", settings.window);
+        Some(self.0.inspect(inspected))
+    }
 }
 
 const BUCKETS: usize = 10;
@@ -235,13 +248,7 @@ impl Machine for Window {
         Ok(self.test)
     }
 
-    fn end(
-        &mut self,
-        settings: &HystrixSettings,
-        now: Instant,
-        call: Option<u64>,
-        how: Outcome,
-    ) {
+    fn end(&mut self, settings: &HystrixSettings, now: Instant, call: Option<u64>, how: Outcome) {
         self.running = self.running.saturating_sub(1);
         if call.is_some() && call == self.test {
             self.test = None;
