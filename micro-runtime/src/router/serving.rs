@@ -104,8 +104,13 @@ impl Future for Serving {
         this.done = true;
         Poll::Ready(answer.map_err(|error| {
             this.counters.failed();
-            // What it says of a call that the handler made is not true of the one that it served.
-            error.processed()
+            if this.cx.is_reached() {
+                // What it says of a call that the handler made is not true of the one that it served.
+                error.processed()
+            } else {
+                // A wrapper has refused it.
+                error
+            }
         }))
     }
 }

@@ -34,6 +34,11 @@ mod request_id;
 pub mod tower;
 mod validate;
 
+pub mod breaker;
+mod keyed;
+#[cfg(test)]
+mod seeds;
+
 use std::fmt;
 use std::future::Future;
 
@@ -48,7 +53,8 @@ pub use validate::{Validate, Violations};
 pub use crate::call::{Figure, Inspected, MAX_STANDINGS, Next, Standing, Wrapper};
 
 use crate::call::{Reply, Request};
-use crate::error::Result;
+use crate::error::why::{Refusal, Step};
+use crate::error::{Error, Result};
 
 /// A wrapper of an async function or closure; see the module's example.
 pub fn from_fn<F, R>(function: F) -> FromFn<F>
@@ -78,4 +84,13 @@ where
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply> {
         (self.0)(request, next).await
     }
+}
+
+/// `error`, of a request that goes no further: it says so, and who has refused it and why.
+fn refuse(request: &Request, by: &'static str, words: String, error: Error) -> Error {
+    let step = Step::Refused(Refusal::new(by, words));
+    if let Some(recorder) = &request.options.recorder {
+        recorder.note(step.clone());
+    }
+    error.unprocessed().with_step(step)
 }
