@@ -55,6 +55,7 @@ impl Service {
         client.slow_start = options.slow_start;
         client.call = options.call.clone();
         client.registry_grace = options.registry_grace;
+        client.outliers = options.outliers.clone();
         client.pool_size = options.pool_size;
         client.pool_ttl = options.pool_ttl;
         client.max_message = options.limits.message;

@@ -49,10 +49,9 @@ impl Load {
         }
     }
 
-    /// Notes that it has come, or come back, at `now`: what was told before says nothing any more.
+    /// Notes that it has come at `now`.
     pub(super) fn begin_at(&self, now: u64) {
         self.since.store(now.max(1), Ordering::Relaxed);
-        self.figure.store(0, Ordering::Relaxed);
     }
 
     /// The figure as it was told, with its age at `now` in milliseconds.
@@ -124,13 +123,17 @@ impl NodeEntry {
 
     pub(crate) fn latency_nanos(&self, now: u64) -> Option<f32> {
         let (nanos, age) = self.load().read(now)?;
-        Some((nanos * weight(age)).max(1.0))
+        // What was told before it was left alone says nothing any more.
+        let back = self.back_at();
+        let outdated = back != 0 && now.saturating_sub(back) < u64::from(age);
+        (!outdated).then(|| (nanos * weight(age)).max(1.0))
     }
 
     /// When it came, on the directory's clock, where others of its service were there before, or when
     /// it came back after it was left alone; 0 where it was there from the beginning.
     pub fn since(&self) -> u64 {
-        self.load().since.load(Ordering::Relaxed)
+        let since = self.load().since.load(Ordering::Relaxed);
+        since.max(self.back_at())
     }
 
     /// The share of its usual calls that it takes at `now`, where a node that comes takes `window`

@@ -7,11 +7,15 @@
 //! it answers calls; so is one that has not failed, where the registry may have lost its memory or
 //! where no node at all would be left.
 
+mod health;
 mod keeper;
 mod load;
 mod nodes;
+mod tally;
 mod view;
 
+pub use health::Standing;
+pub(crate) use health::{Found, Term, Verdict, Weight};
 pub use load::Underway;
 use nodes::Turns;
 pub(crate) use nodes::mix;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::Service;
 use crate::call::{Backoff, Retry};
+use crate::client::Outliers;
 use crate::metadata::Text;
 use crate::selector::{Canary, Filter, Locality, Strategy};
 #[cfg(feature = "tls")]
@@ -82,6 +83,12 @@ impl Service {
     /// calls; 10 s, and zero for none.
     pub fn slow_start(mut self, time: Duration) -> Self {
         self.options.slow_start = time;
+        self
+    }
+
+    /// When the client leaves nodes alone for how calls to them go; [`Outliers::off`] for never.
+    pub fn outliers(mut self, outliers: Outliers) -> Self {
+        self.options.outliers = outliers;
         self
     }
 
