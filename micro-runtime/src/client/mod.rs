@@ -4,16 +4,19 @@
 //! loop: choose a node from the snapshot, take its channel, send, mark what was learned.
 
 mod attempts;
+mod budget;
 mod call;
 mod channels;
 mod choosing;
 mod decisions;
 mod destination;
+mod hedge;
 mod learning;
 mod options;
 mod probe;
 mod stream;
 
+pub use budget::RetryBudget;
 pub use call::{
     Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
 };

@@ -28,6 +28,8 @@ pub type Behaviour = Arc<dyn Fn(&str, usize) -> Answer + Send + Sync>;
 pub enum Answer {
     Echo,
     Fail(Error),
+    /// Fails, after so long.
+    FailAfter(Duration, Error),
     /// Echoes, after so long.
     After(Duration),
     Never,
@@ -88,6 +90,10 @@ impl Channel for ScriptedChannel {
                 Answer::Echo => {}
                 Answer::After(time) => tokio::time::sleep(time).await,
                 Answer::Fail(error) => return Err(error),
+                Answer::FailAfter(time, error) => {
+                    tokio::time::sleep(time).await;
+                    return Err(error);
+                }
                 Answer::Never => std::future::pending().await,
             }
             let message = request.body.as_bytes().to_vec().into();
