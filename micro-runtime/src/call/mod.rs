@@ -6,6 +6,7 @@
 
 mod backoff;
 mod hedge;
+mod inspected;
 mod options;
 mod queue;
 mod stream;
@@ -14,6 +15,7 @@ mod wrapper;
 pub use crate::codec::{Frame, Payload};
 pub use backoff::Backoff;
 pub use hedge::Hedge;
+pub use inspected::{Figure, Inspected, MAX_STANDINGS, Standing};
 pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
 pub(crate) use queue::Queue;
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
