@@ -13,7 +13,7 @@ use super::decisions::{Decisions, Times};
 use super::destination::Destination;
 use super::options::CallDefaults;
 use super::stream::{bounded, ran_out};
-use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
+use crate::call::{Body, CallOptions, Reply, Request, Retry, RetryDecision};
 use crate::error::why::{Cause, Refusal, Step};
 use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
@@ -189,7 +189,7 @@ impl Attempts {
         match timeout_at(until, channel.call(request, limits)).await {
             // As below, where a server noticed first that the time is up and gave the call up.
             Ok(Err(error)) if ran_out(&error, until.saturating_duration_since(Instant::now())) => {}
-            Ok(answer) => return answer,
+            Ok(answer) => return answer.and_then(|reply| read(request, reply)),
             Err(_) => {}
         }
         if until == deadline {
@@ -244,6 +244,14 @@ impl Attempts {
         let idle = request.options.idle_timeout.or(self.settings.idle_timeout);
         bounded(reply, idle, request.cx.deadline())
     }
+}
+
+/// Reads the reply of a call that another node may be asked for, so that garbage is found in time.
+fn read(request: &Request, mut reply: Reply) -> Result<Reply> {
+    if let (Some(reads), Body::One(bytes)) = (request.reads, &reply.message) {
+        reply.read = reads(&*request.codec, bytes)?;
+    }
+    Ok(reply)
 }
 
 /// Whether the call may run twice.

@@ -1,7 +1,7 @@
 //! How many further tries all calls to a service may make together.
 
 use micro_runtime::Error;
-use micro_runtime::call::Retry;
+use micro_runtime::call::{Frame, Retry};
 use micro_runtime::client::RetryBudget;
 use micro_runtime::error::why::Cause;
 
@@ -39,10 +39,7 @@ async fn the_budget_is_one_for_all_who_call_the_service() {
     let setup = Setup::new(&["a", "b"], |_, _| Answer::Fail(full())).await;
     let one = setup.client.target("greeter");
     for _ in 0..2 {
-        let call = one.unary::<_, micro_runtime::call::Frame>(
-            "Say.Hello",
-            micro_runtime::call::Frame("hi".into()),
-        );
+        let call = one.unary::<_, Frame>("Say.Hello", Frame("hi".into()));
         call.await.unwrap_err();
     }
     // By another handle to the same name.
@@ -92,13 +89,6 @@ async fn what_met_nobody_costs_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_try_that_was_paid_for_and_met_nobody_pays_for_the_next() {
-    let setup = Setup::with(
-        &["a", "b", "c"],
-        |_, _| Answer::Echo,
-        |options| options.call.retry_budget = Some(RetryBudget::percent(0).at_least(1)),
-    )
-    .await;
-    drop(setup);
     let tries = std::sync::atomic::AtomicUsize::new(0);
     let setup = Setup::with(
         &["a", "b", "c"],
@@ -177,4 +167,29 @@ async fn what_is_tried_again_follows_from_what_the_failure_says() {
             assert_eq!(again, expected, "{} idempotent: {declared}", error());
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idempotent_call_goes_elsewhere_when_its_reply_cannot_be_read() {
+    let setup = Setup::new(&["bad", "good"], |address, _| match address {
+        "bad" => Answer::Say(b"\xff garbage"),
+        _ => Answer::Say(b"\x0a\x02hi"),
+    })
+    .await;
+    let target = setup.client.target("greeter");
+    let call = || target.unary::<_, String>("Say.Hello", Frame("".into()));
+    for _ in 0..4 {
+        assert_eq!(call().idempotent().await.unwrap(), "hi");
+    }
+    let mut failed = 0;
+    for _ in 0..2 {
+        match call().await {
+            Ok(reply) => assert_eq!(reply, "hi"),
+            Err(error) => {
+                assert_eq!(error.id(), "go.micro.client.codec");
+                failed += 1;
+            }
+        }
+    }
+    assert_eq!(failed, 1, "a call that has run is not made again");
 }
