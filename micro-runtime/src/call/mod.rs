@@ -5,17 +5,21 @@
 //! `Request` and [`Reply`] on both sides.
 
 mod backoff;
+mod hedge;
 mod inspected;
 mod options;
 mod queue;
+mod read;
 mod stream;
 mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
 pub use backoff::Backoff;
+pub use hedge::Hedge;
 pub use inspected::{Figure, Inspected, MAX_STANDINGS, Standing};
 pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
 pub(crate) use queue::Queue;
+pub(crate) use read::{AlreadyRead, Reads, decode};
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
 pub use wrapper::{Next, Wrapper};
 
@@ -53,6 +57,8 @@ pub struct Request {
     pub options: CallOptions,
     /// The message itself where another encoding may still be needed: see `protocol::mucp`'s legacy nodes.
     pub(crate) source: Option<Arc<dyn Payload>>,
+    /// Reads the reply, where another node is asked if it cannot be read.
+    pub(crate) reads: Option<Reads>,
 }
 
 impl Request {
@@ -72,6 +78,7 @@ impl Request {
             body,
             options: CallOptions::default(),
             source: None,
+            reads: None,
         }
     }
 
@@ -90,6 +97,7 @@ impl Request {
             body,
             options: self.options.clone(),
             source: self.source.clone(),
+            reads: self.reads.clone(),
         })
     }
 }
@@ -137,6 +145,7 @@ pub struct Reply<M = Body> {
     pub trailers: Metadata,
     /// Who answered.
     pub peer: Option<Arc<Peer>>,
+    pub(crate) read: AlreadyRead,
 }
 
 impl<M> Reply<M> {
@@ -147,6 +156,7 @@ impl<M> Reply<M> {
             metadata: Metadata::new(),
             trailers: Metadata::new(),
             peer: None,
+            read: AlreadyRead::default(),
         }
     }
 
@@ -157,12 +167,14 @@ impl<M> Reply<M> {
             metadata,
             trailers,
             peer,
+            read,
         } = self;
         Ok(Reply {
             message: turn(message)?,
             metadata,
             trailers,
             peer,
+            read,
         })
     }
 }
