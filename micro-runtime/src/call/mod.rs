@@ -23,6 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::codec::Codec;
 use crate::context::{Context, Peer};
@@ -117,6 +118,8 @@ pub struct Reply<M = Body> {
     pub trailers: Metadata,
     /// Who answered.
     pub peer: Option<Arc<Peer>>,
+    /// When the try began that brought it.
+    pub(crate) began: Option<Instant>,
 }
 
 impl<M> Reply<M> {
@@ -127,6 +130,7 @@ impl<M> Reply<M> {
             metadata: Metadata::new(),
             trailers: Metadata::new(),
             peer: None,
+            began: None,
         }
     }
 
@@ -137,12 +141,14 @@ impl<M> Reply<M> {
             metadata,
             trailers,
             peer,
+            began,
         } = self;
         Ok(Reply {
             message: turn(message)?,
             metadata,
             trailers,
             peer,
+            began,
         })
     }
 }

@@ -8,7 +8,7 @@ use tracing::debug;
 
 use super::call_timeout;
 use super::channels::Channels;
-use super::decisions::{Decisions, Times};
+use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
 use super::options::CallDefaults;
 use super::stream::{bounded, ran_out};
@@ -84,18 +84,21 @@ impl Attempts {
             let entry = match chosen {
                 Ok(entry) => entry,
                 Err(error) => {
-                    decisions.note(self.census(to, request, &tried, None, times.tried_at));
+                    let look = (times.tried_at, decisions::depth(&error));
+                    decisions.note(self.census(to, request, &tried, None, look));
                     return Err(decisions.explain(error, request, times));
                 }
             };
             if decisions.are_asked_for() {
-                decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
+                let look = (times.tried_at, decisions::LOOK);
+                decisions.note(self.census(to, request, &tried, Some(&entry), look));
             }
             let error = match self.once(&entry, request, times.tried_at, deadline).await {
-                Ok(reply) => {
+                Ok(mut reply) => {
+                    reply.began = Some(times.tried_at);
                     self.answered(&entry, times.tried_at);
                     if decisions.are_asked_for() {
-                        decisions.tried(&entry, times, Ok(()));
+                        decisions.tried(self.channels.names(&entry), times, Ok(()));
                         decisions.finish(request, times);
                     }
                     return Ok(if streams {
@@ -107,11 +110,15 @@ impl Attempts {
                 Err(error) => error,
             };
             if !decisions.are_asked_for() {
-                decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
+                let look = (times.tried_at, decisions::depth(&error));
+                decisions.note(self.census(to, request, &tried, Some(&entry), look));
             }
-            decisions.tried(&entry, times, Err(&error));
+            decisions.tried(self.channels.names(&entry), times, Err(&error));
             self.failed(&entry, &error, times.tried_at);
             if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
+                let retry = request.options.retry.as_ref();
+                let retry = retry.unwrap_or(&self.settings.retry);
+                decisions.stopped(&error, retry, (number, retries), times);
                 return Err(decisions.explain(error, request, times));
             }
             number += 1;
