@@ -21,6 +21,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -52,6 +53,8 @@ pub struct Request {
     pub options: CallOptions,
     /// The message itself where another encoding may still be needed: see `protocol::mucp`'s legacy nodes.
     pub(crate) source: Option<Arc<dyn Payload>>,
+    /// Whether a connection is being waited for: what a try that ends meanwhile has failed by.
+    pub(crate) dialling: AtomicBool,
 }
 
 impl Request {
@@ -71,8 +74,17 @@ impl Request {
             body,
             options: CallOptions::default(),
             source: None,
+            dialling: AtomicBool::new(false),
         }
     }
+}
+
+/// Awaits a connection, and notes in `dialling` that it does.
+pub(crate) async fn dial<T>(dialling: &AtomicBool, connection: impl Future<Output = T>) -> T {
+    dialling.store(true, Ordering::Relaxed);
+    let connection = connection.await;
+    dialling.store(false, Ordering::Relaxed);
+    connection
 }
 
 /// What a request or a reply holds.

@@ -1,6 +1,7 @@
 //! The tries of one call: which node, how long, and whether another one may be asked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -13,7 +14,7 @@ use super::destination::Destination;
 use super::options::CallDefaults;
 use super::stream::{bounded, ran_out};
 use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
-use crate::error::why::{Refusal, Step};
+use crate::error::why::{Cause, Refusal, Step};
 use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry};
@@ -170,17 +171,25 @@ impl Attempts {
             Ok(answer) => return answer,
             Err(_) => {}
         }
+        let dialling = request.dialling.swap(false, Ordering::Relaxed);
+        let cause = match dialling {
+            true => Cause::Unreachable,
+            false => Cause::Silent,
+        };
+        // Without a connection nothing was sent.
+        let told = |error: Error| match dialling {
+            true => error.unprocessed().caused_by(cause),
+            false => error.caused_by(cause),
+        };
         if until == deadline {
-            return Err(call_timeout(None));
+            return Err(told(call_timeout(None)));
         }
-        Err(Error::timeout(
-            id::CLIENT,
-            format!(
-                "no answer from {} at {} within {limit:?}",
-                entry.id(),
-                entry.address()
-            ),
-        ))
+        let (id, address) = (entry.id(), entry.address());
+        let words = match dialling {
+            true => format!("no connection to {id} at {address} within {limit:?}"),
+            false => format!("no answer from {id} at {address} within {limit:?}"),
+        };
+        Err(told(Error::timeout(id::CLIENT, words)))
     }
 
     fn decide(&self, request: &Request, number: u32, error: &Error) -> RetryDecision {

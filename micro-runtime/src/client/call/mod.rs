@@ -10,6 +10,7 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context as Task, Poll, ready};
 
 use super::Defaults;
@@ -319,6 +320,7 @@ fn send<K, Q: Payload, M>(
         body,
         options,
         source,
+        dialling: AtomicBool::new(false),
     };
     let sent = invoke.invoke(request);
     let sent = match parent.filter(|_| watch_parent) {

@@ -1,6 +1,7 @@
 //! In which way a try failed.
 
 use std::fmt::{self, Display};
+use std::io;
 
 use crate::error::{Error, id};
 
@@ -42,6 +43,18 @@ impl Cause {
             (None, id::CLIENT_TRANSPORT, _) => Self::Lost,
             (None, ..) if unprocessed => Self::Refused,
             (None, ..) => Self::Answered,
+        }
+    }
+
+    /// What the end of a connection tells.
+    pub(crate) fn of_io(error: &io::Error) -> Self {
+        match error.kind() {
+            // What came was not what the connection carries: TLS that is broken, or is there or not.
+            io::ErrorKind::InvalidData => Self::Garbled,
+            // The peer does not take this client, whatever it sends.
+            io::ErrorKind::PermissionDenied => Self::Own,
+            io::ErrorKind::TimedOut => Self::Silent,
+            _ => Self::Lost,
         }
     }
 
