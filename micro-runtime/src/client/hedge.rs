@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::attempts::{Attempts, is_idempotent, met_a_node, too_late};
 use super::call_timeout;
-use super::decisions::{Decisions, Times};
+use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
 use crate::call::{Hedge, Reply, Request, RetryDecision};
 use crate::error::why::{Refusal, Step};
@@ -138,7 +138,13 @@ impl<'a> Hedged<'a> {
         let entry = match chosen {
             Ok(Some(entry)) => entry,
             Err(error) if alone => {
-                let census = attempts.census(self.to, self.request, &self.tried, None, now);
+                let census = attempts.census(
+                    self.to,
+                    self.request,
+                    &self.tried,
+                    None,
+                    (now, decisions::LOOK),
+                );
                 self.decisions.note(census);
                 return Err(error);
             }
@@ -161,7 +167,13 @@ impl<'a> Hedged<'a> {
         }
         self.owed += 1;
         if self.decisions.are_asked_for() {
-            let census = attempts.census(self.to, self.request, &self.tried, Some(&entry), now);
+            let census = attempts.census(
+                self.to,
+                self.request,
+                &self.tried,
+                Some(&entry),
+                (now, decisions::LOOK),
+            );
             self.decisions.note(census);
         }
         let number = self.tried.len();
@@ -219,7 +231,8 @@ impl<'a> Hedged<'a> {
         self.attempts.answered(&run.entry, run.at);
         if self.decisions.are_asked_for() {
             let times = self.times(run);
-            self.decisions.tried(&run.entry, times, Ok(()));
+            let node = self.attempts.channels.names(&run.entry);
+            self.decisions.tried(node, times, Ok(()));
             self.give_up();
             std::mem::take(&mut self.decisions).finish(self.request, times);
         }
@@ -230,10 +243,17 @@ impl<'a> Hedged<'a> {
         let (attempts, times) = (self.attempts, self.times(run));
         if !self.decisions.are_asked_for() {
             let before = self.tried.get(..run.number).unwrap_or_default();
-            let census = attempts.census(self.to, self.request, before, Some(&run.entry), run.at);
+            let census = attempts.census(
+                self.to,
+                self.request,
+                before,
+                Some(&run.entry),
+                (run.at, decisions::depth(&error)),
+            );
             self.decisions.note(census);
         }
-        self.decisions.tried(&run.entry, times, Err(&error));
+        self.decisions
+            .tried(attempts.channels.names(&run.entry), times, Err(&error));
         attempts.failed(self.to, self.request, &run.entry, &error, times);
         if !met_a_node(&error) {
             self.owed = self.owed.saturating_sub(1);
@@ -272,7 +292,8 @@ impl<'a> Hedged<'a> {
     fn give_up(&mut self) {
         for run in std::mem::take(&mut self.running) {
             let times = self.times(&run);
-            self.decisions.given_up(&run.entry, times);
+            let node = self.attempts.channels.names(&run.entry);
+            self.decisions.given_up(node, times);
         }
     }
 
