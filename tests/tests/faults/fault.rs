@@ -54,7 +54,7 @@ impl Fault {
             Self::Partitioned => "partitioned",
             Self::Garbage => "garbage",
             Self::Descriptors => "descriptors",
-            Self::Consul => "consul",
+            Self::Consul => "away",
             Self::Rolling => "rolling",
         }
     }

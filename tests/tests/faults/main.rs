@@ -15,6 +15,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod causes;
 mod fault;
 mod stage;
 mod verdict;

@@ -9,11 +9,10 @@ use micro_tests::load::{Kind, Load, Plan};
 use micro_tests::netns::Namespace;
 use micro_tests::peers::Program;
 
+use super::causes::Askers;
 use super::fault::Fault;
 use super::verdict::Verdict;
 
-/// Calls in a second.
-const RATE: u32 = 200;
 /// How long each handler runs: so there are calls in flight at any time.
 const HOLD: &str = "hold=20ms";
 
@@ -59,6 +58,11 @@ impl Nodes {
 fn seconds() -> usize {
     let given = std::env::var("MICRO_FAULTS_SECONDS").ok();
     given.map_or(8, |given| given.parse().expect("a number of seconds"))
+}
+
+/// Calls in a second.
+fn rate() -> u32 {
+    if is_long() { 500 } else { 200 }
 }
 
 /// Whether there is time for all.
@@ -110,8 +114,31 @@ impl Stage {
     fn go_through(mut self, fault: Fault) {
         self.begin("old");
         self.run(2);
+        let address = match &self.gate {
+            Some(gate) if fault != Fault::Partitioned => gate.address(),
+            _ => self.fleet.node(1).address(),
+        };
+        let address = address.to_owned();
+        let connected = Askers::connected(&address, self.nodes.protocols());
         let before = Instant::now();
         fault.strike(&mut self);
+        for (what, told) in [
+            ("old", connected.ask("old")),
+            (
+                "new",
+                Askers::new(&address, self.nodes.protocols()).ask("new"),
+            ),
+        ] {
+            for told in told {
+                println!(
+                    "CAUSE {fault:?} {:?} {what} {} {:?} {}",
+                    self.nodes,
+                    told.protocol,
+                    told.cause,
+                    told.why.map(|why| why.to_string()).unwrap_or_default()
+                );
+            }
+        }
         self.run(seconds());
         fault.heal(&mut self);
         let after = Instant::now();
@@ -142,7 +169,9 @@ impl Stage {
     pub fn grow(&mut self, registry: &str, flags: &[&str], network: Option<usize>) {
         let address = format!("registry_address={registry}");
         let mut program = self.nodes.program();
-        program = program.with(&["registry=consul", &address, HOLD]).with(flags);
+        program = program
+            .with(&["registry=consul", &address, HOLD])
+            .with(flags);
         if let Some(network) = network {
             program = program.within(&self.networks[network]);
         }
@@ -161,7 +190,7 @@ impl Stage {
         self.loads.push(Load::start(Plan {
             name: self.fleet.name().to_owned(),
             label: label.to_owned(),
-            rate: RATE,
+            rate: rate(),
             flags: vec![
                 "--registry=consul".to_owned(),
                 format!("--registry_address={address}"),
@@ -174,7 +203,7 @@ impl Stage {
     pub fn run(&self, seconds: usize) {
         let begun = Instant::now();
         // Calls begin at their time whatever becomes of others, but end when they do.
-        self.loads[0].wait_for(seconds * RATE as usize * 9 / 10);
+        self.loads[0].wait_for(seconds * rate() as usize * 9 / 10);
         let left = Duration::from_secs(seconds as u64).saturating_sub(begun.elapsed());
         std::thread::sleep(left);
     }

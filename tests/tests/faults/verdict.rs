@@ -17,6 +17,10 @@ use super::stage::Nodes;
 /// The latest that a call may begin after its time: else the load was no constant one.
 const LAG: Duration = Duration::from_secs(2);
 
+/// How long a node may be faulty after the fault: connections on which nothing came through take
+/// longer and longer pauses between tries.
+const RECOVERY: Duration = Duration::from_secs(5);
+
 /// All that is known at the end.
 pub struct Verdict {
     pub fault: Fault,
@@ -41,7 +45,11 @@ impl Verdict {
         for report in &self.reports {
             assert!(report.lag() < LAG, "{what}: no constant load, {report}");
             let failed = report.failed().filter(|call| call.kind.idempotent);
-            assert_eq!(failed.count(), 0, "{what}: idempotent calls failed, {report}");
+            assert_eq!(
+                failed.count(),
+                0,
+                "{what}: idempotent calls failed, {report}"
+            );
             let wrong = report.miscounted(&self.ran);
             assert!(wrong.is_empty(), "{what}: {wrong:?}");
             for call in report.failed() {
@@ -57,7 +65,7 @@ impl Verdict {
         let of = |number: &usize| self.faulty.iter().any(|(faulty, _)| faulty == number);
         let sent = call.last_node();
         let there = self.faulty.iter().any(|(_, id)| Some(&**id) == sent);
-        let in_time = call.begun <= self.struck.end && call.ended >= self.struck.start;
+        let in_time = call.begun <= self.struck.end + RECOVERY && call.ended >= self.struck.start;
         there && in_time && self.ran.of(&call.key).iter().all(of)
     }
 
