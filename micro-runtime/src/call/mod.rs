@@ -23,8 +23,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::codec::Codec;
 use crate::context::{Context, Peer};
@@ -53,6 +55,8 @@ pub struct Request {
     pub options: CallOptions,
     /// The message itself where another encoding may still be needed: see `protocol::mucp`'s legacy nodes.
     pub(crate) source: Option<Arc<dyn Payload>>,
+    /// Whether a connection is being waited for: what a try that ends meanwhile has failed by.
+    pub(crate) dialling: AtomicBool,
 }
 
 impl Request {
@@ -72,8 +76,17 @@ impl Request {
             body,
             options: CallOptions::default(),
             source: None,
+            dialling: AtomicBool::new(false),
         }
     }
+}
+
+/// Awaits a connection, and notes in `dialling` that it does.
+pub(crate) async fn dial<T>(dialling: &AtomicBool, connection: impl Future<Output = T>) -> T {
+    dialling.store(true, Ordering::Relaxed);
+    let connection = connection.await;
+    dialling.store(false, Ordering::Relaxed);
+    connection
 }
 
 /// What a request or a reply holds.
@@ -119,6 +132,8 @@ pub struct Reply<M = Body> {
     pub trailers: Metadata,
     /// Who answered.
     pub peer: Option<Arc<Peer>>,
+    /// When the try began that brought it.
+    pub(crate) began: Option<Instant>,
 }
 
 impl<M> Reply<M> {
@@ -129,6 +144,7 @@ impl<M> Reply<M> {
             metadata: Metadata::new(),
             trailers: Metadata::new(),
             peer: None,
+            began: None,
         }
     }
 
@@ -139,12 +155,14 @@ impl<M> Reply<M> {
             metadata,
             trailers,
             peer,
+            began,
         } = self;
         Ok(Reply {
             message: turn(message)?,
             metadata,
             trailers,
             peer,
+            began,
         })
     }
 }

@@ -15,7 +15,8 @@ mod probe;
 mod stream;
 
 pub use call::{
-    Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
+    Bidi, Call, ClientStream, Explain, Explained, Full, Pending, PendingExplained, PendingMessage,
+    ServerStream, Target, Unary, Upload,
 };
 pub(crate) use channels::CALLED_BY_NAME;
 pub use options::{CallDefaults, ClientOptions};
