@@ -32,6 +32,8 @@ pub struct Plan {
     pub flags: Vec<String>,
     /// What is called in turn.
     pub kinds: Vec<Kind>,
+    /// Settings of the client, in code.
+    pub settings: fn(Service) -> Service,
 }
 
 /// How a call is made.
@@ -292,7 +294,7 @@ async fn run(plan: Plan, shared: &Arc<Shared>) {
 fn client(plan: &Plan, protocol: &str) -> Result<GreeterClient> {
     let flags = std::iter::once("load").chain(plan.flags.iter().map(String::as_str));
     let nothing: [(String, String); 0] = [];
-    let service = Service::new("load")
+    let service = (plan.settings)(Service::new("load"))
         .client_protocols([protocol])
         .init_from(flags, nothing)?;
     Ok(GreeterClient::new(plan.name.clone(), service.client()))

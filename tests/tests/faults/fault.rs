@@ -3,9 +3,11 @@
 use std::process::Command;
 use std::time::Duration;
 
+use micro_runtime::error::why::Cause;
 use micro_tests::gate::{Garbage, Gate, Way};
 use micro_tests::netns::{Namespace, Network};
 
+use super::causes;
 use super::stage::{Nodes, Stage};
 
 /// What fails.
@@ -115,29 +117,68 @@ impl Fault {
         }
     }
 
-    /// Begins, under load.
+    /// Begins, under load; those who call the faulty node on purpose are told the cause.
     pub fn strike(self, stage: &mut Stage) {
+        use Cause::{Garbled, Lost, Silent, Unreachable};
+        let address = match &stage.gate {
+            Some(gate) if self != Self::Partitioned => gate.address(),
+            _ => stage.fleet.node(1).address(),
+        };
+        let address = &*address.to_owned();
+        let connected = stage.connected(address);
+        // Who connects needs an answer before the call's, over some protocols.
+        let no_answer = &[Silent, Unreachable];
         match self {
-            Self::Killed => stage.fleet.crash(1),
-            Self::Stopped => stage.fleet.node(1).signal("STOP"),
-            Self::Slow => stage.gate().set(Way::Late(LATE)),
-            Self::Partitioned => stage.networks[2].pass(false),
+            Self::Killed => {
+                stage.fleet.crash(1);
+                stage.ask(address, &connected, &[Lost, Unreachable], &[Unreachable]);
+            }
+            Self::Stopped => {
+                stage.fleet.node(1).signal("STOP");
+                stage.ask(address, &connected, &[Silent], no_answer);
+            }
+            Self::Slow => {
+                stage.gate().set(Way::Late(LATE));
+                stage.ask(address, &connected, &[Silent], no_answer);
+            }
+            Self::Partitioned => {
+                stage.networks[2].pass(false);
+                stage.ask(address, &connected, &[Silent], &[Unreachable]);
+            }
             Self::Garbage => {
                 for garbage in Garbage::ALL {
+                    stage.gate().set(Way::Open);
+                    let connected = stage.connected(address);
                     stage.gate().set(Way::Garbage(garbage));
+                    // Half of what mucp answers may as well be the half that came.
+                    let told: &[_] = match garbage {
+                        Garbage::HalfHead => &[Garbled, Lost],
+                        _ => &[Garbled],
+                    };
+                    stage.ask(address, &connected, told, told);
                     stage.run(1);
                 }
             }
             Self::Descriptors => {
                 limit(stage.fleet.node(1).process(), "1:");
+                stage.ask(address, &connected, &[], no_answer);
                 // Who comes now needs a connection.
                 stage.begin("new");
             }
-            Self::Consul => stage.consul.kill(),
+            Self::Consul => {
+                stage.consul.kill();
+                stage.ask(address, &connected, &[], &[]);
+                stage
+                    .wrongly_told
+                    .extend(causes::without_consul(stage.consul.address(), self.name()));
+            }
             Self::Rolling => {
                 for number in 1..=3 {
                     let ended = stage.fleet.terminate(number);
                     assert_eq!(ended.code, Some(0), "{ended}");
+                    if number == 1 {
+                        stage.ask(address, &connected, &[Lost, Unreachable], &[Unreachable]);
+                    }
                     stage.grow_plain();
                     stage.fleet.wait_for_calls(3 + number, 10);
                 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use micro_runtime::error::why::Cause;
 use micro_tests::consul::Consul;
 use micro_tests::fleet::Fleet;
 use micro_tests::gate::Gate;
@@ -78,6 +79,8 @@ pub struct Stage {
     pub gate: Option<Gate>,
     pub networks: Vec<Namespace>,
     loads: Vec<Load>,
+    /// What callers were told that is not true.
+    pub wrongly_told: Vec<String>,
 }
 
 impl Stage {
@@ -100,6 +103,7 @@ impl Stage {
             gate: None,
             networks,
             loads: Vec::new(),
+            wrongly_told: Vec::new(),
         };
         fault.grow(&mut stage);
         stage.grow_plain();
@@ -114,31 +118,8 @@ impl Stage {
     fn go_through(mut self, fault: Fault) {
         self.begin("old");
         self.run(2);
-        let address = match &self.gate {
-            Some(gate) if fault != Fault::Partitioned => gate.address(),
-            _ => self.fleet.node(1).address(),
-        };
-        let address = address.to_owned();
-        let connected = Askers::connected(&address, self.nodes.protocols());
         let before = Instant::now();
         fault.strike(&mut self);
-        for (what, told) in [
-            ("old", connected.ask("old")),
-            (
-                "new",
-                Askers::new(&address, self.nodes.protocols()).ask("new"),
-            ),
-        ] {
-            for told in told {
-                println!(
-                    "CAUSE {fault:?} {:?} {what} {} {:?} {}",
-                    self.nodes,
-                    told.protocol,
-                    told.cause,
-                    told.why.map(|why| why.to_string()).unwrap_or_default()
-                );
-            }
-        }
         self.run(seconds());
         fault.heal(&mut self);
         let after = Instant::now();
@@ -154,6 +135,7 @@ impl Stage {
                 .collect(),
             struck: before..after,
             reports,
+            wrongly_told: self.wrongly_told,
             ran: self.fleet.stop(),
         };
         verdict.judge();
@@ -178,6 +160,19 @@ impl Stage {
         self.fleet.grow_as(&program);
     }
 
+    /// Callers of the faulty node that have a connection to it.
+    pub fn connected(&self, address: &str) -> Askers {
+        Askers::connected(address, self.nodes.protocols())
+    }
+
+    /// Asks the faulty node at `address`: `connected` are to be told one of `old`, those who come now
+    /// one of `new`.
+    pub fn ask(&mut self, address: &str, connected: &Askers, old: &[Cause], new: &[Cause]) {
+        let newcomers = Askers::new(address, self.nodes.protocols());
+        self.wrongly_told.extend(connected.wrongly_told(old));
+        self.wrongly_told.extend(newcomers.wrongly_told(new));
+    }
+
     /// The gate before the faulty node.
     pub fn gate(&self) -> &Gate {
         self.gate.as_ref().expect("it was put up")
@@ -196,6 +191,7 @@ impl Stage {
                 format!("--registry_address={address}"),
             ],
             kinds: protocols.flat_map(|name| Kind::over(name)).collect(),
+            settings: |service| service,
         }));
     }
 

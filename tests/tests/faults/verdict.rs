@@ -31,6 +31,8 @@ pub struct Verdict {
     pub struck: Range<Instant>,
     pub reports: Vec<Report>,
     pub ran: Ran,
+    /// What callers were told that is not true.
+    pub wrongly_told: Vec<String>,
 }
 
 impl Verdict {
@@ -56,6 +58,8 @@ impl Verdict {
                 assert!(self.was_in_flight(call), "{what}: lost {call:#?}");
             }
         }
+        let wrongly = self.wrongly_told.join("\n");
+        assert!(wrongly.is_empty(), "{what}: told\n{wrongly}");
         self.note();
     }
 
