@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::budget::Budget;
+use super::outlier::Share;
 use crate::registry::View;
 
 /// Where calls to one name go, and what they have learned that is not of one node.
@@ -16,6 +17,8 @@ pub(super) struct Destination {
 /// What calls to one name share.
 #[derive(Debug, Default)]
 pub(super) struct State {
+    /// How many of its nodes are left alone for how calls went.
+    pub(super) share: Share,
     /// How many further tries they have.
     pub(super) budget: Budget,
 }

@@ -169,12 +169,16 @@ impl<'a> Hedged<'a> {
             debug!(node = entry.id(), attempt = number, "asking another node");
         }
         self.tried.push(entry.clone());
-        let (request, asked, at) = (self.request, entry.clone(), Instant::now());
+        let (to, request, asked, at) = (self.to, self.request, entry.clone(), Instant::now());
+        let times = Times {
+            tried_at: at,
+            ..self.times
+        };
         self.running.push(Running {
             entry,
             number,
             at,
-            answer: Box::pin(async move { attempts.once(&asked, request, at, deadline).await }),
+            answer: Box::pin(async move { attempts.once(to, &asked, request, times).await }),
         });
         if self.running.len() < self.hedge.at_once as usize && self.may_ask_more() {
             self.next = Some(later(at, self.hedge.after));
@@ -230,7 +234,7 @@ impl<'a> Hedged<'a> {
             self.decisions.note(census);
         }
         self.decisions.tried(&run.entry, times, Err(&error));
-        attempts.failed(&run.entry, &error, run.at);
+        attempts.failed(self.to, self.request, &run.entry, &error, times);
         if !met_a_node(&error) {
             self.owed = self.owed.saturating_sub(1);
         }
