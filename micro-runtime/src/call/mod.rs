@@ -5,6 +5,7 @@
 //! `Request` and [`Reply`] on both sides.
 
 mod backoff;
+mod inspected;
 mod options;
 mod queue;
 mod stream;
@@ -12,6 +13,7 @@ mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
 pub use backoff::Backoff;
+pub use inspected::{Figure, Inspected, MAX_STANDINGS, Standing};
 pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
 pub(crate) use queue::Queue;
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
@@ -76,6 +78,25 @@ impl Request {
             source: None,
             dialling: AtomicBool::new(false),
         }
+    }
+
+    /// A copy of the request, to send it twice; `None` where its body is a stream, which has none.
+    pub fn try_clone(&self) -> Option<Self> {
+        let body = match &self.body {
+            Body::Empty => Body::Empty,
+            Body::One(bytes) => Body::One(bytes.clone()),
+            Body::Stream(_) => return None,
+        };
+        Some(Self {
+            cx: self.cx.clone(),
+            service: self.service.clone(),
+            method: self.method.clone(),
+            codec: self.codec.clone(),
+            body,
+            options: self.options.clone(),
+            source: self.source.clone(),
+            dialling: AtomicBool::new(false),
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -14,7 +13,7 @@ use crate::error::why::{
     Attempt, Cause, Choice, Failure, LeftOut, MAX_NAMED, Reason, Recorder, Refusal, Step, Why,
 };
 use crate::metadata::Text;
-use crate::registry::NodeEntry;
+use crate::registry::{NodeEntry, Standing};
 use crate::selector::{Strategy, census};
 use crate::tasks::is_never;
 
@@ -216,13 +215,10 @@ fn standing(entry: &NodeEntry, tried: &[Arc<NodeEntry>], now: u64) -> Option<Rea
     if tried.iter().any(|tried| tried.is_same(entry)) {
         return Some(Reason::Tried);
     }
-    if !entry.is_ejected(now) {
-        return None;
+    match entry.standing(now) {
+        Standing::Ejected(left, cause, _) => Some(Reason::Ejected(left, cause)),
+        Standing::Probed => Some(Reason::Probed),
+        // Another call might have tried it; so might this one.
+        Standing::In | Standing::OnTrial(_) => None,
     }
-    Some(match entry.ejected_until() {
-        Some(until) if until > now => {
-            Reason::Ejected(Duration::from_millis(until - now), Cause::Unreachable)
-        }
-        _ => Reason::Probed,
-    })
 }

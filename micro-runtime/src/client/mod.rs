@@ -3,6 +3,7 @@
 //! A [`Target`] is a name resolved once. A call goes through the wrappers, then through the attempt
 //! loop: choose a node from the snapshot, take its channel, send, mark what was learned.
 
+mod asking;
 mod attempts;
 mod call;
 mod channels;
@@ -11,6 +12,7 @@ mod decisions;
 mod destination;
 mod learning;
 mod options;
+mod outlier;
 mod probe;
 mod stream;
 
@@ -20,6 +22,7 @@ pub use call::{
 };
 pub(crate) use channels::CALLED_BY_NAME;
 pub use options::{CallDefaults, ClientOptions};
+pub use outlier::Outliers;
 pub(crate) use stream::bounded;
 
 use std::fmt;
@@ -39,6 +42,7 @@ use crate::wrapper::{Next, Wrapper};
 use attempts::Attempts;
 use channels::Channels;
 use destination::Destination;
+use outlier::Share;
 
 /// What a call takes from its client where it says nothing itself.
 #[derive(Debug)]
@@ -136,6 +140,8 @@ impl Client {
                 tasks: options.tasks,
                 select,
                 proxy: options.proxy,
+                outliers: Arc::new(options.outliers),
+                by_hand: Share::default(),
             })),
         })))
     }
