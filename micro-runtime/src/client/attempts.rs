@@ -1,6 +1,7 @@
 //! The tries of one call: which node, how long, and whether another one may be asked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
@@ -9,7 +10,7 @@ use tracing::debug;
 use super::budget::BudgetFigures;
 use super::call_timeout;
 use super::channels::Channels;
-use super::decisions::{Decisions, Times};
+use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
@@ -83,7 +84,7 @@ impl Attempts {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    decisions.note(Step::Refused(Refusal::new("policy", error.detail())));
+                    decisions.note(Step::Refused(Refusal::new("policy", NOT_IDEMPOTENT)));
                     return Err(decisions.explain(error, request, times));
                 }
             }
@@ -111,18 +112,21 @@ impl Attempts {
             let entry = match chosen {
                 Ok(entry) => entry,
                 Err(error) => {
-                    decisions.note(self.census(to, request, &tried, None, times.tried_at));
+                    let look = (times.tried_at, decisions::depth(&error));
+                    decisions.note(self.census(to, request, &tried, None, look));
                     return Err(decisions.explain(error, request, times));
                 }
             };
             if decisions.are_asked_for() {
-                decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
+                let look = (times.tried_at, decisions::LOOK);
+                decisions.note(self.census(to, request, &tried, Some(&entry), look));
             }
             let error = match self.once(to, &entry, request, times).await {
-                Ok(reply) => {
+                Ok(mut reply) => {
+                    reply.began = Some(times.tried_at);
                     self.answered(&entry, times.tried_at);
                     if decisions.are_asked_for() {
-                        decisions.tried(&entry, times, Ok(()));
+                        decisions.tried(self.channels.names(&entry), times, Ok(()));
                         decisions.finish(request, times);
                     }
                     return Ok(if streams {
@@ -134,11 +138,15 @@ impl Attempts {
                 Err(error) => error,
             };
             if !decisions.are_asked_for() {
-                decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
+                let look = (times.tried_at, decisions::depth(&error));
+                decisions.note(self.census(to, request, &tried, Some(&entry), look));
             }
-            decisions.tried(&entry, times, Err(&error));
+            decisions.tried(self.channels.names(&entry), times, Err(&error));
             self.failed(to, request, &entry, &error, times);
             if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
+                let retry = request.options.retry.as_ref();
+                let retry = retry.unwrap_or(&self.settings.retry);
+                decisions.stopped(&error, retry, (number, retries), times);
                 return Err(decisions.explain(error, request, times));
             }
             number += 1;
@@ -206,17 +214,25 @@ impl Attempts {
             Ok(answer) => return answer.and_then(|reply| read(request, reply)),
             Err(_) => {}
         }
+        let dialling = request.dialling.swap(false, Ordering::Relaxed);
+        let cause = match dialling {
+            true => Cause::Unreachable,
+            false => Cause::Silent,
+        };
+        // Without a connection nothing was sent.
+        let told = |error: Error| match dialling {
+            true => error.unprocessed().caused_by(cause),
+            false => error.caused_by(cause),
+        };
         if until == deadline {
-            return Err(call_timeout(None));
+            return Err(told(call_timeout(None)));
         }
-        Err(Error::timeout(
-            id::CLIENT,
-            format!(
-                "no answer from {} at {} within {limit:?}",
-                entry.id(),
-                entry.address()
-            ),
-        ))
+        let (id, address) = (entry.id(), entry.address());
+        let words = match dialling {
+            true => format!("no connection to {id} at {address} within {limit:?}"),
+            false => format!("no answer from {id} at {address} within {limit:?}"),
+        };
+        Err(told(Error::timeout(id::CLIENT, words)))
     }
 
     /// Takes a further try from the budget of the destination, where it has one.
@@ -291,6 +307,8 @@ pub(super) fn too_late(at: Instant, deadline: Instant) -> bool {
     deadline.saturating_duration_since(at) < LEAST
 }
 
+/// Why a call that asks for it is not hedged.
+const NOT_IDEMPOTENT: &str = "it is not idempotent, so it is not sent to two nodes";
 /// The shortest try: servers are told whole milliseconds.
 const LEAST: Duration = Duration::from_millis(1);
 /// A caller's "no limit" is one that protocols can reckon with.

@@ -20,7 +20,8 @@ mod stream;
 
 pub use budget::RetryBudget;
 pub use call::{
-    Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
+    Bidi, Call, ClientStream, Explain, Explained, Full, Pending, PendingExplained, PendingMessage,
+    ServerStream, Target, Unary, Upload,
 };
 pub(crate) use channels::CALLED_BY_NAME;
 pub use options::{CallDefaults, ClientOptions};
