@@ -84,10 +84,7 @@ impl Attempts {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    decisions.note(Step::Refused(Refusal::new(
-                        "policy",
-                        error.detail().to_owned(),
-                    )));
+                    decisions.note(Step::Refused(Refusal::new("policy", NOT_IDEMPOTENT)));
                     return Err(decisions.explain(error, request, times));
                 }
             }
@@ -282,8 +279,7 @@ impl Attempts {
 /// Reads the reply of a call that another node may be asked for, so that garbage is found in time.
 fn read(request: &Request, mut reply: Reply) -> Result<Reply> {
     if let (Some(reads), Body::One(bytes)) = (request.reads, &reply.message) {
-        let read = reads(&*request.codec, bytes);
-        reply.read = read.map_err(|error| error.or_caused_by(Cause::Garbled))?;
+        reply.read = reads(&*request.codec, bytes)?;
     }
     Ok(reply)
 }
@@ -311,6 +307,8 @@ pub(super) fn too_late(at: Instant, deadline: Instant) -> bool {
     deadline.saturating_duration_since(at) < LEAST
 }
 
+/// Why a call that asks for it is not hedged.
+const NOT_IDEMPOTENT: &str = "it is not idempotent, so it is not sent to two nodes";
 /// The shortest try: servers are told whole milliseconds.
 const LEAST: Duration = Duration::from_millis(1);
 /// A caller's "no limit" is one that protocols can reckon with.

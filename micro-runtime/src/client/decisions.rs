@@ -72,14 +72,14 @@ impl Decisions {
         )));
     }
 
-    /// Notes a try that was given up, since the call has ended without it.
+    /// Notes a try at a node that was given up, since the call has ended without it.
     pub(super) fn given_up(&mut self, node: (Text, Text), times: Times) {
+        let (id, address) = node;
         let failure = Failure {
             cause: Cause::GivenUp,
             code: 0,
             error: "given up: the call ended without it".to_owned(),
         };
-        let (id, address) = node;
         self.note(Step::Tried(Attempt::new(
             id,
             address,
@@ -233,8 +233,9 @@ fn standing(entry: &NodeEntry, tried: &[Arc<NodeEntry>], now: u64) -> Option<Rea
         return Some(Reason::Tried);
     }
     match entry.standing(now) {
-        Standing::In | Standing::OnTrial(_) => None,
         Standing::Ejected(left, cause, _) => Some(Reason::Ejected(left, cause)),
         Standing::Probed => Some(Reason::Probed),
+        // Another call might have tried it; so might this one.
+        Standing::In | Standing::OnTrial(_) => None,
     }
 }

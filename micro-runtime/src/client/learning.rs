@@ -35,7 +35,8 @@ impl Attempts {
         let cause = Cause::of(error);
         let weight = match cause {
             Cause::Own | Cause::GivenUp => return,
-            Cause::Unreachable => {
+            // Not where the time for connecting was a hurried caller's.
+            Cause::Unreachable if !error.is_timeout() => {
                 if entry.eject(now) {
                     self.probe(request, entry, now, Probe::begin);
                 }
@@ -51,7 +52,7 @@ impl Attempts {
                 entry.note_alive(now);
                 Weight::Compared
             }
-            Cause::Silent => {
+            Cause::Silent | Cause::Unreachable => {
                 // A host that is gone swallows what is sent to it, and shows in no other way to calls
                 // in a hurry.
                 self.suspect(to, request, entry, (began, now));
