@@ -192,16 +192,21 @@ impl Attempts {
             &self.select,
             depth,
             |entry, filter| {
+                if chosen.is_some_and(|chosen| chosen.is_same(entry)) {
+                    return true;
+                }
+                let named = choice.out.len() < MAX_NAMED;
                 let reason = match filter {
-                    _ if chosen.is_some_and(|chosen| chosen.is_same(entry)) => return true,
+                    Some(_) if !named => return false,
                     Some(filter) => Reason::Filtered(format!("{filter:?}")),
                     None => match standing(entry, tried, now) {
                         Some(reason) => reason,
                         None => return true,
                     },
                 };
-                if choice.out.len() < MAX_NAMED {
-                    choice.out.push(LeftOut::new(entry.id().to_owned(), reason));
+                if named {
+                    let id = entry.id().to_owned();
+                    choice.out.push(LeftOut::new(id, reason));
                 }
                 false
             },
