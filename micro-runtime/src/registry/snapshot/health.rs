@@ -311,7 +311,7 @@ impl NodeEntry {
             None => Verdict::Borne,
             Some((good, bad)) => {
                 // Whoever comes first asks it.
-                let asked = (after.0, after.asked().0);
+                let asked = (after.0, after.asked(now).0);
                 let first = health
                     .tally
                     .compare_exchange(asked.0, asked.1, Relaxed, Relaxed);
@@ -337,7 +337,8 @@ impl NodeEntry {
             let lately = alive != 0 && alive.saturating_add(2 * WINDOW) >= now;
             return lately.then_some(1.0);
         }
-        (good + bad >= volume).then(|| f64::from(good) / f64::from(good + bad))
+        (good + bad >= volume && !tally.is_stale(now))
+            .then(|| f64::from(good) / f64::from(good + bad))
     }
 
     /// Whether a call succeeded at `since` or later, and the node was not left alone since then.
