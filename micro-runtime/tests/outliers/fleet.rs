@@ -34,9 +34,11 @@ pub enum Mood {
     Broken,
     /// Its connections are lost after 50 ms.
     Cuts,
+    /// It answers, but says that it is not well where it is asked.
+    Unwell,
 }
 
-const MOODS: [Mood; 8] = [
+const MOODS: [Mood; 9] = [
     Mood::Well,
     Mood::Refuses,
     Mood::Loses,
@@ -45,6 +47,7 @@ const MOODS: [Mood; 8] = [
     Mood::Busy,
     Mood::Broken,
     Mood::Cuts,
+    Mood::Unwell,
 ];
 
 /// How long a node that is well takes.
@@ -58,6 +61,8 @@ pub struct Fleet {
     began: Instant,
     /// When calls met nodes that were not well, and which: milliseconds since the beginning.
     pub met: Arc<Mutex<Vec<(u64, usize)>>>,
+    /// The same of those that were asked how they are.
+    pub questions: Arc<Mutex<Vec<(u64, usize)>>>,
 }
 
 impl Fleet {
@@ -69,23 +74,30 @@ impl Fleet {
     pub async fn with(count: usize, seed: u64, change: impl FnOnce(&mut ClientOptions)) -> Self {
         let moods: Arc<[AtomicU8]> = (0..count).map(|_| AtomicU8::new(0)).collect();
         let met: Arc<Mutex<Vec<(u64, usize)>>> = Arc::default();
+        let questions: Arc<Mutex<Vec<(u64, usize)>>> = Arc::default();
         let began = Instant::now();
         let names: Vec<String> = (0..count).map(|number| format!("n{number:05}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let script = {
-            let (moods, met) = (moods.clone(), met.clone());
+            let (moods, met, questions) = (moods.clone(), met.clone(), questions.clone());
+            let at = move || u64::try_from(began.elapsed().as_millis()).unwrap();
             move |address: &str, number: usize| {
                 let node: usize = address[1..].parse().unwrap();
+                if number == ASKED {
+                    questions.lock().unwrap().push((at(), node));
+                }
                 let mood = MOODS[usize::from(moods[node].load(Ordering::Relaxed))];
                 if mood != Mood::Well && number < ASKED.min(DIALLED) {
-                    let at = u64::try_from(began.elapsed().as_millis()).unwrap();
-                    met.lock().unwrap().push((at, node));
+                    met.lock().unwrap().push((at(), node));
                 }
                 match mood {
+                    Mood::Unwell if number == ASKED => {
+                        Answer::Fail(Error::unavailable("greeter", "not now"))
+                    }
                     Mood::Slow | Mood::Busy | Mood::Broken | Mood::Cuts if number == ASKED => {
                         Answer::After(LATENCY)
                     }
-                    Mood::Well => Answer::After(LATENCY),
+                    Mood::Well | Mood::Unwell => Answer::After(LATENCY),
                     Mood::Refuses => Answer::Fail(refused()),
                     Mood::Loses => Answer::Fail(cut()),
                     Mood::Silent => Answer::Never,
@@ -124,6 +136,7 @@ impl Fleet {
             moods,
             began,
             met,
+            questions,
         }
     }
 

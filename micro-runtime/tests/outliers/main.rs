@@ -7,6 +7,7 @@
 )]
 #![allow(missing_docs, unreachable_pub, missing_debug_implementations)]
 
+mod active;
 mod convergence;
 mod fleet;
 mod returns;
