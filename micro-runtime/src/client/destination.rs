@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use super::budget::Budget;
 use super::outlier::Share;
 use crate::registry::View;
 
@@ -21,6 +22,8 @@ pub(super) struct State {
     pub(super) share: Share,
     /// Whether its nodes are asked from time to time whether they are well.
     pub(super) checked: AtomicBool,
+    /// How many further tries they have.
+    pub(super) budget: Budget,
 }
 
 impl Destination {

@@ -6,19 +6,23 @@
 mod active;
 mod asking;
 mod attempts;
+mod budget;
 mod call;
 mod channels;
 mod choosing;
 mod decisions;
 mod destination;
+mod hedge;
 mod learning;
 mod options;
 mod outlier;
 mod probe;
 mod stream;
 
+pub use budget::RetryBudget;
 pub use call::{
-    Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
+    Bidi, Call, ClientStream, Explain, Explained, Full, Pending, PendingExplained, PendingMessage,
+    ServerStream, Target, Unary, Upload,
 };
 pub(crate) use channels::CALLED_BY_NAME;
 pub use options::{CallDefaults, ClientOptions};

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::RetryBudget;
 use super::active::HealthCheck;
 use super::outlier::Outliers;
 use crate::broker::Broker;
-use crate::call::{Backoff, CallOptions, Retry};
+use crate::call::{Backoff, CallOptions, Hedge, Retry};
 use crate::codec::Codecs;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
@@ -123,6 +124,11 @@ pub struct CallDefaults {
     pub retry: Retry,
     /// How long to wait before each try.
     pub backoff: Backoff,
+    /// How many tries beyond their first all calls to one service may make together; `None` for any
+    /// number. One for every five calls.
+    pub retry_budget: Option<RetryBudget>,
+    /// After how long calls of idempotent methods also go to another node. Never.
+    pub hedge: Option<Hedge>,
 }
 
 impl Default for CallDefaults {
@@ -136,6 +142,8 @@ impl Default for CallDefaults {
             retries: 5,
             retry: Retry::default(),
             backoff: Backoff::default(),
+            retry_budget: Some(RetryBudget::default()),
+            hedge: None,
         }
     }
 }

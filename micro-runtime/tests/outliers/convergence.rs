@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use micro_runtime::client::ClientOptions;
 use micro_runtime::registry::Standing;
 
 use crate::fleet::{Fleet, Mood, Told, idempotent, plain, seeds};
@@ -9,7 +10,9 @@ use crate::fleet::{Fleet, Mood, Told, idempotent, plain, seeds};
 /// Loses `lost` of `count` nodes and calls on for two seconds at `rate` a second; gives how many calls
 /// met lost nodes, how many of them a second later and more, and how many failed.
 async fn loses(mood: Mood, (count, lost): (usize, usize), rate: u32, seed: u64) -> [usize; 3] {
-    let fleet = Fleet::new(count, seed).await;
+    // Half of all nodes are more than the budget of further tries has been made for.
+    let unbound = |options: &mut ClientOptions| options.call.retry_budget = None;
+    let fleet = Fleet::with(count, seed, unbound).await;
     let warm = Duration::from_millis(300);
     assert_eq!(fleet.load(rate, warm, idempotent, |_| {}).await, 0);
     let spread = count / lost;

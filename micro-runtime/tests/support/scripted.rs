@@ -34,6 +34,9 @@ pub const DIALLED: usize = usize::MAX;
 pub enum Answer {
     Echo,
     Fail(Error),
+    /// Answers these bytes.
+    Say(&'static [u8]),
+    /// Fails, after so long.
     FailAfter(Duration, Error),
     /// Echoes, after so long.
     After(Duration),
@@ -99,6 +102,7 @@ impl Channel for ScriptedChannel {
             match (self.script.behaviour)(&self.address, number) {
                 Answer::Echo => {}
                 Answer::After(time) => tokio::time::sleep(time).await,
+                Answer::Say(bytes) => return Ok(Reply::new(Body::One(bytes.into()))),
                 Answer::Fail(error) => return Err(error),
                 Answer::FailAfter(time, error) => {
                     tokio::time::sleep(time).await;
