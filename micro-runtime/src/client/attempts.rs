@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
+use super::active::Active;
 use super::budget::BudgetFigures;
 use super::call_timeout;
 use super::channels::Channels;
@@ -33,6 +34,7 @@ pub(super) struct Attempts {
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
     pub(super) outliers: Arc<Outliers>,
+    pub(super) active: Option<Active>,
     /// How many of the addresses given by hand are left alone for how calls went.
     pub(super) by_hand: Share,
 }

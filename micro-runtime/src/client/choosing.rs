@@ -43,6 +43,9 @@ impl Attempts {
         let view = &to.view;
         if !view.is_ready() {
             view.ready(deadline).await?;
+            if let Some(active) = &self.active {
+                active.begin(self, to);
+            }
             let chosen = self.select(&view.nodes(), request, tried, Instant::now());
             if chosen.is_ok() {
                 return chosen;

@@ -3,6 +3,7 @@
 //! A [`Target`] is a name resolved once. A call goes through the wrappers, then through the attempt
 //! loop: choose a node from the snapshot, take its channel, send, mark what was learned.
 
+mod active;
 mod asking;
 mod attempts;
 mod budget;
@@ -42,6 +43,8 @@ use crate::selector::SelectOptions;
 use crate::tasks::Tasks;
 use crate::wrapper::{Next, Wrapper};
 
+use active::Active;
+pub use active::HealthCheck;
 use attempts::Attempts;
 use channels::Channels;
 use destination::Destination;
@@ -136,7 +139,11 @@ impl Client {
                 forward: options.forward,
             }),
             wrappers: options.wrappers,
-            attempts: Ok(Arc::new(Attempts {
+            attempts: Ok(Arc::new_cyclic(|client| Attempts {
+                active: options.health_check.map(|check| Active {
+                    check,
+                    client: client.clone(),
+                }),
                 directory,
                 channels,
                 settings: options.call,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::RetryBudget;
+use super::active::HealthCheck;
 use super::outlier::Outliers;
 use crate::broker::Broker;
 use crate::call::{Backoff, CallOptions, Hedge, Retry};
@@ -45,6 +46,8 @@ pub struct ClientOptions {
     pub filters: Vec<Filter>,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
+    /// Asks nodes from time to time whether they are well; not where `None`.
+    pub health_check: Option<HealthCheck>,
     /// When nodes are left alone for how calls to them go.
     pub outliers: Outliers,
     /// How long a node that the registry no longer names is kept while it answers. 150 s.
@@ -86,6 +89,7 @@ impl ClientOptions {
             selector: Strategy::default(),
             filters: Vec::new(),
             call: CallDefaults::default(),
+            health_check: None,
             outliers: Outliers::default(),
             registry_grace: GRACE,
             pool_size: 100,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::Service;
 use crate::call::{Backoff, Hedge, Retry};
-use crate::client::{Outliers, RetryBudget};
+use crate::client::{HealthCheck, Outliers, RetryBudget};
 use crate::metadata::Text;
 use crate::selector::{Filter, Strategy};
 #[cfg(feature = "tls")]
@@ -56,6 +56,12 @@ impl Service {
     /// work one after the other.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.options.filters.push(filter.into());
+        self
+    }
+
+    /// The client asks nodes from time to time whether they are well; it does not by itself.
+    pub fn health_check(mut self, check: HealthCheck) -> Self {
+        self.options.health_check = Some(check);
         self
     }
 

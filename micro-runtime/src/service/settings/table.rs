@@ -3,8 +3,8 @@
 use super::super::apply::DEFAULT_REGISTRY;
 use super::Settings;
 use super::value::{
-    Bad, address, duration, fingerprint, list, names, origins, pairs, path, positive, seconds,
-    strategy, switch, text, whole,
+    Bad, address, duration, fingerprint, health_check, list, names, origins, pairs, path, positive,
+    seconds, strategy, switch, text, whole,
 };
 
 /// One setting.
@@ -142,6 +142,14 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| duration(&mut to.client_pool_ttl, from)),
     Setting::new(CLIENT, "selector", "NAME", "How a node is chosen: random, roundrobin", "random",
         |to, from| strategy(&mut to.selector, from)),
+    Setting::new(CLIENT, "outliers", "", "Whether nodes are left alone for how calls to them go", "true",
+        |to, from| switch(&mut to.outliers, from)),
+    Setting::new(CLIENT, "health_check", "KIND", "What nodes are asked from time to time: grpc (grpc.health.v1), debug (Debug.Health), off", "off",
+        |to, from| health_check(&mut to.health_check, from)),
+    Setting::new(CLIENT, "health_check_interval", "DURATION", "How often", "10s",
+        |to, from| duration(&mut to.health_check_interval, from)),
+    Setting::new(CLIENT, "health_check_timeout", "DURATION", "How long they may take to answer", "1s",
+        |to, from| duration(&mut to.health_check_timeout, from)),
     Setting::new(CLIENT, "proxy", "SERVICE", "The service that all calls go to, whatever name they call", "none",
         |to, from| text(&mut to.proxy, from)),
     Setting::new(TLS, "tls_cert", "FILE", "The server's certificates, in PEM", "no TLS",
