@@ -36,6 +36,7 @@ mod validate;
 
 pub mod breaker;
 mod keyed;
+pub mod rate_limit;
 #[cfg(test)]
 mod seeds;
 
@@ -49,11 +50,12 @@ pub(crate) use recover::panicked;
 pub use recover::{Panic, Recover};
 pub use request_id::RequestId;
 pub use validate::{Validate, Violations};
+pub use rate_limit::RateLimit;
 
 pub use crate::call::{Figure, Inspected, MAX_STANDINGS, Next, Standing, Wrapper};
 
 use crate::call::{Reply, Request};
-use crate::error::why::{Refusal, Step};
+use crate::error::why::{Refusal, Step, Why};
 use crate::error::{Error, Result};
 
 /// A wrapper of an async function or closure; see the module's example.
@@ -92,5 +94,9 @@ fn refuse(request: &Request, by: &'static str, words: String, error: Error) -> E
     if let Some(recorder) = &request.options.recorder {
         recorder.note(step.clone());
     }
-    error.unprocessed().with_step(step)
+    let mut why = Why::default();
+    why.service = request.service.to_string();
+    why.endpoint = request.method.endpoint.to_string();
+    why.push(step);
+    error.unprocessed().with_why(why)
 }
