@@ -13,6 +13,7 @@ use super::call_timeout;
 use super::channels::Channels;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
+use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
 use super::stream::{bounded, ran_out};
@@ -174,8 +175,22 @@ impl Attempts {
         }
     }
 
-    /// One try, no longer than the attempt's limit or what is left of the call.
+    /// One try, counted and measured.
     pub(super) async fn once(
+        &self,
+        to: &Destination,
+        entry: &Arc<NodeEntry>,
+        request: &Request,
+        times: Times,
+    ) -> Result<Reply> {
+        let began = times.tried_at;
+        let measure = Measure::begin(entry, began, self.directory.millis(began));
+        let result = self.answer(to, entry, request, times).await;
+        measure.end(result)
+    }
+
+    /// What a node answers, no later than the attempt's limit or what is left of the call.
+    async fn answer(
         &self,
         to: &Destination,
         entry: &Arc<NodeEntry>,

@@ -189,7 +189,7 @@ impl Attempts {
         let strategy = strategy.or(self.select.strategy.as_ref());
         let mut choice = Choice {
             node: chosen.map(|entry| self.channels.names(entry).0),
-            strategy: strategy.map_or("random", Strategy::name),
+            strategy: strategy.map_or(Strategy::PowerOfTwo.name(), Strategy::name),
             ..Choice::default()
         };
         let given;

@@ -14,6 +14,7 @@ mod decisions;
 mod destination;
 mod hedge;
 mod learning;
+mod measure;
 mod options;
 mod outlier;
 mod probe;
@@ -130,6 +131,10 @@ impl Client {
         let select = SelectOptions {
             filters: options.filters,
             strategy: Some(options.selector),
+            key: None,
+            canary: options.canary.map(Arc::new),
+            locality: options.locality.map(Arc::new),
+            slow_start: Some(options.slow_start),
         };
         Ok(Self(Arc::new(Shared {
             events: Arc::new(events),

@@ -51,6 +51,8 @@ impl Options {
         set(&mut self.pool_ttl, &settings.client_pool_ttl);
         set(&mut self.selector, &settings.selector);
         self.set_checks(settings);
+        set(&mut self.slow_start, &settings.client_slow_start);
+        self.zone = settings.zone.clone().or(self.zone);
         self.id = settings.server_id.clone().or(self.id);
         self.address = settings.server_address.clone().or(self.address);
         self.advertise = settings.server_advertise.clone().or(self.advertise);
@@ -312,8 +314,14 @@ impl Options {
             text("health_check_interval", &exact(interval), "10s");
             text("health_check_timeout", &exact(timeout), "1s");
         }
-        let selector = |options: &Self| format!("{:?}", options.selector).to_lowercase();
+        let selector = |options: &Self| options.selector.to_string();
         text("selector", &selector(self), &selector(&defaults));
+        text(
+            "client_slow_start",
+            &exact(self.slow_start),
+            &exact(defaults.slow_start),
+        );
+        text("zone", self.zone.as_deref().unwrap_or_default(), "");
         set
     }
 }

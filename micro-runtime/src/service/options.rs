@@ -18,7 +18,7 @@ use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::registry::{GRACE, Reach, Registry};
 use crate::router::Once;
-use crate::selector::{Filter, Strategy};
+use crate::selector::{Canary, Filter, Locality, SLOW_START, Strategy};
 use crate::server::Limits;
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
@@ -63,6 +63,11 @@ pub(super) struct Options {
     pub(super) subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) forward: Vec<String>,
     pub(super) selector: Strategy,
+    pub(super) canary: Option<Canary>,
+    pub(super) locality: Option<Locality>,
+    pub(super) slow_start: Duration,
+    /// Where it runs: its node's metadata and its calls' locality, where those do not say otherwise.
+    pub(super) zone: Option<String>,
     pub(super) filters: Vec<Filter>,
     pub(super) call: CallDefaults,
     pub(super) pool_size: usize,
@@ -127,6 +132,10 @@ impl Options {
             subscriber_wrappers: Vec::new(),
             forward: Vec::new(),
             selector: Strategy::default(),
+            canary: None,
+            locality: None,
+            slow_start: SLOW_START,
+            zone: None,
             filters: Vec::new(),
             call: CallDefaults::default(),
             pool_size: 100,

@@ -46,11 +46,11 @@ use std::future::Future;
 use async_trait::async_trait;
 
 pub use access_log::AccessLog;
+pub use rate_limit::RateLimit;
 pub(crate) use recover::panicked;
 pub use recover::{Panic, Recover};
 pub use request_id::RequestId;
 pub use validate::{Validate, Violations};
-pub use rate_limit::RateLimit;
 
 pub use crate::call::{Figure, Inspected, MAX_STANDINGS, Next, Standing, Wrapper};
 
@@ -95,8 +95,8 @@ fn refuse(request: &Request, by: &'static str, words: String, error: Error) -> E
         recorder.note(step.clone());
     }
     let mut why = Why::default();
-    why.service = request.service.to_string();
-    why.endpoint = request.method.endpoint.to_string();
+    why.service = request.service.clone();
+    why.endpoint = request.method.endpoint.to_string().into();
     why.push(step);
     error.unprocessed().with_why(why)
 }

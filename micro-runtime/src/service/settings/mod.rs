@@ -109,6 +109,10 @@ pub struct Settings {
     pub health_check_interval: Option<Duration>,
     /// How long they may take to answer.
     pub health_check_timeout: Option<Duration>,
+    /// How long it takes until a new node gets its full share of the client's calls.
+    pub client_slow_start: Option<Duration>,
+    /// Where the service runs.
+    pub zone: Option<String>,
     /// The service that all calls go to, whatever name they call.
     pub proxy: Option<String>,
     /// The server's certificates, in PEM.
