@@ -10,6 +10,7 @@ use super::call_timeout;
 use super::channels::Channels;
 use super::decisions::{Decisions, Times};
 use super::destination::Destination;
+use super::failures::Failures;
 use super::options::CallDefaults;
 use super::stream::{bounded, ran_out};
 use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
@@ -29,6 +30,7 @@ pub(super) struct Attempts {
     pub(super) tasks: Tasks,
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
+    pub(super) failures: Failures,
 }
 
 impl Attempts {

@@ -69,6 +69,12 @@ impl Channels {
         }
     }
 
+    /// The channel that is kept with a node, where one was made.
+    pub(super) fn of(entry: &NodeEntry) -> Option<&Arc<dyn Channel>> {
+        let Kept(channel) = entry.kept()?;
+        channel.as_ref().ok()
+    }
+
     /// How connections to a node are made.
     pub(super) fn transport(&self, entry: &NodeEntry) -> Result<&Arc<dyn Transport>> {
         let (_, environment) = self.choose(entry)?;

@@ -177,6 +177,7 @@ impl Consumer {
         let handler = self.subscribed.handler.clone();
         let next = Next::to_invoke(self.shared.wrappers.clone(), handler);
         self.shared.counters.begun();
+        self.shared.counters.started();
         let serving = Serving::start(cx, self.shared.counters.clone(), || {
             Box::pin(next.run(request))
         });

@@ -206,6 +206,11 @@ impl NodeEntry {
             .downcast_ref()
     }
 
+    /// What is kept for this node, where something is.
+    pub(crate) fn kept<T: Any>(&self) -> Option<&T> {
+        self.state.slot.get()?.downcast_ref()
+    }
+
     /// Leaves the node alone for a while, since it could not be reached at `now`: 1 s, and twice as
     /// long each further time, to 30 s. Failures while it is left alone count once, and only that one
     /// gives `true`. After that time one call tries it, where nobody else has; the others follow when

@@ -1,0 +1,86 @@
+//! What a client knows at this moment, for a person who looks. Not on the path of calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Client;
+use super::channels::Channels;
+use super::failures::Failures;
+use crate::error::Error;
+use crate::protocol::Connections;
+use crate::registry::{NodeEntry, Nodes};
+use crate::wrapper::Wrapper;
+
+/// The nodes of one name.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// The name that is called.
+    pub(crate) name: Arc<str>,
+    /// Whether the registry has told of it.
+    pub(crate) ready: bool,
+    /// Why it could not be asked last.
+    pub(crate) error: Option<Error>,
+    pub(crate) nodes: Arc<Nodes>,
+}
+
+/// Whether calls go to a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    In,
+    /// Left alone for so long still.
+    Ejected(Duration),
+    /// The first call or probe since then is under way, or to come.
+    Probed,
+}
+
+impl Client {
+    /// Where its calls go: each name that it has called.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        let Ok(attempts) = &self.0.attempts else {
+            return Vec::new();
+        };
+        attempts.directory.survey(|view| Place {
+            name: view.name().clone(),
+            ready: view.is_ready(),
+            error: view.last_error(),
+            nodes: view.peek(),
+        })
+    }
+
+    /// The nodes at addresses that callers gave.
+    pub(crate) fn given(&self) -> Vec<Arc<NodeEntry>> {
+        let attempts = self.0.attempts.as_ref();
+        attempts.map_or_else(|_| Vec::new(), |attempts| attempts.directory.given())
+    }
+
+    /// Whether calls go to a node at `now`.
+    pub(crate) fn standing(&self, entry: &NodeEntry, now: Instant) -> Standing {
+        let Ok(attempts) = &self.0.attempts else {
+            return Standing::In;
+        };
+        let now = attempts.directory.millis(now);
+        match entry.ejected_until() {
+            None => Standing::In,
+            Some(until) if until > now => Standing::Ejected(Duration::from_millis(until - now)),
+            Some(_) => Standing::Probed,
+        }
+    }
+
+    /// The connections to a node; `None` where it was never called.
+    pub(crate) fn connections(entry: &NodeEntry) -> Option<Connections> {
+        Channels::of(entry)?.connections()
+    }
+
+    /// The wrappers around each of its calls, the first outermost.
+    pub(crate) fn wrappers(&self) -> &[Arc<dyn Wrapper>] {
+        &self.0.wrappers
+    }
+
+    /// Its last calls that failed, where it could be made.
+    pub(crate) fn failures(&self) -> Option<&Failures> {
+        let attempts = self.0.attempts.as_ref().ok()?;
+        Some(&attempts.failures)
+    }
+}
