@@ -214,16 +214,10 @@ fn table_of_nodes(html: &mut Html, nodes: &[facts::Node]) {
     for node in nodes {
         let look = match node.standing {
             "in" => Look::Good,
-            "probed" => Look::Mild,
-            _ => Look::Bad,
+            "ejected" => Look::Bad,
+            _ => Look::Mild,
         };
-        let mut standing = node.standing.to_owned();
-        if let Some(left) = node.ejected_for_ms {
-            standing.push_str(&format!(" for {}", time(left)));
-        }
-        if let Some(reason) = &node.reason {
-            standing.push_str(&format!(": {reason}"));
-        }
+        let standing = node.reason.as_deref().unwrap_or(node.standing);
         let metadata = node.metadata.iter();
         let metadata: Vec<_> = metadata
             .filter(|(key, _)| !KNOWN.contains(&&***key))
@@ -234,7 +228,7 @@ fn table_of_nodes(html: &mut Html, nodes: &[facts::Node]) {
             (Look::Plain, &node.address),
             (Look::Plain, &node.version),
             (Look::Plain, &node.protocols.join(", ")),
-            (look, &standing),
+            (look, standing),
             (Look::Soft, &metadata.join(" ")),
         ]);
     }

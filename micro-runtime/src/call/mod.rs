@@ -74,6 +74,24 @@ impl Request {
             source: None,
         }
     }
+
+    /// A copy of the request, to send it twice; `None` where its body is a stream, which has none.
+    pub fn try_clone(&self) -> Option<Self> {
+        let body = match &self.body {
+            Body::Empty => Body::Empty,
+            Body::One(bytes) => Body::One(bytes.clone()),
+            Body::Stream(_) => return None,
+        };
+        Some(Self {
+            cx: self.cx.clone(),
+            service: self.service.clone(),
+            method: self.method.clone(),
+            codec: self.codec.clone(),
+            body,
+            options: self.options.clone(),
+            source: self.source.clone(),
+        })
+    }
 }
 
 /// What a request or a reply holds.

@@ -12,6 +12,7 @@ use super::decisions::{Decisions, Times};
 use super::destination::Destination;
 use super::failures::Failures;
 use super::options::CallDefaults;
+use super::outlier::{Outliers, Share};
 use super::stream::{bounded, ran_out};
 use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
 use crate::error::why::{Refusal, Step};
@@ -31,6 +32,9 @@ pub(super) struct Attempts {
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
     pub(super) failures: Failures,
+    pub(super) outliers: Arc<Outliers>,
+    /// How many of the addresses given by hand are left alone for how calls went.
+    pub(super) by_hand: Share,
 }
 
 impl Attempts {
@@ -93,7 +97,7 @@ impl Attempts {
             if decisions.are_asked_for() {
                 decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
             }
-            let error = match self.once(&entry, request, times.tried_at, deadline).await {
+            let error = match self.once(to, &entry, request, times).await {
                 Ok(reply) => {
                     self.answered(&entry, times.tried_at);
                     if decisions.are_asked_for() {
@@ -112,7 +116,7 @@ impl Attempts {
                 decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
             }
             decisions.tried(&entry, times, Err(&error));
-            self.failed(&entry, &error, times.tried_at);
+            self.failed(to, request, &entry, &error, times);
             if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
                 return Err(decisions.explain(error, request, times));
             }
@@ -136,11 +140,12 @@ impl Attempts {
     /// One try, no longer than the attempt's limit or what is left of the call.
     async fn once(
         &self,
-        entry: &NodeEntry,
+        to: &Destination,
+        entry: &Arc<NodeEntry>,
         request: &Request,
-        now: Instant,
-        deadline: Instant,
+        times: Times,
     ) -> Result<Reply> {
+        let (now, deadline) = (times.tried_at, times.deadline);
         let options = &request.options;
         let limit = options
             .attempt_timeout
@@ -159,7 +164,16 @@ impl Attempts {
                 .min(LONGEST_DIAL),
         };
         let channel = self.channels.to(entry)?;
-        match timeout_at(until, channel.call(request, limits)).await {
+        let mut answer = channel.call(request, limits);
+        // A try that waits long is a reason to look at its node, and goes on.
+        let patience = self.outliers.patience.map(|limit| later(now, limit));
+        let patience = patience.map_or(until, |patience| patience.min(until));
+        let mut answered = timeout_at(patience, &mut answer).await;
+        if answered.is_err() && patience < until {
+            self.waits_long(to, request, entry, now);
+            answered = timeout_at(until, answer).await;
+        }
+        match answered {
             // As below, where a server noticed first that the time is up and gave the call up.
             Ok(Err(error)) if ran_out(&error, until.saturating_duration_since(Instant::now())) => {}
             Ok(answer) => return answer,

@@ -69,10 +69,12 @@ impl Channels {
         }
     }
 
-    /// The channel that is kept with a node, where one was made.
-    pub(super) fn of(entry: &NodeEntry) -> Option<&Arc<dyn Channel>> {
-        let Kept(channel) = entry.kept()?;
-        channel.as_ref().ok()
+    /// The channel to a node, where there is one.
+    pub(super) fn kept(entry: &NodeEntry) -> Option<Arc<dyn Channel>> {
+        match entry.kept() {
+            Some(Kept(Ok(channel))) => Some(channel.clone()),
+            _ => None,
+        }
     }
 
     /// How connections to a node are made.

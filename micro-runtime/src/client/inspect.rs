@@ -1,7 +1,6 @@
 //! What a client knows at this moment, for a person who looks. Not on the path of calls.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -10,7 +9,7 @@ use super::channels::Channels;
 use super::failures::Failures;
 use crate::error::Error;
 use crate::protocol::Connections;
-use crate::registry::{NodeEntry, Nodes};
+use crate::registry::{NodeEntry, Nodes, Standing};
 use crate::wrapper::Wrapper;
 
 /// The nodes of one name.
@@ -23,16 +22,6 @@ pub(crate) struct Place {
     /// Why it could not be asked last.
     pub(crate) error: Option<Error>,
     pub(crate) nodes: Arc<Nodes>,
-}
-
-/// Whether calls go to a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    In,
-    /// Left alone for so long still.
-    Ejected(Duration),
-    /// The first call or probe since then is under way, or to come.
-    Probed,
 }
 
 impl Client {
@@ -57,20 +46,15 @@ impl Client {
 
     /// Whether calls go to a node at `now`.
     pub(crate) fn standing(&self, entry: &NodeEntry, now: Instant) -> Standing {
-        let Ok(attempts) = &self.0.attempts else {
-            return Standing::In;
-        };
-        let now = attempts.directory.millis(now);
-        match entry.ejected_until() {
-            None => Standing::In,
-            Some(until) if until > now => Standing::Ejected(Duration::from_millis(until - now)),
-            Some(_) => Standing::Probed,
-        }
+        let attempts = self.0.attempts.as_ref();
+        attempts.map_or(Standing::In, |attempts| {
+            entry.standing(attempts.directory.millis(now))
+        })
     }
 
     /// The connections to a node; `None` where it was never called.
     pub(crate) fn connections(entry: &NodeEntry) -> Option<Connections> {
-        Channels::of(entry)?.connections()
+        Channels::kept(entry)?.connections()
     }
 
     /// The wrappers around each of its calls, the first outermost.

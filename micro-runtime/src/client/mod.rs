@@ -3,6 +3,7 @@
 //! A [`Target`] is a name resolved once. A call goes through the wrappers, then through the attempt
 //! loop: choose a node from the snapshot, take its channel, send, mark what was learned.
 
+mod asking;
 mod attempts;
 mod call;
 mod channels;
@@ -13,6 +14,7 @@ mod failures;
 mod inspect;
 mod learning;
 mod options;
+mod outlier;
 mod probe;
 mod stream;
 
@@ -21,8 +23,9 @@ pub use call::{
 };
 pub(crate) use channels::{CALLED_BY_NAME, PROTOCOL_KEY, PROTOCOLS_KEY};
 pub(crate) use failures::Failed;
-pub(crate) use inspect::{Place, Standing};
+pub(crate) use inspect::Place;
 pub use options::{CallDefaults, ClientOptions};
+pub use outlier::Outliers;
 pub(crate) use stream::bounded;
 
 use std::fmt;
@@ -43,6 +46,7 @@ use attempts::Attempts;
 use channels::Channels;
 use destination::Destination;
 use failures::Failures;
+use outlier::Share;
 
 /// What a call takes from its client where it says nothing itself.
 #[derive(Debug)]
@@ -141,6 +145,8 @@ impl Client {
                 select,
                 proxy: options.proxy,
                 failures: Failures::default(),
+                outliers: Arc::new(options.outliers),
+                by_hand: Share::default(),
             })),
         })))
     }

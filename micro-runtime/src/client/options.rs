@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::outlier::Outliers;
 use crate::broker::Broker;
 use crate::call::{Backoff, CallOptions, Retry};
 use crate::codec::Codecs;
@@ -43,6 +44,8 @@ pub struct ClientOptions {
     pub filters: Vec<Filter>,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
+    /// When nodes are left alone for how calls to them go.
+    pub outliers: Outliers,
     /// How long a node that the registry no longer names is kept while it answers. 150 s.
     pub registry_grace: Duration,
     /// Idle connections kept to each node. Go Micro's pool size, 100.
@@ -82,6 +85,7 @@ impl ClientOptions {
             selector: Strategy::default(),
             filters: Vec::new(),
             call: CallDefaults::default(),
+            outliers: Outliers::default(),
             registry_grace: GRACE,
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),

@@ -513,9 +513,10 @@ impl Route {
             Some(watch.enter(self.method, &cx, now, figures))
         });
         let serving = if wrappers.is_empty() {
+            cx.reach();
             Serving::start(cx, counters, || service.call(index, request))
         } else {
-            let next = Next::to_dispatch(wrappers.clone(), service.clone(), index);
+            let next = Next::to_dispatch(wrappers.clone(), service.clone(), index, cx.clone());
             Serving::start(cx, counters, || Box::pin(next.run(request)))
         };
         Ok(serving.watched(ticket))

@@ -6,8 +6,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{Sources, ms};
-use crate::client::{Client, PROTOCOL_KEY, PROTOCOLS_KEY, Place, Standing};
-use crate::registry::NodeEntry;
+use crate::client::{Client, PROTOCOL_KEY, PROTOCOLS_KEY, Place};
+use crate::error::why::Cause;
+use crate::registry::{NodeEntry, Standing};
 
 /// How many nodes are told of one name, and how many names.
 const NODES: usize = 500;
@@ -40,10 +41,12 @@ pub(in crate::admin) struct Node {
     pub(in crate::admin) address: String,
     pub(in crate::admin) version: String,
     pub(in crate::admin) protocols: Vec<String>,
-    /// `in`, `ejected`, `probed`.
+    /// `in`, `ejected`, `on_trial`, `probed`.
     pub(in crate::admin) standing: &'static str,
     pub(in crate::admin) reason: Option<String>,
+    pub(in crate::admin) cause: Option<&'static str>,
     pub(in crate::admin) ejected_for_ms: Option<f64>,
+    pub(in crate::admin) ejected_times: Option<u32>,
     pub(in crate::admin) metadata: BTreeMap<String, String>,
 }
 
@@ -85,16 +88,14 @@ fn destination(client: &Client, place: &Place, now: Instant) -> Destination {
 }
 
 fn node(client: &Client, entry: &NodeEntry, now: Instant) -> Node {
-    let (standing, reason, left) = match client.standing(entry, now) {
-        Standing::In => ("in", None, None),
-        Standing::Ejected(left) => {
-            let reason = "it could not be reached";
-            ("ejected", Some(reason.to_owned()), Some(ms(left)))
+    let stands = client.standing(entry, now);
+    let (standing, cause, left, times) = match stands {
+        Standing::In => ("in", None, None, None),
+        Standing::Ejected(left, cause, times) => {
+            ("ejected", Some(cause), Some(ms(left)), Some(times))
         }
-        Standing::Probed => {
-            let reason = "it could not be reached, and is being tried again";
-            ("probed", Some(reason.to_owned()), None)
-        }
+        Standing::OnTrial(cause) => ("on_trial", Some(cause), None, None),
+        Standing::Probed => ("probed", None, None, None),
     };
     let spoken = entry
         .metadata(PROTOCOLS_KEY)
@@ -109,8 +110,10 @@ fn node(client: &Client, entry: &NodeEntry, now: Instant) -> Node {
             .map(str::to_owned)
             .collect(),
         standing,
-        reason,
+        reason: (stands != Standing::In).then(|| stands.to_string()),
+        cause: cause.map(Cause::name),
         ejected_for_ms: left,
+        ejected_times: times,
         metadata: entry.node.metadata.clone().into_iter().collect(),
     }
 }

@@ -70,6 +70,11 @@ impl Target {
         &self.service
     }
 
+    /// What its calls go by: for code that sends requests itself.
+    pub fn invoker(&self) -> &Arc<dyn Invoke> {
+        &self.invoke
+    }
+
     /// A unary call.
     pub fn unary<Q, R>(&self, method: impl Into<MethodRef>, request: Q) -> Call<Unary<Q, R>> {
         self.call(

@@ -47,13 +47,6 @@ pub(super) enum Reader {
     Plain,
 }
 
-/// Whether a handler may have seen the call that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reached {
-    Perhaps,
-    No,
-}
-
 /// `google.rpc.Status`.
 #[derive(Clone, PartialEq, Message)]
 struct Status {
@@ -93,7 +86,7 @@ pub(super) fn write_ok(trailers: &mut HeaderMap) {
 }
 
 /// Says in `trailers` how the call failed.
-pub(super) fn write(error: &Error, reached: Reached, reader: Reader, trailers: &mut HeaderMap) {
+pub(super) fn write(error: &Error, reader: Reader, trailers: &mut HeaderMap) {
     headers::write(error.metadata(), trailers);
     let code = grpc_code(error);
     trailers.insert(STATUS, HeaderValue::from(code));
@@ -116,7 +109,7 @@ pub(super) fn write(error: &Error, reached: Reached, reader: Reader, trailers: &
     {
         trailers.insert(DETAILS, value);
     }
-    if reached == Reached::No {
+    if error.is_unprocessed() {
         trailers.insert(UNPROCESSED, HeaderValue::from_static("1"));
     }
 }
@@ -353,7 +346,7 @@ mod tests {
 
     fn through(error: &Error, reader: Reader) -> Error {
         let mut trailers = HeaderMap::new();
-        write(error, Reached::Perhaps, reader, &mut trailers);
+        write(error, reader, &mut trailers);
         read(&trailers).unwrap().unwrap_err()
     }
 
@@ -385,7 +378,7 @@ mod tests {
     #[test]
     fn go_micro_gets_its_own_error_and_no_other_detail() {
         let mut trailers = HeaderMap::new();
-        write(&full(), Reached::Perhaps, Reader::GoMicro, &mut trailers);
+        write(&full(), Reader::GoMicro, &mut trailers);
         let details = read_details(&trailers);
         let types: Vec<_> = details.iter().map(|detail| &*detail.type_url).collect();
         assert_eq!(types, [GO_MICRO_ERROR]);
@@ -398,7 +391,7 @@ mod tests {
 
         let mut trailers = HeaderMap::new();
         let words = Error::plain("only words");
-        write(&words, Reached::Perhaps, Reader::GoMicro, &mut trailers);
+        write(&words, Reader::GoMicro, &mut trailers);
         assert_eq!(trailers.get(MESSAGE).unwrap(), "only words");
         assert_eq!(trailers.get(STATUS).unwrap(), "2");
         assert!(!trailers.contains_key(DETAILS));
@@ -407,7 +400,7 @@ mod tests {
     #[test]
     fn any_other_caller_gets_words_and_the_handlers_details() {
         let mut trailers = HeaderMap::new();
-        write(&full(), Reached::No, Reader::Plain, &mut trailers);
+        write(&full().unprocessed(), Reader::Plain, &mut trailers);
         assert_eq!(
             trailers.get(MESSAGE).unwrap(),
             "no such thing %C3%A9 %25%0A"
@@ -462,7 +455,7 @@ mod tests {
         let long = Error::conflict("a", "é".repeat(100_000));
         for reader in [Reader::GoMicro, Reader::Ours, Reader::Plain] {
             let mut trailers = HeaderMap::new();
-            write(&long, Reached::Perhaps, reader, &mut trailers);
+            write(&long, reader, &mut trailers);
             let size: usize = trailers.values().map(HeaderValue::len).sum();
             assert!(size < 32 * 1024, "{reader:?}: {size}");
             assert!(

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::Service;
 use crate::call::{Backoff, Retry};
+use crate::client::Outliers;
 use crate::metadata::Text;
 use crate::selector::{Filter, Strategy};
 #[cfg(feature = "tls")]
@@ -55,6 +56,12 @@ impl Service {
     /// work one after the other.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.options.filters.push(filter.into());
+        self
+    }
+
+    /// When the client leaves nodes alone for how calls to them go; [`Outliers::off`] for never.
+    pub fn outliers(mut self, outliers: Outliers) -> Self {
+        self.options.outliers = outliers;
         self
     }
 
