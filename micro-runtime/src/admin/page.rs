@@ -214,7 +214,7 @@ fn table_of_nodes(html: &mut Html, nodes: &[facts::Node]) {
     for node in nodes {
         let look = match node.standing {
             "in" => Look::Good,
-            "ejected" => Look::Bad,
+            "ejected" | "unusable" => Look::Bad,
             _ => Look::Mild,
         };
         let standing = node.reason.as_deref().unwrap_or(node.standing);
@@ -274,10 +274,32 @@ fn pools(html: &mut Html, sources: &Sources) {
 }
 
 fn breakers(html: &mut Html, sources: &Sources) {
-    part(html, "Breakers and limits", "/breakers");
-    let wrappers = facts::breakers(sources).wrappers;
-    if wrappers.is_empty() {
-        return nothing(html, "none is installed");
+    part(html, "Breakers, budgets and limits", "/breakers");
+    let facts::Breakers { budgets, wrappers } = facts::breakers(sources);
+    if budgets.is_empty() && wrappers.is_empty() {
+        return nothing(html, "none is in use");
+    }
+    if !budgets.is_empty() {
+        html.raw("<h3>retry budgets, of the last ten seconds</h3>\n");
+        html.table(&[
+            ("service", Look::Plain),
+            ("calls", Look::Number),
+            ("further tries", Look::Number),
+            ("allowed", Look::Number),
+            ("refused since the start", Look::Number),
+        ]);
+    }
+    for budget in &budgets {
+        html.row(&[
+            (Look::Plain, &budget.name),
+            (Look::Number, &budget.calls.to_string()),
+            (Look::Number, &budget.retries.to_string()),
+            (Look::Number, &budget.allowed.to_string()),
+            (Look::Number, &budget.refused.to_string()),
+        ]);
+    }
+    if !budgets.is_empty() {
+        html.end_table();
     }
     for wrapper in wrappers {
         html.element(

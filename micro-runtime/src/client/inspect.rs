@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Client;
+use super::budget::BudgetFigures;
 use super::channels::Channels;
+use super::destination::State;
 use super::failures::Failures;
 use crate::error::Error;
 use crate::protocol::Connections;
@@ -22,6 +24,8 @@ pub(crate) struct Place {
     /// Why it could not be asked last.
     pub(crate) error: Option<Error>,
     pub(crate) nodes: Arc<Nodes>,
+    /// How its retry budget stands; `None` where there is none.
+    pub(crate) budget: Option<BudgetFigures>,
 }
 
 impl Client {
@@ -30,11 +34,19 @@ impl Client {
         let Ok(attempts) = &self.0.attempts else {
             return Vec::new();
         };
-        attempts.directory.survey(|view| Place {
-            name: view.name().clone(),
-            ready: view.is_ready(),
-            error: view.last_error(),
-            nodes: view.peek(),
+        let now = attempts.directory.millis(Instant::now());
+        attempts.directory.survey(|view| {
+            let state = view.slot(Arc::<State>::default);
+            let settings = attempts.settings.retry_budget;
+            Place {
+                name: view.name().clone(),
+                ready: view.is_ready(),
+                error: view.last_error(),
+                nodes: view.peek(),
+                budget: state
+                    .zip(settings)
+                    .map(|(state, settings)| state.budget.figures(settings, now)),
+            }
         })
     }
 
@@ -52,9 +64,14 @@ impl Client {
         })
     }
 
+    /// Why a node cannot be called, where that was found out.
+    pub(crate) fn trouble(entry: &NodeEntry) -> Option<&Error> {
+        Channels::trouble(entry)
+    }
+
     /// The connections to a node; `None` where it was never called.
     pub(crate) fn connections(entry: &NodeEntry) -> Option<Connections> {
-        Channels::kept(entry)?.connections()
+        Channels::known(entry)?.connections()
     }
 
     /// The wrappers around each of its calls, the first outermost.

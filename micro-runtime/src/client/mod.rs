@@ -5,12 +5,14 @@
 
 mod asking;
 mod attempts;
+mod budget;
 mod call;
 mod channels;
 mod choosing;
 mod decisions;
 mod destination;
 mod failures;
+mod hedge;
 mod inspect;
 mod learning;
 mod options;
@@ -18,8 +20,10 @@ mod outlier;
 mod probe;
 mod stream;
 
+pub use budget::RetryBudget;
 pub use call::{
-    Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
+    Bidi, Call, ClientStream, Explain, Explained, Full, Pending, PendingExplained, PendingMessage,
+    ServerStream, Target, Unary, Upload,
 };
 pub(crate) use channels::{CALLED_BY_NAME, PROTOCOL_KEY, PROTOCOLS_KEY};
 pub(crate) use failures::Failed;

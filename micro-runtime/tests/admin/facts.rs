@@ -376,10 +376,10 @@ async fn the_last_failed_calls_are_told_with_their_decisions() {
     let failed = why["failed"].as_array().unwrap();
     assert_eq!(failed.len(), 2);
     // The last comes first.
-    assert_eq!(failed[0]["service"], "nobody");
-    assert_eq!(failed[0]["steps"][0]["step"], "chosen");
-    assert_eq!(failed[0]["steps"][0]["node"], json!(null));
-    let tried: Vec<_> = failed[1]["steps"]
+    assert_eq!(failed[0]["why"]["service"], "nobody");
+    assert_eq!(failed[0]["why"]["steps"][0]["step"], "chosen");
+    assert_eq!(failed[0]["why"]["steps"][0]["node"], json!(null));
+    let tried: Vec<_> = failed[1]["why"]["steps"]
         .as_array()
         .unwrap()
         .iter()

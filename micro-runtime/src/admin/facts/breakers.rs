@@ -1,17 +1,29 @@
-//! What wrappers tell of themselves: breakers, limits.
+//! Retry budgets, and what wrappers tell of themselves: breakers, limits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Sources, ms};
+use super::{NAMES, Sources, ms};
+use crate::client::Place;
 use crate::wrapper::{self, Figure, Wrapper};
 
 /// What `/breakers` tells.
 #[derive(Debug, Serialize)]
 pub(in crate::admin) struct Breakers {
+    pub(in crate::admin) budgets: Vec<Budget>,
     pub(in crate::admin) wrappers: Vec<Inspected>,
+}
+
+/// How many tries beyond the first calls of one name may make.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Budget {
+    pub(in crate::admin) name: String,
+    pub(in crate::admin) calls: u64,
+    pub(in crate::admin) retries: u64,
+    pub(in crate::admin) allowed: u64,
+    pub(in crate::admin) refused: u64,
 }
 
 /// One wrapper.
@@ -51,7 +63,19 @@ pub(in crate::admin) fn breakers(sources: &Sources) -> Breakers {
         let told = wrappers.iter().filter_map(|wrapper| wrapper.inspect());
         told.map(move |inspected| inspected_of(side, inspected))
     });
+    let budget = |place: &Place| {
+        let figures = place.budget?;
+        Some(Budget {
+            name: place.name.to_string(),
+            calls: figures.calls,
+            retries: figures.retries,
+            allowed: figures.allowed,
+            refused: figures.refused,
+        })
+    };
+    let places = sources.client.places();
     Breakers {
+        budgets: places.iter().take(NAMES).filter_map(budget).collect(),
         wrappers: wrappers.collect(),
     }
 }

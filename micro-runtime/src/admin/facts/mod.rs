@@ -6,7 +6,7 @@ mod nodes;
 mod stats;
 mod why;
 
-pub(super) use breakers::{Standing, Value, breakers};
+pub(super) use breakers::{Breakers, Standing, Value, breakers};
 pub(super) use calls::calls;
 pub(super) use nodes::{Node, nodes, pools};
 pub(super) use stats::stats;
@@ -24,6 +24,9 @@ use crate::event::Subscribers;
 use crate::router::Core;
 use crate::server::Health;
 use crate::tasks::Tasks;
+
+/// Of how many names is told that the service calls.
+const NAMES: usize = 200;
 
 /// Where all that is told comes from.
 pub(crate) struct Sources {

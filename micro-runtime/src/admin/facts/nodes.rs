@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Sources, ms};
+use super::{NAMES, Sources, ms};
 use crate::client::{Client, PROTOCOL_KEY, PROTOCOLS_KEY, Place};
 use crate::error::why::Cause;
 use crate::registry::{NodeEntry, Standing};
 
-/// How many nodes are told of one name, and how many names.
+/// How many nodes are told of one name.
 const NODES: usize = 500;
-const NAMES: usize = 200;
 
 /// What `/nodes` tells.
 #[derive(Debug, Serialize)]
@@ -41,7 +40,7 @@ pub(in crate::admin) struct Node {
     pub(in crate::admin) address: String,
     pub(in crate::admin) version: String,
     pub(in crate::admin) protocols: Vec<String>,
-    /// `in`, `ejected`, `on_trial`, `probed`.
+    /// `in`, `ejected`, `on_trial`, `probed`, `unusable`.
     pub(in crate::admin) standing: &'static str,
     pub(in crate::admin) reason: Option<String>,
     pub(in crate::admin) cause: Option<&'static str>,
@@ -89,7 +88,9 @@ fn destination(client: &Client, place: &Place, now: Instant) -> Destination {
 
 fn node(client: &Client, entry: &NodeEntry, now: Instant) -> Node {
     let stands = client.standing(entry, now);
+    let trouble = Client::trouble(entry);
     let (standing, cause, left, times) = match stands {
+        _ if trouble.is_some() => ("unusable", None, None, None),
         Standing::In => ("in", None, None, None),
         Standing::Ejected(left, cause, times) => {
             ("ejected", Some(cause), Some(ms(left)), Some(times))
@@ -110,7 +111,10 @@ fn node(client: &Client, entry: &NodeEntry, now: Instant) -> Node {
             .map(str::to_owned)
             .collect(),
         standing,
-        reason: (stands != Standing::In).then(|| stands.to_string()),
+        reason: match trouble {
+            Some(trouble) => Some(trouble.detail().to_owned()),
+            None => (stands != Standing::In).then(|| stands.to_string()),
+        },
         cause: cause.map(Cause::name),
         ejected_for_ms: left,
         ejected_times: times,
