@@ -396,3 +396,31 @@ async fn the_last_failed_calls_are_told_with_their_decisions() {
     assert_eq!(why["failed"].as_array().unwrap().len(), 64);
     running.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn a_node_that_speaks_nothing_of_ours_is_told_as_unusable_and_a_budget_with_its_calls() {
+    let registry = Memory::new();
+    let mut entry = Entry::new("foreign", "1");
+    let mut node = Node::new("foreign-1", "127.0.0.1:1");
+    node.metadata.insert("protocol".into(), "smoke".into());
+    entry.nodes.push(node);
+    registry
+        .register(&entry, RegisterOptions::default())
+        .await
+        .unwrap();
+    let running = service("caller", &registry).start().await.unwrap();
+    let call = running
+        .client()
+        .request("foreign", "Say.Hello", Frame::default());
+    call.retries(0).await.unwrap_err();
+    let nodes = ask(&running, "/nodes").await;
+    let node = &nodes["destinations"][0]["nodes"][0];
+    assert_eq!(node["standing"], "unusable");
+    assert!(node["reason"].as_str().unwrap().contains("speaks smoke"));
+    let budget = &ask(&running, "/breakers").await["budgets"][0];
+    assert_eq!(
+        *budget,
+        json!({"name": "foreign", "calls": 1, "retries": 0, "allowed": 10, "refused": 0})
+    );
+    running.stop().await.unwrap();
+}
