@@ -25,6 +25,7 @@ const ROOMS: [&str; 23] = [
     "protocol",
     "client",
     "server",
+    "admin",
     "service",
     "codegen",
     "macros",

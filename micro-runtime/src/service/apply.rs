@@ -56,6 +56,7 @@ impl Options {
         self.id = settings.server_id.clone().or(self.id);
         self.address = settings.server_address.clone().or(self.address);
         self.advertise = settings.server_advertise.clone().or(self.advertise);
+        self.admin = settings.admin_address.clone().or(self.admin);
         self.proxy = settings.proxy.clone().or(self.proxy);
         self.variables = settings.variables.clone();
         self.set_transport(settings)?;
@@ -249,6 +250,11 @@ impl Options {
         text("server_connection_grace", &time(self.connection_grace), "");
         let reflection = self.reflection.map(|on| on.to_string());
         text("reflection", reflection.as_deref().unwrap_or_default(), "");
+        text(
+            "admin_address",
+            self.admin.as_deref().unwrap_or_default(),
+            "",
+        );
         text(
             "registry",
             self.registry

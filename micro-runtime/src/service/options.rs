@@ -92,6 +92,8 @@ pub(super) struct Options {
     pub(super) connection_grace: Option<Duration>,
     /// Whether reflection is served; `None` where only this machine can ask.
     pub(super) reflection: Option<bool>,
+    /// Where the admin listener listens; `None` for none.
+    pub(super) admin: Option<String>,
     /// Full names of services that own their short names.
     pub(super) short_names: Vec<String>,
     pub(super) tasks: Tasks,
@@ -155,6 +157,7 @@ impl Options {
             connection_age: None,
             connection_grace: None,
             reflection: None,
+            admin: None,
             short_names: Vec::new(),
             tasks: Tasks::new(),
             proxy: None,

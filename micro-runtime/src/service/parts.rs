@@ -14,7 +14,7 @@ use crate::protocol::mucp::Mucp;
 #[cfg(feature = "grpc")]
 use crate::protocol::{Connect, Grpc, GrpcWeb, Web};
 use crate::registry::Registry;
-use crate::router::{Core, CoreOptions};
+use crate::router::{CallCounters, Core, CoreOptions};
 use crate::selector::Locality;
 use crate::server::{Server, debug_service, health_service, reflection_services};
 
@@ -177,6 +177,9 @@ impl Service {
         core.limits = options.limits;
         core.once.clone_from(&options.once);
         core.events = events.direct();
+        if options.admin.is_some() {
+            core.counters = Arc::new(CallCounters::watched());
+        }
         core.codecs = options.codecs(Codecs::server());
         // A group of its own: a stop waits for it and ends it.
         core.tasks = options.tasks.group();

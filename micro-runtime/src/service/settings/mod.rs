@@ -32,6 +32,7 @@ mod variables;
 mod tests;
 
 pub use folder::{local_folder, local_folder_of};
+pub(super) use origin::{Origins, lines};
 pub use origin::{Parsed, Source, Stop};
 pub use variables::Variables;
 
@@ -71,6 +72,8 @@ pub struct Settings {
     pub server_connection_grace: Option<Duration>,
     /// Whether gRPC's reflection is served.
     pub reflection: Option<bool>,
+    /// Where the admin listener listens.
+    pub admin_address: Option<String>,
     /// How long a registration holds without being renewed.
     pub register_ttl: Option<Duration>,
     /// How often the service is registered again.

@@ -112,6 +112,8 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| duration(&mut to.server_connection_grace, from)),
     Setting::new(SERVER, "reflection", "", "Whether gRPC's reflection is served, which tells everybody all that is served", "true where only this machine can ask, on loopback",
         |to, from| switch(&mut to.reflection, from)),
+    Setting::new(SERVER, "admin_address", "HOST:PORT", "Where the admin listener tells a person and probes how the service stands: its readiness, calls, nodes, settings; of this machine alone unless a host is named", "none",
+        |to, from| address(&mut to.admin_address, from)),
     Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", DEFAULT_REGISTRY,
         |to, from| text(&mut to.registry, from)),
     Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of local, its folder; of consul, its agents; of dns, name servers; of static, NAME=HOST:PORT,... or file:PATH", "the registry's own",
