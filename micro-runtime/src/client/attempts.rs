@@ -29,6 +29,7 @@ pub(super) struct Attempts {
     pub(super) tasks: Tasks,
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
+    pub(super) check_schema: bool,
 }
 
 impl Attempts {

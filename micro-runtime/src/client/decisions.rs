@@ -116,6 +116,11 @@ impl Attempts {
                 Reason::Tried
             } else if entry.is_ejected(now) && chosen.is_none_or(|chosen| !chosen.is_same(entry)) {
                 Reason::Probed
+            } else if let Some(difference) = to.check.as_ref().and_then(|check| {
+                let left_out = chosen.is_none_or(|chosen| !chosen.is_same(entry));
+                check.reason(entry, &request.method).filter(|_| left_out)
+            }) {
+                Reason::Schema(difference)
             } else {
                 choice.left += 1;
                 continue;

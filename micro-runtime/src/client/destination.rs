@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::schema::{Check, Checks};
+use crate::method::ServiceDescriptor;
 use crate::registry::View;
 
 /// Where calls to one name go, and what they have learned that is not of one node.
@@ -9,13 +11,16 @@ use crate::registry::View;
 pub(super) struct Destination {
     pub(super) view: Arc<View>,
     /// The same for all who call the name.
-    #[expect(dead_code, reason = "what calls learn of a whole service comes here")]
     pub(super) state: Arc<State>,
+    /// Which nodes a typed client's calls may go to.
+    pub(super) check: Option<Arc<Check>>,
 }
 
 /// What calls to one name share.
 #[derive(Debug, Default)]
-pub(super) struct State {}
+pub(super) struct State {
+    checks: Checks,
+}
 
 impl Destination {
     pub(super) fn new(view: Arc<View>) -> Self {
@@ -23,6 +28,16 @@ impl Destination {
             .slot(Arc::<State>::default)
             .cloned()
             .unwrap_or_default();
-        Self { view, state }
+        Self {
+            view,
+            state,
+            check: None,
+        }
+    }
+
+    /// The same for calls of a client that knows the service by this descriptor.
+    pub(super) fn minding(mut self, descriptor: &'static ServiceDescriptor) -> Self {
+        self.check = self.state.checks.of(descriptor);
+        self
     }
 }

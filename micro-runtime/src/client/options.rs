@@ -43,6 +43,9 @@ pub struct ClientOptions {
     pub filters: Vec<Filter>,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
+    /// Whether typed clients leave out nodes that would not understand them, as far as nodes tell what
+    /// their services look like. They do.
+    pub check_schema: bool,
     /// How long a node that the registry no longer names is kept while it answers. 150 s.
     pub registry_grace: Duration,
     /// Idle connections kept to each node. Go Micro's pool size, 100.
@@ -82,6 +85,7 @@ impl ClientOptions {
             selector: Strategy::default(),
             filters: Vec::new(),
             call: CallDefaults::default(),
+            check_schema: true,
             registry_grace: GRACE,
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),

@@ -70,6 +70,8 @@ pub struct Settings {
     pub server_connection_grace: Option<Duration>,
     /// Whether gRPC's reflection is served.
     pub reflection: Option<bool>,
+    /// Whether nodes tell what their services look like.
+    pub schema: Option<bool>,
     /// How long a registration holds without being renewed.
     pub register_ttl: Option<Duration>,
     /// How often the service is registered again.
@@ -98,6 +100,8 @@ pub struct Settings {
     pub client_pool_size: Option<usize>,
     /// How long the client uses a connection.
     pub client_pool_ttl: Option<Duration>,
+    /// Whether the client leaves out nodes whose services look otherwise.
+    pub check_schema: Option<bool>,
     /// How the client chooses a node.
     pub selector: Option<Strategy>,
     /// The service that all calls go to, whatever name they call.
