@@ -5,6 +5,7 @@
 //! `Request` and [`Reply`] on both sides.
 
 mod backoff;
+mod inspected;
 mod options;
 mod queue;
 mod stream;
@@ -12,6 +13,7 @@ mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
 pub use backoff::Backoff;
+pub use inspected::{Figure, Inspected, MAX_STANDINGS, Standing};
 pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
 pub(crate) use queue::Queue;
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Dispatch, Invoke, Reply, Request};
+use super::{Dispatch, Inspected, Invoke, Reply, Request};
 use crate::error::Result;
 
 /// Code around a call.
@@ -19,6 +19,13 @@ pub trait Wrapper: Send + Sync + 'static {
     /// # Errors
     /// Those of the call, or its own: the caller gets them as they are.
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply>;
+
+    /// How it stands, for a person who looks at the running service (`/breakers` of the admin
+    /// listener); nothing where it does not say. Not on the path of calls: it may allocate, and must
+    /// not hold up calls for longer than a moment.
+    fn inspect(&self) -> Option<Inspected> {
+        None
+    }
 }
 
 impl fmt::Debug for dyn Wrapper {

@@ -23,7 +23,7 @@ use std::future::Future;
 
 use async_trait::async_trait;
 
-pub use crate::call::{Next, Wrapper};
+pub use crate::call::{Figure, Inspected, MAX_STANDINGS, Next, Standing, Wrapper};
 
 use crate::call::{Reply, Request};
 use crate::error::Result;
