@@ -63,8 +63,9 @@ impl Attempts {
         tried: &[Arc<NodeEntry>],
         deadline: Instant,
     ) -> Result<Arc<NodeEntry>> {
-        let Some(check) = &to.check else {
-            return self.among(to, request, tried, Instant::now());
+        let chosen = self.among(to, request, tried, Instant::now());
+        let Some(check) = to.check.as_ref().filter(|_| chosen.is_err()) else {
+            return chosen;
         };
         self.settle(check, &to.view, &request.method, deadline)
             .await;

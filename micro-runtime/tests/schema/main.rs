@@ -6,7 +6,14 @@
     reason = "a test stops where something is wrong"
 )]
 
+mod allocations;
+mod calls;
 mod changes;
+mod fetching;
 mod hash;
 mod hostile;
 mod proto;
+#[path = "../support/mod.rs"]
+mod support;
+mod told;
+mod versions;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::model::{Enum, Field, Message, Schema, Type};
 
-/// How many differences are told at most, and how many more that break the wire.
+/// How many differences are told at most; of each method one more that breaks it.
 const MAX_DIFFERENCES: usize = 256;
 /// How many fields and values are looked at: types that name each other could be paired without end.
 const MAX_STEPS: usize = 200_000;
@@ -31,6 +31,7 @@ pub fn compare(ours: &Schema, theirs: &Schema, of: &str) -> Vec<Difference> {
         ours,
         theirs,
         steps: 0,
+        broken: false,
         found: Vec::new(),
     };
     let (mine, other) = (ours.services.get(service), theirs.services.get(service));
@@ -54,6 +55,7 @@ pub fn compare(ours: &Schema, theirs: &Schema, of: &str) -> Vec<Difference> {
     };
     let chosen = |name: &String| method.is_none_or(|method| method == name);
     for (name, rpc) in mine.methods.iter().filter(|(name, _)| chosen(name)) {
+        comparison.broken = false;
         let mut whole = |change| {
             let place = Place {
                 method: name,
@@ -94,6 +96,8 @@ struct Comparison<'a> {
     ours: &'a Schema,
     theirs: &'a Schema,
     steps: usize,
+    /// Whether something was found that breaks the present method.
+    broken: bool,
     found: Vec<Difference>,
 }
 
@@ -375,6 +379,10 @@ impl<'a> Comparison<'a> {
     }
 
     fn add(&mut self, place: Place<'_>, change: Change, severity: Severity) {
+        if self.found.len() >= MAX_DIFFERENCES && (severity < Severity::Breaks || self.broken) {
+            return;
+        }
+        self.broken |= severity == Severity::Breaks;
         let same = |known: &&mut Difference| {
             known.direction == place.direction
                 && known.change == change
@@ -387,20 +395,14 @@ impl<'a> Comparison<'a> {
             }
             return;
         }
-        let room = match severity {
-            Severity::Breaks => 2 * MAX_DIFFERENCES,
-            _ => MAX_DIFFERENCES,
-        };
-        if self.found.len() < room {
-            self.found.push(Difference {
-                methods: vec![place.method.to_owned()],
-                direction: place.direction,
-                here: place.here.to_owned(),
-                there: place.there.to_owned(),
-                change,
-                severity,
-            });
-        }
+        self.found.push(Difference {
+            methods: vec![place.method.to_owned()],
+            direction: place.direction,
+            here: place.here.to_owned(),
+            there: place.there.to_owned(),
+            change,
+            severity,
+        });
     }
 }
 
