@@ -31,6 +31,8 @@ struct CallState {
     deadline: Option<Instant>,
     peer: Option<Arc<Peer>>,
     cancelled: AtomicBool,
+    /// Whether the call has come to its handler, past all wrappers.
+    reached: AtomicBool,
     /// Made on first use: most calls are never watched.
     cancel: OnceLock<Notify>,
     reply: Mutex<ReplyParts>,
@@ -98,6 +100,7 @@ impl Context {
                 deadline,
                 peer,
                 cancelled: AtomicBool::new(false),
+                reached: AtomicBool::new(false),
                 cancel: OnceLock::new(),
                 reply: Mutex::default(),
             }),
@@ -272,6 +275,16 @@ impl Context {
             Some(deadline) => drop(tokio::time::timeout_at(deadline, told).await),
             None => told.await,
         }
+    }
+
+    /// Notes that the call has come to its handler.
+    pub(crate) fn reach(&self) {
+        self.call.reached.store(true, Ordering::Release);
+    }
+
+    /// Whether the call has come to its handler: if not, an error of it is a wrapper's.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.call.reached.load(Ordering::Acquire)
     }
 
     /// Marks the call as given up.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Dispatch, Inspected, Invoke, Reply, Request};
+use crate::context::Context;
 use crate::error::Result;
 
 /// Code around a call.
@@ -17,7 +18,9 @@ pub trait Wrapper: Send + Sync + 'static {
     /// Handles `request`, as a rule by `next.run(request).await`.
     ///
     /// # Errors
-    /// Those of the call, or its own: the caller gets them as they are.
+    /// Those of the call, or its own: the caller gets them as they are. One that a server's wrapper
+    /// returns in place of going on may be [unprocessed](crate::Error::unprocessed): the caller then
+    /// tries another node. Of a request that has come to the handler no error is.
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply>;
 
     /// How it stands, for a person who looks at the running service (`/breakers` of the admin
@@ -45,7 +48,8 @@ pub struct Next {
 #[derive(Clone)]
 enum End {
     Invoke(Arc<dyn Invoke>),
-    Dispatch(Arc<dyn Dispatch>, u16),
+    /// With the context that the server watches, since wrappers may give the request another.
+    Dispatch(Arc<dyn Dispatch>, u16, Context),
 }
 
 impl Next {
@@ -58,16 +62,18 @@ impl Next {
         }
     }
 
-    /// The way through `wrappers`, the first outermost, to method `index` of `end`.
+    /// The way through `wrappers`, the first outermost, to method `index` of `end`, which is noted in
+    /// the call's context.
     pub fn to_dispatch(
         wrappers: Arc<[Arc<dyn Wrapper>]>,
         end: Arc<dyn Dispatch>,
         index: u16,
+        cx: Context,
     ) -> Self {
         Self {
             wrappers,
             at: 0,
-            end: End::Dispatch(end, index),
+            end: End::Dispatch(end, index, cx),
         }
     }
 
@@ -83,7 +89,10 @@ impl Next {
             }
             None => match self.end {
                 End::Invoke(end) => end.invoke(request).await,
-                End::Dispatch(end, index) => end.call(index, request).await,
+                End::Dispatch(end, index, cx) => {
+                    cx.reach();
+                    end.call(index, request).await
+                }
             },
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::budget::Budget;
+use super::outlier::Share;
 use super::schema::{Check, Checks};
 use crate::method::ServiceDescriptor;
 use crate::registry::View;
@@ -20,6 +22,10 @@ pub(super) struct Destination {
 #[derive(Debug, Default)]
 pub(super) struct State {
     checks: Checks,
+    /// How many of its nodes are left alone for how calls went.
+    pub(super) share: Share,
+    /// How many further tries they have.
+    pub(super) budget: Budget,
 }
 
 impl Destination {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::RetryBudget;
+use super::outlier::Outliers;
 use crate::broker::Broker;
-use crate::call::{Backoff, CallOptions, Retry};
+use crate::call::{Backoff, CallOptions, Hedge, Retry};
 use crate::codec::Codecs;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
@@ -43,6 +45,8 @@ pub struct ClientOptions {
     pub filters: Vec<Filter>,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
+    /// When nodes are left alone for how calls to them go.
+    pub outliers: Outliers,
     /// Whether typed clients leave out nodes that would not understand them, as far as nodes tell what
     /// their services look like. They do.
     pub check_schema: bool,
@@ -85,6 +89,7 @@ impl ClientOptions {
             selector: Strategy::default(),
             filters: Vec::new(),
             call: CallDefaults::default(),
+            outliers: Outliers::default(),
             check_schema: true,
             registry_grace: GRACE,
             pool_size: 100,
@@ -119,6 +124,11 @@ pub struct CallDefaults {
     pub retry: Retry,
     /// How long to wait before each try.
     pub backoff: Backoff,
+    /// How many tries beyond their first all calls to one service may make together; `None` for any
+    /// number. One for every five calls.
+    pub retry_budget: Option<RetryBudget>,
+    /// After how long calls of idempotent methods also go to another node. Never.
+    pub hedge: Option<Hedge>,
 }
 
 impl Default for CallDefaults {
@@ -132,6 +142,8 @@ impl Default for CallDefaults {
             retries: 5,
             retry: Retry::default(),
             backoff: Backoff::default(),
+            retry_budget: Some(RetryBudget::default()),
+            hedge: None,
         }
     }
 }

@@ -447,11 +447,12 @@ impl Route {
         let index = self.method.index;
         let counters = self.counters.clone();
         if wrappers.is_empty() {
+            cx.reach();
             Ok(Serving::start(cx, counters, || {
                 service.call(index, request)
             }))
         } else {
-            let next = Next::to_dispatch(wrappers.clone(), service.clone(), index);
+            let next = Next::to_dispatch(wrappers.clone(), service.clone(), index, cx.clone());
             Ok(Serving::start(cx, counters, || Box::pin(next.run(request))))
         }
     }

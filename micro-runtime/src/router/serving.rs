@@ -1,6 +1,5 @@
 //! A handler that runs.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +11,7 @@ use super::core::CallCounters;
 use crate::call::{BoxFuture, Reply};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
+use crate::wrapper::panicked;
 
 /// A started call: poll it, or [finish](Serving::finish) it under its deadline.
 ///
@@ -104,8 +104,13 @@ impl Future for Serving {
         this.done = true;
         Poll::Ready(answer.map_err(|error| {
             this.counters.failed();
-            // What it says of a call that the handler made is not true of the one that it served.
-            error.processed()
+            if this.cx.is_reached() {
+                // What it says of a call that the handler made is not true of the one that it served.
+                error.processed()
+            } else {
+                // A wrapper has refused it.
+                error
+            }
         }))
     }
 }
@@ -125,14 +130,4 @@ impl fmt::Debug for Serving {
             .field("done", &self.done)
             .finish_non_exhaustive()
     }
-}
-
-/// Go Micro's words for a handler that panicked.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let words = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is not text");
-    Error::internal(id::SERVER, format!("panic recovered: {words}"))
 }

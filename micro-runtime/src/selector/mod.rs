@@ -17,11 +17,13 @@
 //! # Ok::<(), micro_runtime::Error>(())
 //! ```
 
+mod census;
 mod filter;
 mod strategy;
 mod subset;
 mod version;
 
+pub(crate) use census::census;
 pub use filter::Filter;
 pub use strategy::{Choose, Strategy};
 

@@ -27,6 +27,15 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// Its name in settings and decision logs; `own` for a function.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Random => "random",
+            Self::RoundRobin => "roundrobin",
+            Self::Own(_) => "own",
+        }
+    }
+
     /// Chooses in one look where all of `list` may be chosen that are not left alone; `None` where
     /// that needs a closer look.
     pub(super) fn shortcut<'a>(

@@ -17,16 +17,44 @@
 //! });
 //! # let _: Box<dyn wrapper::Wrapper> = Box::new(log);
 //! ```
+//!
+//! # Ready-made
+//! | wrapper | what it does |
+//! |---|---|
+//! | [`Recover`] | a panic becomes an error, and is told to a hook |
+//! | [`RequestId`] | one id for all that a request sets off |
+//! | [`AccessLog`] | one event a call |
+//! | [`Validate`] | messages are checked by rules in code |
+//! | `tower` | tower's layers as wrappers, and wrappers as layers (feature `tower`) |
+
+mod access_log;
+mod recover;
+mod request_id;
+#[cfg(feature = "tower")]
+pub mod tower;
+mod validate;
+
+pub mod breaker;
+mod keyed;
+#[cfg(test)]
+mod seeds;
 
 use std::fmt;
 use std::future::Future;
 
 use async_trait::async_trait;
 
+pub use access_log::AccessLog;
+pub(crate) use recover::panicked;
+pub use recover::{Panic, Recover};
+pub use request_id::RequestId;
+pub use validate::{Validate, Violations};
+
 pub use crate::call::{Figure, Inspected, MAX_STANDINGS, Next, Standing, Wrapper};
 
 use crate::call::{Reply, Request};
-use crate::error::Result;
+use crate::error::why::{Refusal, Step};
+use crate::error::{Error, Result};
 
 /// A wrapper of an async function or closure; see the module's example.
 pub fn from_fn<F, R>(function: F) -> FromFn<F>
@@ -56,4 +84,13 @@ where
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply> {
         (self.0)(request, next).await
     }
+}
+
+/// `error`, of a request that goes no further: it says so, and who has refused it and why.
+fn refuse(request: &Request, by: &'static str, words: String, error: Error) -> Error {
+    let step = Step::Refused(Refusal::new(by, words));
+    if let Some(recorder) = &request.options.recorder {
+        recorder.note(step.clone());
+    }
+    error.unprocessed().with_step(step)
 }

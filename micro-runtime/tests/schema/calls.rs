@@ -18,7 +18,7 @@ fn left_out(error: &Error) -> Vec<(String, Reason)> {
         _ => None,
     });
     let out = choices.flat_map(|choice| &choice.out);
-    out.map(|one| (one.node.clone(), one.reason.clone()))
+    out.map(|one| (one.node.to_string(), one.reason.clone()))
         .collect()
 }
 

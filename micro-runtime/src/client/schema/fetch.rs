@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Check;
 use super::judge::Judgement;
-use crate::call::{Body, CallOptions, Request};
+use crate::call::{Body, Request};
 use crate::codec::Protobuf;
 use crate::context::Context;
 use crate::error::{Error, Result, id};
@@ -95,15 +95,13 @@ async fn ask(channel: &dyn Channel, name: &Text, service: &str) -> Result<bytes:
     let wanted = SchemaRequest {
         services: vec![service.to_owned()],
     };
-    let mut request = Request {
-        cx: Context::outgoing(None, Metadata::new(), &[]),
-        service: name.clone(),
-        method: (&SCHEMA).into(),
-        codec: Arc::new(Protobuf::new("application/protobuf")),
-        body: Body::One(wanted.encode_to_vec().into()),
-        options: CallOptions::default(),
-        source: None,
-    };
+    let mut request = Request::new(
+        Context::outgoing(None, Metadata::new(), &[]),
+        name.clone(),
+        &SCHEMA,
+        Arc::new(Protobuf::new("application/protobuf")),
+        Body::One(wanted.encode_to_vec().into()),
+    );
     request.cx.limit(until);
     let limits = AttemptLimits {
         deadline: Some(until),

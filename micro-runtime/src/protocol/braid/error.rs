@@ -4,21 +4,13 @@ use super::dictionary::{Known, Told};
 use super::fault::Fault;
 use super::fields::{Fields, cut, write_short_text};
 use super::wire::{ERROR, Frame, Hello, NAME, flag};
+use crate::error::why::Cause;
 use crate::error::{Detail, Error, status_text};
 
 /// How much of an error's words is sent.
 const DETAIL: usize = 16 * 1024;
 /// How much of an ERROR is left to typed details and metadata together.
 const EXTRAS: usize = ERROR - DETAIL - 2 * NAME - 256;
-
-/// Whether the request of an error that is sent reached a handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reached {
-    /// It may have: what [`Error::is_unprocessed`] says is then of another call, one that the handler made.
-    Perhaps,
-    /// It certainly did not.
-    No,
-}
 
 /// The flags of `error`'s frame, and what of it is sent.
 pub(super) struct ErrorFrame<'a> {
@@ -29,11 +21,11 @@ pub(super) struct ErrorFrame<'a> {
 
 impl<'a> ErrorFrame<'a> {
     /// Details that do not fit are left out, and metadata that the peer does not take.
-    pub(super) fn new(error: &'a Error, reached: Reached, peer: &Hello) -> Self {
+    pub(super) fn new(error: &'a Error, peer: &Hello) -> Self {
         let mut room = EXTRAS;
         let mut flags = 0;
         let mut set = |flag, there: bool| flags |= if there { flag } else { 0 };
-        set(flag::UNPROCESSED, reached == Reached::No);
+        set(flag::UNPROCESSED, error.is_unprocessed());
         set(flag::GRPC, error.grpc_code().is_some());
         set(flag::STATUS, error.status() != status_text(error.code()));
         let metadata = error.metadata();
@@ -114,6 +106,7 @@ pub(super) fn read_error(frame: Frame, limits: &Hello, known: &mut Known) -> Res
     if let Some(code) = grpc {
         error = error.with_grpc_code(code);
     }
+    let error = error.caused_by(Cause::Answered);
     Ok(match head.has(flag::UNPROCESSED) {
         true => error.unprocessed(),
         false => error,

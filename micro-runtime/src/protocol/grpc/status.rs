@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use prost::Message;
 
 use super::headers::{self, LENIENT};
+use crate::error::why::Cause;
 use crate::error::{Detail, Error, id};
 
 pub(super) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -45,13 +46,6 @@ pub(super) enum Reader {
     Ours,
     /// Any other: words, and the handler's details.
     Plain,
-}
-
-/// Whether a handler may have seen the call that failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reached {
-    Perhaps,
-    No,
 }
 
 /// `google.rpc.Status`.
@@ -93,7 +87,7 @@ pub(super) fn write_ok(trailers: &mut HeaderMap) {
 }
 
 /// Says in `trailers` how the call failed.
-pub(super) fn write(error: &Error, reached: Reached, reader: Reader, trailers: &mut HeaderMap) {
+pub(super) fn write(error: &Error, reader: Reader, trailers: &mut HeaderMap) {
     headers::write(error.metadata(), trailers);
     let code = grpc_code(error);
     trailers.insert(STATUS, HeaderValue::from(code));
@@ -116,7 +110,7 @@ pub(super) fn write(error: &Error, reached: Reached, reader: Reader, trailers: &
     {
         trailers.insert(DETAILS, value);
     }
-    if reached == Reached::No {
+    if error.is_unprocessed() {
         trailers.insert(UNPROCESSED, HeaderValue::from_static("1"));
     }
 }
@@ -218,7 +212,7 @@ pub(super) fn of_peer(
             false => Error::new(id::CLIENT, words, http_code(code)),
         }
     });
-    let error = error.with_grpc_code(code);
+    let error = error.with_grpc_code(code).caused_by(Cause::Answered);
     others.into_iter().fold(error, Error::with_detail)
 }
 
@@ -279,9 +273,27 @@ fn http_code(code: i32) -> i32 {
     }
 }
 
-/// An error that no trailers of the peer speak of.
+/// An error that no trailers of the peer speak of: its answer is none.
 pub(super) fn local(code: i32, words: impl Into<String>) -> Error {
-    Error::new(id::CLIENT_TRANSPORT, words.into(), http_code(code)).with_grpc_code(code)
+    Error::new(id::CLIENT_TRANSPORT, words.into(), http_code(code))
+        .with_grpc_code(code)
+        .caused_by(Cause::Garbled)
+}
+
+/// The error of an answer that is not gRPC's at all, but has this HTTP status.
+pub(super) fn of_http(status: StatusCode) -> Error {
+    let code = of_http_status(status.as_u16());
+    let error = local(code, words_of(status));
+    match status.as_u16() {
+        // Somebody on the way, or the server itself, takes no more.
+        429 | 503 => error.caused_by(Cause::Refused),
+        _ => error,
+    }
+}
+
+/// What is said of an answer with this HTTP status that says nothing itself.
+pub(super) fn words_of(status: StatusCode) -> String {
+    format!("the server answered with HTTP status {status}")
 }
 
 /// The code of gRPC for an answer that is not gRPC's at all, by its HTTP status.
@@ -353,7 +365,7 @@ mod tests {
 
     fn through(error: &Error, reader: Reader) -> Error {
         let mut trailers = HeaderMap::new();
-        write(error, Reached::Perhaps, reader, &mut trailers);
+        write(error, reader, &mut trailers);
         read(&trailers).unwrap().unwrap_err()
     }
 
@@ -385,7 +397,7 @@ mod tests {
     #[test]
     fn go_micro_gets_its_own_error_and_no_other_detail() {
         let mut trailers = HeaderMap::new();
-        write(&full(), Reached::Perhaps, Reader::GoMicro, &mut trailers);
+        write(&full(), Reader::GoMicro, &mut trailers);
         let details = read_details(&trailers);
         let types: Vec<_> = details.iter().map(|detail| &*detail.type_url).collect();
         assert_eq!(types, [GO_MICRO_ERROR]);
@@ -398,7 +410,7 @@ mod tests {
 
         let mut trailers = HeaderMap::new();
         let words = Error::plain("only words");
-        write(&words, Reached::Perhaps, Reader::GoMicro, &mut trailers);
+        write(&words, Reader::GoMicro, &mut trailers);
         assert_eq!(trailers.get(MESSAGE).unwrap(), "only words");
         assert_eq!(trailers.get(STATUS).unwrap(), "2");
         assert!(!trailers.contains_key(DETAILS));
@@ -407,7 +419,7 @@ mod tests {
     #[test]
     fn any_other_caller_gets_words_and_the_handlers_details() {
         let mut trailers = HeaderMap::new();
-        write(&full(), Reached::No, Reader::Plain, &mut trailers);
+        write(&full().unprocessed(), Reader::Plain, &mut trailers);
         assert_eq!(
             trailers.get(MESSAGE).unwrap(),
             "no such thing %C3%A9 %25%0A"
@@ -462,7 +474,7 @@ mod tests {
         let long = Error::conflict("a", "é".repeat(100_000));
         for reader in [Reader::GoMicro, Reader::Ours, Reader::Plain] {
             let mut trailers = HeaderMap::new();
-            write(&long, Reached::Perhaps, reader, &mut trailers);
+            write(&long, reader, &mut trailers);
             let size: usize = trailers.values().map(HeaderValue::len).sum();
             assert!(size < 32 * 1024, "{reader:?}: {size}");
             assert!(

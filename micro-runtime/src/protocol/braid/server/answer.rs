@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::batch::Batch;
-use super::super::error::{ErrorFrame, Reached};
+use super::super::error::ErrorFrame;
 use super::super::outbox::{Flush, HIGH_WATER, Room};
 use super::super::packed::pack;
 use super::super::wire::{CallId, Head, Kind, flag};
@@ -15,12 +15,7 @@ impl Session {
     /// Answers a call from the reader, which flushes; says whether it must wait for room first, or
     /// gives an answer back that cannot begin now.
     #[expect(clippy::result_large_err, reason = "what is given back is no failure")]
-    pub(super) fn answer(
-        &self,
-        id: CallId,
-        answer: Result<Reply>,
-        reached: Reached,
-    ) -> Result<bool, Answer> {
+    pub(super) fn answer(&self, id: CallId, answer: Result<Reply>) -> Result<bool, Answer> {
         // Most: written from where it is.
         if let Ok(reply) = &answer
             && !self.compress
@@ -33,7 +28,7 @@ impl Session {
             });
             return Ok(full.unwrap_or(true));
         }
-        let answer = self.prepare(answer, reached);
+        let answer = self.prepare(answer);
         let full = self.out.append(Room::Ignored, |queue, waiting, _| {
             if !waiting.parts.may_begin(answer.length()) {
                 return (None, Flush::Held);
@@ -49,15 +44,9 @@ impl Session {
         }
     }
 
-    /// Answers a call that has no handler. Another node would say the same: it is not marked as
-    /// unprocessed, so that nobody asks one.
-    pub(super) fn refuse(&self, id: CallId, error: Error) -> bool {
-        self.fail(id, error, Reached::Perhaps)
-    }
-
     /// Answers a call with an error, which always has room; as [`answer`](Session::answer).
-    pub(super) fn fail(&self, id: CallId, error: Error, reached: Reached) -> bool {
-        self.answer(id, Err(error), reached).unwrap_or(true)
+    pub(super) fn fail(&self, id: CallId, error: Error) -> bool {
+        self.answer(id, Err(error)).unwrap_or(true)
     }
 
     /// Answers a unary call from its own task.
@@ -77,13 +66,13 @@ impl Session {
     }
 
     /// What is sent for `answer`.
-    pub(super) fn prepare(&self, answer: Result<Reply>, reached: Reached) -> Answer {
+    pub(super) fn prepare(&self, answer: Result<Reply>) -> Answer {
         let answer = answer.and_then(|reply| match self.refusal(&reply) {
             None => Ok(reply),
             Some(error) => Err(error),
         });
         match answer {
-            Err(error) => Answer::Error(error, reached),
+            Err(error) => Answer::Error(error),
             Ok(mut reply) => {
                 let message = match std::mem::take(&mut reply.message) {
                     Body::One(message) => message,
@@ -111,9 +100,7 @@ impl Session {
                 message,
                 packed,
             } => write_reply(queue, waiting, id, reply, message, *packed),
-            Answer::Error(error, reached) => {
-                self.write_error(queue, waiting, id, error, *reached);
-            }
+            Answer::Error(error) => self.write_error(queue, waiting, id, error),
         }
     }
 
@@ -123,9 +110,8 @@ impl Session {
         waiting: &mut Waiting,
         id: CallId,
         error: &Error,
-        reached: Reached,
     ) {
-        let frame = ErrorFrame::new(error, reached, &self.theirs);
+        let frame = ErrorFrame::new(error, &self.theirs);
         let head = Head::new(Kind::Error, frame.flags, id);
         let told = &mut waiting.told;
         queue.frame(head, &Bytes::new(), |out| frame.write(told, out));
@@ -166,7 +152,7 @@ pub(super) enum Answer {
         message: Bytes,
         packed: bool,
     },
-    Error(Error, Reached),
+    Error(Error),
 }
 
 impl Answer {

@@ -18,7 +18,6 @@ use tracing::debug;
 use super::Braid as Settings;
 use super::arrivals::Arrivals;
 use super::dictionary::Known;
-use super::error::Reached;
 use super::fault::Fault;
 use super::fields::{Fields, Goaway, Part, message, read_credit, write_hello};
 use super::flow::Flow;
@@ -387,7 +386,7 @@ impl Reader {
         self.taken += 1;
         let route = match &way.to {
             Ok((route, _)) => route,
-            Err(error) => return Ok(self.session.refuse(head.id, error.clone())),
+            Err(error) => return Ok(self.session.fail(head.id, error.clone())),
         };
         let streams = route.method().kind.is_stream();
         if streams != head.has(flag::STREAM) {
@@ -403,7 +402,7 @@ impl Reader {
             );
             return Ok(self
                 .session
-                .refuse(head.id, Error::bad_request(id::SERVER, words)));
+                .fail(head.id, Error::bad_request(id::SERVER, words)));
         }
         let deadline = deadline.or_else(|| {
             let limit = self.core.limits().call.filter(|_| !streams)?;
@@ -448,7 +447,7 @@ impl Reader {
             let (session, core) = (&self.session, &self.core);
             let serving = match route.start_at(now, request) {
                 Ok(serving) => serving,
-                Err(error) => return Ok(session.fail(head.id, error, Reached::No)),
+                Err(error) => return Ok(session.fail(head.id, error)),
             };
             if !route.pace().is_inline() {
                 spawn_unary(serving, Some(route.pace().clone()), head.id, session, core);

@@ -7,7 +7,6 @@ use std::task::{Context as Task, Poll, Waker};
 
 use tokio::time::Instant;
 
-use super::super::error::Reached;
 use super::super::flow::Flow;
 use super::super::wire::CallId;
 use super::session::Session;
@@ -28,7 +27,7 @@ pub(super) fn poll_unary(
     // Nobody is woken by this poll: a handler that is pending is polled again at once, in its task.
     let mut task = Task::from_waker(Waker::noop());
     if let Poll::Ready(answer) = Pin::new(&mut serving).poll(&mut task) {
-        return match session.answer(id, answer, Reached::Perhaps) {
+        return match session.answer(id, answer) {
             Ok(full) => full,
             Err(answer) => {
                 // It waits until other long replies are sent, and the reader does not wait for it.
@@ -60,7 +59,7 @@ pub(super) fn spawn_unary(
             Some(pace) => pace.run(serving.finish()).await,
             None => serving.finish().await,
         };
-        let answer = answers.prepare(answer, Reached::Perhaps);
+        let answer = answers.prepare(answer);
         answers.answer_in_turn(id, answer).await;
     });
 }
@@ -89,7 +88,7 @@ pub(super) fn start_stream(
     let (id, session) = (stream.id, stream.session.clone());
     let serving = match route.start_at(now, request) {
         Ok(serving) => serving,
-        Err(error) => return session.fail(id, error, Reached::No),
+        Err(error) => return session.fail(id, error),
     };
     session.run(id, serving.context().clone(), Some(flow));
     let abort = core.tasks().spawn(stream.finish(serving));

@@ -9,7 +9,6 @@ use std::task::{Context as Task, Poll, ready};
 use bytes::Bytes;
 
 use super::super::batch::Batch;
-use super::super::error::Reached;
 use super::super::flow::{Flow, Sending, Taking};
 use super::super::outbox::{Flush, Room, RoomWait};
 use super::super::pieces::Parts;
@@ -122,9 +121,7 @@ impl Opened {
         let reply = match answer {
             Ok(reply) => reply,
             Err(error) => {
-                return self
-                    .session
-                    .write_error(queue, waiting, self.id, error, Reached::Perhaps);
+                return self.session.write_error(queue, waiting, self.id, error);
             }
         };
         let (metadata, mut trailers) = (&reply.metadata, reply.trailers.clone());
@@ -141,9 +138,7 @@ impl Opened {
         }
         if !self.session.theirs.takes(&trailers) {
             let error = Error::internal(id::SERVER, "more trailers than the caller takes");
-            return self
-                .session
-                .write_error(queue, waiting, self.id, &error, Reached::Perhaps);
+            return self.session.write_error(queue, waiting, self.id, &error);
         }
         let flags = match trailers.is_empty() {
             true => 0,

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method, StatusCode};
 use tokio::time::{Instant, timeout_at};
 
 use super::super::message::{Broken, Encoding, Messages};
-use super::super::status::{Reached, code};
+use super::super::status::code;
 use super::super::{content, headers, timeout};
 use super::reply::Caller;
 use super::stream::Opened;
@@ -80,12 +80,12 @@ pub(super) fn begin(shared: &Arc<Shared>, incoming: Incoming) -> Begun {
     let asked = match read_head(shared, &head) {
         Ok(asked) => asked,
         Err(Refused::Http(status, error)) => {
-            caller.fail_as(status, &mut answer, &error, Reached::Perhaps);
+            caller.fail_as(status, &mut answer, &error);
             return Begun::Refused(input);
         }
         // Another node would say the same: nobody is told to ask one.
         Err(Refused::Call(error)) => {
-            caller.fail(&mut answer, &error, Reached::Perhaps);
+            caller.fail(&mut answer, &error);
             return Begun::Refused(input);
         }
     };
@@ -274,7 +274,7 @@ impl Call {
         let message = match self.one_message().await {
             Ok(message) => message,
             Err(Broken::Message(error)) => {
-                return self.caller.fail(&mut self.answer, &error, Reached::Perhaps);
+                return self.caller.fail(&mut self.answer, &error);
             }
             // Nobody is there to be told.
             Err(Broken::Stream(_)) => return,
@@ -300,7 +300,7 @@ impl Call {
         );
         let serving = match route.start_at(now, request) {
             Ok(serving) => serving,
-            Err(error) => return caller.fail(&mut answer, &error, Reached::No),
+            Err(error) => return caller.fail(&mut answer, &error),
         };
         let result = tokio::select! {
             biased;

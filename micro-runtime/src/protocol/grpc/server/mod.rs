@@ -21,7 +21,6 @@ use tracing::debug;
 
 use super::Grpc;
 use super::message::Broken;
-use super::status::Reached;
 use crate::context::{Context, Peer};
 use crate::error::{Error, id};
 use crate::metadata::{Metadata, Text};
@@ -127,9 +126,9 @@ impl Speaking<'_> {
         } = incoming;
         if is_grpc {
             let words = "gRPC is switched off on this server";
-            let error = Error::not_implemented(id::SERVER, words);
+            let error = Error::not_implemented(id::SERVER, words).unprocessed();
             let caller = Caller::of(&head.headers, &Grpc::new());
-            caller.fail(&mut answer, &error, Reached::No);
+            caller.fail(&mut answer, &error);
         } else {
             let text = HeaderValue::from_static("text/plain; charset=utf-8");
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, text)]);

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::super::encoding::{Encoding, READS};
 use super::super::message::frame;
-use super::super::status::{self, Reached, Reader, code};
+use super::super::status::{self, Reader, code};
 use super::super::{Grpc, content, headers};
 use super::web::Web;
 use crate::call::Reply;
@@ -96,20 +96,14 @@ impl Caller {
     }
 
     /// Answers with an error alone: one head that is the trailers too.
-    pub(super) fn fail(&self, answer: &mut Answer, error: &Error, reached: Reached) {
-        self.fail_as(StatusCode::OK, answer, error, reached);
+    pub(super) fn fail(&self, answer: &mut Answer, error: &Error) {
+        self.fail_as(StatusCode::OK, answer, error);
     }
 
     /// As [`fail`](Caller::fail), with a status of HTTP's for those who do not speak gRPC.
-    pub(super) fn fail_as(
-        &self,
-        status: StatusCode,
-        answer: &mut Answer,
-        error: &Error,
-        reached: Reached,
-    ) {
+    pub(super) fn fail_as(&self, status: StatusCode, answer: &mut Answer, error: &Error) {
         if let Some(web) = &self.web {
-            return web.fail(self, status, answer, error, reached);
+            return web.fail(self, status, answer, error);
         }
         let mut head = HeaderMap::with_capacity(8);
         let content_type = match content::is_grpc(self.content_type.as_bytes()) {
@@ -120,7 +114,7 @@ impl Caller {
         if status::grpc_code(error) == code::UNIMPLEMENTED {
             head.insert(headers::ACCEPT_ENCODING, READS);
         }
-        status::write(error, reached, self.reader, &mut head);
+        status::write(error, self.reader, &mut head);
         // Fails only where the caller is gone.
         let _ = answer.respond(status, head, true);
     }
@@ -133,7 +127,7 @@ impl Caller {
                 status::write_ok(&mut trailers);
                 headers::write(metadata, &mut trailers);
             }
-            Err(error) => status::write(error, Reached::Perhaps, self.reader, &mut trailers),
+            Err(error) => status::write(error, self.reader, &mut trailers),
         }
         trailers
     }
@@ -165,7 +159,7 @@ impl Caller {
         });
         let (metadata, message, trailers) = match framed {
             Ok(framed) => framed,
-            Err(error) => return self.fail(answer, &error, Reached::Perhaps),
+            Err(error) => return self.fail(answer, &error),
         };
         let long = message.remaining() > LONG;
         // From here on a failure means that the caller is gone.

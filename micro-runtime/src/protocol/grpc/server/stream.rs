@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
 use super::super::message::{append, frame};
-use super::super::status::{Reached, Reader};
+use super::super::status::Reader;
 use super::super::text;
 use super::call::{Begun, Call};
 use super::input::{Input, One};
@@ -125,7 +125,7 @@ impl Opened {
             Err(error) => {
                 let mut out = stream.out();
                 if let State::Unopened(answer) = &mut out.state {
-                    stream.caller.fail(answer, &error, Reached::No);
+                    stream.caller.fail(answer, &error);
                 }
                 out.state = State::Over(over());
                 Begun::Answered
@@ -238,7 +238,7 @@ impl Opened {
                     self.respond(&mut out, &parts);
                 }
                 if let State::Unopened(answer) = &mut out.state {
-                    self.caller.fail(answer, &error, Reached::Perhaps);
+                    self.caller.fail(answer, &error);
                 } else {
                     out.flush();
                     out.finish(&self.caller, Err(&error));

@@ -20,9 +20,10 @@ use self::wire::{Failure, Wire};
 use super::Mucp;
 use super::envelope::Envelope;
 use super::names::{JSON, JSON_RPC, PROTO_RPC, PROTOBUF};
-use crate::call::{Body, CallOptions, Payload, Reply, Request};
+use crate::call::{Body, CallOptions, Payload, Reply, Request, dial};
 use crate::codec;
 use crate::context::Context;
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::metadata::Text;
 use crate::method::Method;
@@ -53,6 +54,7 @@ struct Asked<'a> {
     accept: &'a str,
     message: &'a Bytes,
     source: Option<&'a dyn Payload>,
+    dialling: &'a AtomicBool,
 }
 
 impl<'a> Asked<'a> {
@@ -69,6 +71,7 @@ impl<'a> Asked<'a> {
                 Body::Empty | Body::Stream(_) => &NOTHING,
             },
             source: request.source.as_deref(),
+            dialling: &request.dialling,
         }
     }
 }
@@ -104,7 +107,7 @@ impl MucpChannel {
             let timeout = remaining(request, limits)?;
             let (mut wire, used) = match self.take_idle() {
                 Some(wire) => (wire, true),
-                None => (self.dial(limits).await?, false),
+                None => (dial(request.dialling, self.dial(limits)).await?, false),
             };
             let outgoing = Outgoing {
                 host: crate::transport::host(&self.node.address),
@@ -146,7 +149,8 @@ impl MucpChannel {
                 Answer::End | Answer::Ends => Err(Error::internal(
                     id::CLIENT_TRANSPORT,
                     "the end of a stream came in answer to a unary call",
-                )),
+                )
+                .caused_by(Cause::Garbled)),
             };
         }
     }
@@ -155,7 +159,7 @@ impl MucpChannel {
         let number = self.number()?;
         let dialect = self.dialect(request)?;
         remaining(request, limits)?;
-        let wire = self.dial(limits).await?;
+        let wire = dial(request.dialling, self.dial(limits)).await?;
         stream::open(self, wire, request, dialect, number).await
     }
 
@@ -163,7 +167,9 @@ impl MucpChannel {
     fn number(&self) -> Result<u64> {
         if self.closed.load(Ordering::Acquire) {
             let words = format!("the client of {} is closed", self.node.id);
-            return Err(Error::unavailable(id::CLIENT, words).unprocessed());
+            return Err(Error::unavailable(id::CLIENT, words)
+                .unprocessed()
+                .caused_by(Cause::Own));
         }
         Ok(self.next.fetch_add(1, Ordering::Relaxed))
     }

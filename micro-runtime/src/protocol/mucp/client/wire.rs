@@ -10,7 +10,7 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::context::Peer;
-use crate::error::{Error, id};
+use crate::error::{Error, id, why};
 use crate::http1::{Bounds, Decoder, Head, Malformed, Message, Outbox, Role, poll_fill};
 use crate::metadata::Text;
 use crate::transport::{Connection, Io};
@@ -46,6 +46,10 @@ pub(super) enum Cause {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
+        let blame = match &failure.cause {
+            Cause::Io(cause) => why::Cause::of_io(cause),
+            Cause::Malformed(cause) => cause.cause(),
+        };
         let error = match failure.cause {
             Cause::Io(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => {
                 Error::internal(id::CLIENT_TRANSPORT, "unexpected EOF").with_source(cause)
@@ -57,6 +61,7 @@ impl From<Failure> for Error {
                 Error::internal(id::CLIENT_TRANSPORT, cause.to_string()).with_source(cause)
             }
         };
+        let error = error.caused_by(blame);
         // Of what has left even in part nobody here knows whether a handler saw it.
         if failure.written == 0 {
             error.unprocessed()

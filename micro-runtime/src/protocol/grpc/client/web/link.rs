@@ -15,6 +15,7 @@ use super::super::held::HeldBack;
 use super::super::link::{Failed, HEAD, STREAMS, authority};
 use super::How;
 use crate::context::Peer;
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::protocol::age::Age;
 use crate::protocol::exchange::{Answered, Outbound};
@@ -55,15 +56,17 @@ impl Connect for Opens {
 
     async fn connect(&self, node: &Destination, environment: &Environment) -> Result<Arc<Link>> {
         let how = &self.0;
-        let authority = authority(&node.address)
-            .ok_or_else(|| cannot(format!("{:?} cannot be named as a host", node.address)))?;
+        let authority = authority(&node.address).ok_or_else(|| {
+            cannot(format!("{:?} cannot be named as a host", node.address)).caused_by(Cause::Own)
+        })?;
         let connection = environment.transport.dial(&node.address).await?;
         let http2 = is_http2(&connection, how.http);
         if connection.secure && how.http == HttpVersion::Http2 && !http2 {
             return Err(cannot(format!(
                 "{} does not agree on HTTP/2 in its TLS handshake (ALPN)",
                 node.address
-            )));
+            ))
+            .caused_by(Cause::Own));
         }
         let mut peer = Peer::new(connection.peer, connection.local, how.name);
         peer.node = node.id.clone();
@@ -83,7 +86,7 @@ impl Connect for Opens {
             };
             let (requests, driver) = http2::connect(connection.io, &offered)
                 .await
-                .map_err(|fault| cannot(fault.to_string()))?;
+                .map_err(|fault| cannot(fault.to_string()).caused_by(fault.cause()))?;
             (Way::Http2(Mutex::new(Some(requests))), Some(driver))
         } else {
             let pool = Pool::new(

@@ -20,7 +20,6 @@ use http::header::CONTENT_TYPE;
 use http::request::Parts;
 
 use super::super::message::Messages;
-use super::super::status::Reached;
 use super::Shared;
 use super::call::{self, Begun, Refused};
 use super::reply::Caller;
@@ -196,8 +195,8 @@ impl Caller {
     /// told to ask one.
     fn refuse(&self, answer: &mut crate::protocol::exchange::Answer, refused: &Refused) {
         match refused {
-            Refused::Http(status, error) => self.fail_as(*status, answer, error, Reached::Perhaps),
-            Refused::Call(error) => self.fail(answer, error, Reached::Perhaps),
+            Refused::Http(status, error) => self.fail_as(*status, answer, error),
+            Refused::Call(error) => self.fail(answer, error),
         }
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::super::super::encoding::{Encoding, READS};
 use super::super::super::message::frame;
-use super::super::super::status::{self, Reached, UNPROCESSED, code};
+use super::super::super::status::{self, UNPROCESSED, code};
 use super::super::super::{Grpc, headers, text};
 use super::super::reply::{Caller, LONG, is_taken};
 use super::accepts::accepts;
@@ -97,7 +97,6 @@ impl Web {
         status: StatusCode,
         answer: &mut Answer,
         error: &Error,
-        reached: Reached,
     ) {
         let mut head = HeaderMap::with_capacity(8);
         if status::grpc_code(error) == code::UNIMPLEMENTED {
@@ -105,7 +104,7 @@ impl Web {
         }
         let (status, content_type, body) = match self.dialect {
             Dialect::GrpcWeb | Dialect::GrpcWebText => {
-                status::write(error, reached, caller.reader, &mut head);
+                status::write(error, caller.reader, &mut head);
                 (status, caller.content_type(), None)
             }
             Dialect::Stream if status == StatusCode::OK => {
@@ -130,7 +129,7 @@ impl Web {
                 (status, json, Some(error::body(error, caller.reader)))
             }
         };
-        if reached == Reached::No {
+        if error.is_unprocessed() {
             head.insert(UNPROCESSED, HeaderValue::from_static("1"));
         }
         if let Some(body) = &body {
