@@ -40,6 +40,7 @@ pub(super) struct Attempts {
     pub(super) active: Option<Active>,
     /// How many of the addresses given by hand are left alone for how calls went.
     pub(super) by_hand: Share,
+    pub(super) check_schema: bool,
 }
 
 impl Attempts {
