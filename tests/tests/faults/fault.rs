@@ -75,6 +75,11 @@ impl Fault {
         }
     }
 
+    /// Whether a node is as before when it is over.
+    pub fn heals(self) -> bool {
+        !matches!(self, Self::Killed | Self::Consul | Self::Rolling)
+    }
+
     /// The numbers of the nodes whose calls may be lost.
     pub fn costs(self, nodes: Nodes) -> &'static [usize] {
         match self {
