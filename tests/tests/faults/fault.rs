@@ -75,9 +75,12 @@ impl Fault {
         }
     }
 
-    /// Whether a node is as before when it is over.
+    /// Whether callers leave the node alone that is as before when it is over.
     pub fn heals(self) -> bool {
-        !matches!(self, Self::Killed | Self::Consul | Self::Rolling)
+        matches!(
+            self,
+            Self::Stopped | Self::Slow | Self::Partitioned | Self::Garbage
+        )
     }
 
     /// The numbers of the nodes whose calls may be lost.
