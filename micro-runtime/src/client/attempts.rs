@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
+use super::active::Active;
 use super::budget::BudgetFigures;
 use super::call_timeout;
 use super::channels::Channels;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
+use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
 use super::stream::{bounded, ran_out};
@@ -33,6 +35,7 @@ pub(super) struct Attempts {
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
     pub(super) outliers: Arc<Outliers>,
+    pub(super) active: Option<Active>,
     /// How many of the addresses given by hand are left alone for how calls went.
     pub(super) by_hand: Share,
 }
@@ -173,8 +176,22 @@ impl Attempts {
         }
     }
 
-    /// One try, no longer than the attempt's limit or what is left of the call.
+    /// One try, counted and measured.
     pub(super) async fn once(
+        &self,
+        to: &Destination,
+        entry: &Arc<NodeEntry>,
+        request: &Request,
+        times: Times,
+    ) -> Result<Reply> {
+        let began = times.tried_at;
+        let measure = Measure::begin(entry, began, self.directory.millis(began));
+        let result = self.answer(to, entry, request, times).await;
+        measure.end(result)
+    }
+
+    /// What a node answers, no later than the attempt's limit or what is left of the call.
+    async fn answer(
         &self,
         to: &Destination,
         entry: &Arc<NodeEntry>,

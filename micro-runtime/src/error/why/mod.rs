@@ -68,7 +68,7 @@ pub struct Choice {
     pub known: usize,
     /// How many of them the call could have gone to. Of very many nodes only the first 1,024 are
     /// looked at one by one: what speaks against others than those is not counted, unless it is a
-    /// filter. Where a node has answered with an error, less is looked at still.
+    /// filter. Where a node has answered with an error, and nobody has asked, none are.
     pub left: usize,
     /// The others and why, at most [`MAX_NAMED`] of them.
     pub out: Vec<LeftOut>,
@@ -224,18 +224,6 @@ impl Why {
     pub fn cause(&self) -> Option<Cause> {
         let last = self.attempts().last()?;
         last.result.as_ref().err().map(|failure| failure.cause)
-    }
-
-    /// `words` without the addresses of the nodes that were tried; `None` where it has none of them.
-    pub(crate) fn hide(&self, words: &str) -> Option<String> {
-        let mut hidden: Option<String> = None;
-        for Attempt { address, .. } in self.attempts() {
-            let words = hidden.as_deref().unwrap_or(words);
-            if !address.is_empty() && words.contains(&**address) {
-                hidden = Some(words.replace(&**address, "[node]"));
-            }
-        }
-        hidden
     }
 
     /// Takes in what `later` has beside it. Decisions that both have are one.

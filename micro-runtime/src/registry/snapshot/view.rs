@@ -106,6 +106,11 @@ impl View {
         NodesGuard(self.shared.nodes.load())
     }
 
+    /// The present snapshot, for who does not call: that is no use of the view.
+    pub(crate) fn peek(&self) -> Arc<Nodes> {
+        self.shared.nodes.load_full()
+    }
+
     /// Whether there is a snapshot to call with. Where not, see [`ready`](Self::ready).
     pub fn is_ready(&self) -> bool {
         self.shared.ready.load(Ordering::Acquire)
