@@ -5,17 +5,21 @@
 //! `Request` and [`Reply`] on both sides.
 
 mod backoff;
+mod hedge;
 mod inspected;
 mod options;
 mod queue;
+mod read;
 mod stream;
 mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
 pub use backoff::Backoff;
+pub use hedge::Hedge;
 pub use inspected::{Figure, Inspected, MAX_STANDINGS, Standing};
 pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
 pub(crate) use queue::Queue;
+pub(crate) use read::{AlreadyRead, Reads, decode};
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
 pub use wrapper::{Next, Wrapper};
 
@@ -55,6 +59,8 @@ pub struct Request {
     pub options: CallOptions,
     /// The message itself where another encoding may still be needed: see `protocol::mucp`'s legacy nodes.
     pub(crate) source: Option<Arc<dyn Payload>>,
+    /// Reads the reply, where another node is asked if it cannot be read.
+    pub(crate) reads: Option<Reads>,
     /// Whether a connection is being waited for: what a try that ends meanwhile has failed by.
     pub(crate) dialling: AtomicBool,
 }
@@ -76,6 +82,7 @@ impl Request {
             body,
             options: CallOptions::default(),
             source: None,
+            reads: None,
             dialling: AtomicBool::new(false),
         }
     }
@@ -95,6 +102,7 @@ impl Request {
             body,
             options: self.options.clone(),
             source: self.source.clone(),
+            reads: self.reads.clone(),
             dialling: AtomicBool::new(false),
         })
     }
@@ -151,6 +159,7 @@ pub struct Reply<M = Body> {
     pub trailers: Metadata,
     /// Who answered.
     pub peer: Option<Arc<Peer>>,
+    pub(crate) read: AlreadyRead,
     /// When the try began that brought it.
     pub(crate) began: Option<Instant>,
 }
@@ -163,6 +172,7 @@ impl<M> Reply<M> {
             metadata: Metadata::new(),
             trailers: Metadata::new(),
             peer: None,
+            read: AlreadyRead::default(),
             began: None,
         }
     }
@@ -174,6 +184,7 @@ impl<M> Reply<M> {
             metadata,
             trailers,
             peer,
+            read,
             began,
         } = self;
         Ok(Reply {
@@ -181,6 +192,7 @@ impl<M> Reply<M> {
             metadata,
             trailers,
             peer,
+            read,
             began,
         })
     }

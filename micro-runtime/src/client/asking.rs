@@ -21,7 +21,7 @@ use crate::transport::Transport;
 /// Asks Debug.Health, which Go Micro's services have too. Any answer will do, also that there is none such.
 /// Gives how it failed.
 pub(super) async fn ask(entry: &NodeEntry, service: &str, within: Duration) -> Result<(), Cause> {
-    let Some(channel) = Channels::kept(entry) else {
+    let Some(channel) = Channels::known(entry) else {
         return Err(Cause::Own);
     };
     let until = later(Instant::now(), within);

@@ -80,14 +80,9 @@ impl Channels {
     }
 
     /// The channel to a node, where there is one.
-    pub(super) fn kept(entry: &NodeEntry) -> Option<Arc<dyn Channel>> {
-        match entry.kept() {
-            Some(Kept {
-                channel: Ok(channel),
-                ..
-            }) => Some(channel.clone()),
-            _ => None,
-        }
+    pub(super) fn known(entry: &NodeEntry) -> Option<Arc<dyn Channel>> {
+        let kept: &Kept = entry.kept()?;
+        kept.channel.as_ref().ok().cloned()
     }
 
     /// How connections to a node are made.

@@ -72,6 +72,23 @@ impl Decisions {
         )));
     }
 
+    /// Notes a try that was given up, since the call has ended without it.
+    pub(super) fn given_up(&mut self, node: (Text, Text), times: Times) {
+        let failure = Failure {
+            cause: Cause::GivenUp,
+            code: 0,
+            error: "given up: the call ended without it".to_owned(),
+        };
+        let (id, address) = node;
+        self.note(Step::Tried(Attempt::new(
+            id,
+            address,
+            times.tried_at.saturating_duration_since(times.started),
+            times.tried_at.elapsed(),
+            Err(failure),
+        )));
+    }
+
     /// Notes why no further try is made after `error`, where a person would ask.
     pub(super) fn stopped(
         &mut self,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::budget::Budget;
 use super::outlier::Share;
 use crate::registry::View;
 
@@ -18,6 +19,8 @@ pub(super) struct Destination {
 pub(super) struct State {
     /// How many of its nodes are left alone for how calls went.
     pub(super) share: Share,
+    /// How many further tries they have.
+    pub(super) budget: Budget,
 }
 
 impl Destination {

@@ -5,17 +5,20 @@
 
 mod asking;
 mod attempts;
+mod budget;
 mod call;
 mod channels;
 mod choosing;
 mod decisions;
 mod destination;
+mod hedge;
 mod learning;
 mod options;
 mod outlier;
 mod probe;
 mod stream;
 
+pub use budget::RetryBudget;
 pub use call::{
     Bidi, Call, ClientStream, Explain, Explained, Full, Pending, PendingExplained, PendingMessage,
     ServerStream, Target, Unary, Upload,

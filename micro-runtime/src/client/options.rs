@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::RetryBudget;
 use super::outlier::Outliers;
 use crate::broker::Broker;
-use crate::call::{Backoff, CallOptions, Retry};
+use crate::call::{Backoff, CallOptions, Hedge, Retry};
 use crate::codec::Codecs;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
@@ -119,6 +120,11 @@ pub struct CallDefaults {
     pub retry: Retry,
     /// How long to wait before each try.
     pub backoff: Backoff,
+    /// How many tries beyond their first all calls to one service may make together; `None` for any
+    /// number. One for every five calls.
+    pub retry_budget: Option<RetryBudget>,
+    /// After how long calls of idempotent methods also go to another node. Never.
+    pub hedge: Option<Hedge>,
 }
 
 impl Default for CallDefaults {
@@ -132,6 +138,8 @@ impl Default for CallDefaults {
             retries: 5,
             retry: Retry::default(),
             backoff: Backoff::default(),
+            retry_budget: Some(RetryBudget::default()),
+            hedge: None,
         }
     }
 }

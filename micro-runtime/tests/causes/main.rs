@@ -7,7 +7,6 @@
     clippy::disallowed_methods
 )]
 
-mod bytes;
 mod causes;
 mod net;
 mod secret;

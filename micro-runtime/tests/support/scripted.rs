@@ -29,6 +29,10 @@ pub type Behaviour = Arc<dyn Fn(&str, usize) -> Answer + Send + Sync>;
 pub enum Answer {
     Echo,
     Fail(Error),
+    /// Answers these bytes.
+    Say(&'static [u8]),
+    /// Fails, after so long.
+    FailAfter(Duration, Error),
     /// Echoes, after so long.
     After(Duration),
     Never,
@@ -93,7 +97,12 @@ impl Channel for ScriptedChannel {
             match (self.script.behaviour)(&self.address, number) {
                 Answer::Echo => {}
                 Answer::After(time) => tokio::time::sleep(time).await,
+                Answer::Say(bytes) => return Ok(Reply::new(Body::One(bytes.into()))),
                 Answer::Fail(error) => return Err(error),
+                Answer::FailAfter(time, error) => {
+                    tokio::time::sleep(time).await;
+                    return Err(error);
+                }
                 Answer::Never => std::future::pending().await,
             }
             let message = request.body.as_bytes().to_vec().into();

@@ -16,7 +16,8 @@ use std::task::{Context as Task, Poll, ready};
 use super::Defaults;
 use super::stream::watched;
 use crate::call::{
-    Body, BoxFuture, CallOptions, Invoke, Payload, RawStream, Receiver, Reply, Request, Sender,
+    AlreadyRead, Body, BoxFuture, CallOptions, Invoke, Payload, RawStream, Reads, Receiver, Reply,
+    Request, Sender, decode,
 };
 use crate::codec::{self, Codec};
 use crate::context::Context;
@@ -270,6 +271,7 @@ fn send<K, Q: Payload, M>(
     call: Call<K>,
     message: impl FnOnce(K) -> Option<Q>,
     read: Read<M>,
+    reads: Option<Reads>,
 ) -> Pending<M> {
     let called = Called {
         service: call.target.service.clone(),
@@ -320,9 +322,11 @@ fn send<K, Q: Payload, M>(
     let request = Request {
         cx: Context::outgoing(parent.as_ref(), metadata, &defaults.forward),
         service,
-        method,
         codec: codec.clone(),
         body,
+        // Others are not sent again, so that it is soon enough to read their replies at the end.
+        reads: reads.filter(|_| options.idempotent || method.idempotency.is_idempotent()),
+        method,
         options,
         source,
         dialling: AtomicBool::new(false),
@@ -355,10 +359,14 @@ fn within(sent: BoxFuture<Result<Reply>>, parent: Context) -> BoxFuture<Result<R
 }
 
 fn read_message<R: Payload + Default>(
-    reply: Reply,
+    mut reply: Reply,
     codec: Arc<dyn Codec>,
 ) -> Result<Reply<R>, Unread> {
-    reply.try_read(|body| codec::decode(&*codec, body.into_bytes()))
+    let read = reply.read.take(reply.message.as_bytes());
+    reply.try_read(|body| match read {
+        Some(message) => Ok(message),
+        None => decode(&*codec, body.into_bytes()),
+    })
 }
 
 impl<M> Reply<M> {
@@ -370,6 +378,7 @@ impl<M> Reply<M> {
             trailers,
             peer,
             began,
+            ..
         } = self;
         match read(message) {
             Ok(message) => Ok(Reply {
@@ -378,6 +387,7 @@ impl<M> Reply<M> {
                 trailers,
                 peer,
                 began,
+                read: AlreadyRead::default(),
             }),
             Err(error) => Err(Unread {
                 error: error.or_caused_by(Cause::Garbled),
@@ -449,13 +459,13 @@ fn read_both<Q: Payload, R: Payload + Default>(
 }
 
 macro_rules! into_future {
-    ($kind:ident<$q:ident, $r:ident> => $output:ty, $message:expr, $read:expr) => {
+    ($kind:ident<$q:ident, $r:ident> => $output:ty, $message:expr, $read:expr, $reads:expr) => {
         impl<$q: Payload, $r: Payload + Default> IntoFuture for Full<$kind<$q, $r>> {
             type Output = Result<Reply<$output>>;
             type IntoFuture = Pending<$output>;
 
             fn into_future(self) -> Self::IntoFuture {
-                send(self.0, $message, $read)
+                send(self.0, $message, $read, $reads)
             }
         }
 
@@ -470,10 +480,10 @@ macro_rules! into_future {
     };
 }
 
-into_future!(Unary<Q, R> => R, |kind| Some(kind.request), read_message);
-into_future!(ServerStream<Q, R> => Receiver<R>, |kind| Some(kind.request), read_receiver);
-into_future!(ClientStream<Q, R> => Upload<Q, R>, |_| None::<Q>, read_upload);
-into_future!(Bidi<Q, R> => Both<Q, R>, |_| None::<Q>, read_both);
+into_future!(Unary<Q, R> => R, |kind| Some(kind.request), read_message, Some(AlreadyRead::read::<R>));
+into_future!(ServerStream<Q, R> => Receiver<R>, |kind| Some(kind.request), read_receiver, None);
+into_future!(ClientStream<Q, R> => Upload<Q, R>, |_| None::<Q>, read_upload, None);
+into_future!(Bidi<Q, R> => Both<Q, R>, |_| None::<Q>, read_both, None);
 
 /// An open call whose requests stream: send them, then finish for the one reply.
 #[derive(Debug)]
@@ -527,6 +537,7 @@ impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
             metadata: receive.metadata(),
             trailers: receive.trailers(),
             peer,
+            read: AlreadyRead::default(),
             began: None,
         })
     }

@@ -226,18 +226,6 @@ impl Why {
         last.result.as_ref().err().map(|failure| failure.cause)
     }
 
-    /// `words` without the addresses of the nodes that were tried; `None` where it has none of them.
-    pub(crate) fn hide(&self, words: &str) -> Option<String> {
-        let mut hidden: Option<String> = None;
-        for Attempt { address, .. } in self.attempts() {
-            let words = hidden.as_deref().unwrap_or(words);
-            if !address.is_empty() && words.contains(&**address) {
-                hidden = Some(words.replace(&**address, "[node]"));
-            }
-        }
-        hidden
-    }
-
     /// Takes in what `later` has beside it. Decisions that both have are one.
     pub(crate) fn join(&mut self, later: Self) {
         if later.steps.starts_with(&self.steps) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Service;
-use crate::call::{Backoff, Retry};
-use crate::client::Outliers;
+use crate::call::{Backoff, Hedge, Retry};
+use crate::client::{Outliers, RetryBudget};
 use crate::metadata::Text;
 use crate::selector::{Filter, Strategy};
 #[cfg(feature = "tls")]
@@ -98,6 +98,20 @@ impl Service {
     /// How long the client waits before each try.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.options.call.backoff = backoff;
+        self
+    }
+
+    /// How many tries beyond their first all calls of the client to one service may make together: one
+    /// for every five calls. `None` for any number.
+    pub fn retry_budget(mut self, budget: impl Into<Option<RetryBudget>>) -> Self {
+        self.options.call.retry_budget = budget.into();
+        self
+    }
+
+    /// After how long the client's unary calls of idempotent methods also go to another node; never.
+    /// `.hedge(…)` on a call says it for that call alone.
+    pub fn hedge(mut self, hedge: impl Into<Hedge>) -> Self {
+        self.options.call.hedge = Some(hedge.into());
         self
     }
 
