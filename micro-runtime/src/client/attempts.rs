@@ -13,6 +13,8 @@ use super::call_timeout;
 use super::channels::Channels;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
+use super::failures::Failures;
+use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
 use super::stream::{bounded, ran_out};
@@ -22,7 +24,7 @@ use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry};
 use crate::selector::SelectOptions;
-use crate::tasks::{Tasks, after, is_never, later};
+use crate::tasks::{Tasks, is_never, later};
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -33,10 +35,12 @@ pub(super) struct Attempts {
     pub(super) tasks: Tasks,
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
+    pub(super) failures: Failures,
     pub(super) outliers: Arc<Outliers>,
     pub(super) active: Option<Active>,
     /// How many of the addresses given by hand are left alone for how calls went.
     pub(super) by_hand: Share,
+    pub(super) check_schema: bool,
 }
 
 impl Attempts {
@@ -86,10 +90,7 @@ impl Attempts {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    decisions.note(Step::Refused(Refusal::new(
-                        "policy",
-                        error.detail().to_owned(),
-                    )));
+                    decisions.note(Step::Refused(Refusal::new("policy", NOT_IDEMPOTENT)));
                     return Err(decisions.explain(error, request, times));
                 }
             }
@@ -157,12 +158,13 @@ impl Attempts {
             number += 1;
             owes |= met_a_node(&error);
             let pause = self.pause(&request.options, number);
-            if too_late(after(pause), deadline) {
+            let now = Instant::now();
+            if too_late(later(now, pause), deadline) {
                 let words = format!("it comes before the pause of {pause:?} is over");
                 decisions.note(Step::Refused(Refusal::new("deadline", words)));
                 return Err(decisions.explain(call_timeout(Some(error)), request, times));
             }
-            if owes && let Err(figures) = self.pay(to, times.tried_at) {
+            if owes && let Err(figures) = self.pay(to, now) {
                 decisions.note(Step::Refused(figures.refusal()));
                 return Err(decisions.explain(error, request, times));
             }
@@ -177,8 +179,22 @@ impl Attempts {
         }
     }
 
-    /// One try, no longer than the attempt's limit or what is left of the call.
+    /// One try, counted and measured.
     pub(super) async fn once(
+        &self,
+        to: &Destination,
+        entry: &Arc<NodeEntry>,
+        request: &Request,
+        times: Times,
+    ) -> Result<Reply> {
+        let began = times.tried_at;
+        let measure = Measure::begin(entry, began, self.directory.millis(began));
+        let result = self.answer(to, entry, request, times).await;
+        measure.end(result)
+    }
+
+    /// What a node answers, no later than the attempt's limit or what is left of the call.
+    async fn answer(
         &self,
         to: &Destination,
         entry: &Arc<NodeEntry>,
@@ -284,8 +300,8 @@ impl Attempts {
 /// Reads the reply of a call that another node may be asked for, so that garbage is found in time.
 fn read(request: &Request, mut reply: Reply) -> Result<Reply> {
     if let (Some(reads), Body::One(bytes)) = (request.reads, &reply.message) {
-        let read = reads(&*request.codec, bytes);
-        reply.read = read.map_err(|error| error.or_caused_by(Cause::Garbled))?;
+        let already = reads(&*request.codec, bytes);
+        reply.read = already.map_err(|error| error.or_caused_by(Cause::Garbled))?;
     }
     Ok(reply)
 }
@@ -300,7 +316,7 @@ pub(super) fn is_idempotent(request: &Request) -> bool {
 /// those below.
 fn is_no_answer(error: &Error) -> bool {
     let cause = Cause::of(error);
-    matches!(cause, Cause::Silent | Cause::Lost | Cause::Garbled) || error.id() == id::CLIENT_CODEC
+    matches!(cause, Cause::Silent | Cause::Lost | Cause::Garbled)
 }
 
 /// Whether a try that failed so has put work on a node.
@@ -313,6 +329,8 @@ pub(super) fn too_late(at: Instant, deadline: Instant) -> bool {
     deadline.saturating_duration_since(at) < LEAST
 }
 
+/// Why a call that asks for it is not hedged.
+const NOT_IDEMPOTENT: &str = "it is not idempotent, so it is not sent to two nodes";
 /// The shortest try: servers are told whole milliseconds.
 const LEAST: Duration = Duration::from_millis(1);
 /// A caller's "no limit" is one that protocols can reckon with.

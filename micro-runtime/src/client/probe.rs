@@ -116,7 +116,7 @@ impl Probe {
     }
 
     async fn ask(&self, entry: &NodeEntry) -> Result<(), Cause> {
-        match Channels::known(entry) {
+        match Channels::kept(entry) {
             Some(channel) => {
                 let within = self.outliers.answer_within;
                 ask(entry, &*channel, &self.service, within).await

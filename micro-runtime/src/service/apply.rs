@@ -31,6 +31,8 @@ impl Options {
         }
         set(&mut self.origins, &settings.allowed_origins);
         self.reflection = settings.reflection.or(self.reflection);
+        set(&mut self.schema, &settings.schema);
+        set(&mut self.check_schema, &settings.check_schema);
         let (age, grace) = (
             settings.server_connection_age,
             settings.server_connection_grace,
@@ -51,9 +53,12 @@ impl Options {
         set(&mut self.pool_ttl, &settings.client_pool_ttl);
         set(&mut self.selector, &settings.selector);
         self.set_checks(settings);
+        set(&mut self.slow_start, &settings.client_slow_start);
+        self.zone = settings.zone.clone().or(self.zone);
         self.id = settings.server_id.clone().or(self.id);
         self.address = settings.server_address.clone().or(self.address);
         self.advertise = settings.server_advertise.clone().or(self.advertise);
+        self.admin = settings.admin_address.clone().or(self.admin);
         self.proxy = settings.proxy.clone().or(self.proxy);
         self.variables = settings.variables.clone();
         self.set_transport(settings)?;
@@ -247,6 +252,18 @@ impl Options {
         text("server_connection_grace", &time(self.connection_grace), "");
         let reflection = self.reflection.map(|on| on.to_string());
         text("reflection", reflection.as_deref().unwrap_or_default(), "");
+        let switch = |on: bool| on.to_string();
+        text("schema", &switch(self.schema), &switch(defaults.schema));
+        text(
+            "check_schema",
+            &switch(self.check_schema),
+            &switch(defaults.check_schema),
+        );
+        text(
+            "admin_address",
+            self.admin.as_deref().unwrap_or_default(),
+            "",
+        );
         text(
             "registry",
             self.registry
@@ -312,8 +329,14 @@ impl Options {
             text("health_check_interval", &exact(interval), "10s");
             text("health_check_timeout", &exact(timeout), "1s");
         }
-        let selector = |options: &Self| format!("{:?}", options.selector).to_lowercase();
+        let selector = |options: &Self| options.selector.to_string();
         text("selector", &selector(self), &selector(&defaults));
+        text(
+            "client_slow_start",
+            &exact(self.slow_start),
+            &exact(defaults.slow_start),
+        );
+        text("zone", self.zone.as_deref().unwrap_or_default(), "");
         set
     }
 }

@@ -18,7 +18,7 @@ use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::registry::{GRACE, Reach, Registry};
 use crate::router::Once;
-use crate::selector::{Filter, Strategy};
+use crate::selector::{Canary, Filter, Locality, SLOW_START, Strategy};
 use crate::server::Limits;
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
@@ -63,6 +63,11 @@ pub(super) struct Options {
     pub(super) subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) forward: Vec<String>,
     pub(super) selector: Strategy,
+    pub(super) canary: Option<Canary>,
+    pub(super) locality: Option<Locality>,
+    pub(super) slow_start: Duration,
+    /// Where it runs: its node's metadata and its calls' locality, where those do not say otherwise.
+    pub(super) zone: Option<String>,
     pub(super) filters: Vec<Filter>,
     pub(super) call: CallDefaults,
     pub(super) pool_size: usize,
@@ -78,6 +83,10 @@ pub(super) struct Options {
     pub(super) linger: Duration,
     pub(super) drain: Duration,
     pub(super) debug: bool,
+    /// Whether others are told what its services look like.
+    pub(super) schema: bool,
+    /// Whether its client minds what others tell so.
+    pub(super) check_schema: bool,
     /// Whether `grpc.health.v1.Health` is served.
     pub(super) health: bool,
     /// Web origins whose pages may call.
@@ -87,6 +96,8 @@ pub(super) struct Options {
     pub(super) connection_grace: Option<Duration>,
     /// Whether reflection is served; `None` where only this machine can ask.
     pub(super) reflection: Option<bool>,
+    /// Where the admin listener listens; `None` for none.
+    pub(super) admin: Option<String>,
     /// Full names of services that own their short names.
     pub(super) short_names: Vec<String>,
     pub(super) tasks: Tasks,
@@ -127,6 +138,10 @@ impl Options {
             subscriber_wrappers: Vec::new(),
             forward: Vec::new(),
             selector: Strategy::default(),
+            canary: None,
+            locality: None,
+            slow_start: SLOW_START,
+            zone: None,
             filters: Vec::new(),
             call: CallDefaults::default(),
             pool_size: 100,
@@ -141,11 +156,14 @@ impl Options {
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),
             debug: true,
+            schema: true,
+            check_schema: true,
             health: true,
             origins: Vec::new(),
             connection_age: None,
             connection_grace: None,
             reflection: None,
+            admin: None,
             short_names: Vec::new(),
             tasks: Tasks::new(),
             proxy: None,

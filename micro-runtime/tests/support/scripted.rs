@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use micro_runtime::call::{Body, Frame, Reply, Request};
+pub use micro_runtime::call::Frame;
+use micro_runtime::call::{Body, Reply, Request};
 use micro_runtime::client::{Client, ClientOptions};
 use micro_runtime::protocol::{
     AttemptLimits, Channel, Destination, Environment, Protocol, Recognised,
@@ -222,4 +223,9 @@ pub fn refused() -> Error {
 /// A connection that was lost.
 pub fn cut() -> Error {
     Error::internal("go.micro.client.transport", "unexpected EOF")
+}
+
+/// A message of these words.
+pub fn frame(words: &'static str) -> Frame {
+    Frame(words.into())
 }

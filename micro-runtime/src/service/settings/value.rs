@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::HealthCheck;
-use crate::selector::Strategy;
+use crate::selector::{NAMES, Strategy};
 
 /// What would have been right.
 pub(super) type Bad = String;
@@ -121,7 +121,7 @@ pub(super) fn switch(to: &mut Option<bool>, from: &str) -> Result<(), Bad> {
 }
 
 pub(super) fn strategy(to: &mut Option<Strategy>, from: &str) -> Result<(), Bad> {
-    let wrong = |_| "random or roundrobin".to_owned();
+    let wrong = |_| format!("one of {NAMES}");
     *to = Some(from.parse().map_err(wrong)?);
     Ok(())
 }
