@@ -49,6 +49,8 @@
 //! | [`call`], [`router`], [`method`] | what wrappers, protocols and generated code share |
 //! | [`tasks`] | spawning, randomness and time, for simulations |
 //!
+//! How they work together: [`guides`].
+//!
 //! # Features
 //! | feature | default | what it brings |
 //! |---|---|---|
@@ -76,6 +78,8 @@ pub mod codegen;
 pub mod context;
 pub mod error;
 pub mod event;
+#[cfg(any(doc, doctest))]
+pub mod guides;
 mod http1;
 mod macros;
 pub mod metadata;

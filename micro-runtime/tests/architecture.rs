@@ -30,6 +30,7 @@ const ROOMS: [&str; 23] = [
     "codegen",
     "macros",
     "testing",
+    "guides",
 ];
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {

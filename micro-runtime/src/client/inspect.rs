@@ -71,7 +71,7 @@ impl Client {
 
     /// The connections to a node; `None` where it was never called.
     pub(crate) fn connections(entry: &NodeEntry) -> Option<Connections> {
-        Channels::known(entry)?.connections()
+        Channels::kept(entry)?.connections()
     }
 
     /// The wrappers around each of its calls, the first outermost.

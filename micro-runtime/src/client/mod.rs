@@ -3,6 +3,7 @@
 //! A [`Target`] is a name resolved once. A call goes through the wrappers, then through the attempt
 //! loop: choose a node from the snapshot, take its channel, send, mark what was learned.
 
+mod active;
 mod asking;
 mod attempts;
 mod budget;
@@ -15,6 +16,7 @@ mod failures;
 mod hedge;
 mod inspect;
 mod learning;
+mod measure;
 mod options;
 mod outlier;
 mod probe;
@@ -46,6 +48,8 @@ use crate::selector::SelectOptions;
 use crate::tasks::Tasks;
 use crate::wrapper::{Next, Wrapper};
 
+use active::Active;
+pub use active::HealthCheck;
 use attempts::Attempts;
 use channels::Channels;
 use destination::Destination;
@@ -132,6 +136,10 @@ impl Client {
         let select = SelectOptions {
             filters: options.filters,
             strategy: Some(options.selector),
+            key: None,
+            canary: options.canary.map(Arc::new),
+            locality: options.locality.map(Arc::new),
+            slow_start: Some(options.slow_start),
         };
         Ok(Self(Arc::new(Shared {
             events: Arc::new(events),
@@ -141,7 +149,11 @@ impl Client {
                 forward: options.forward,
             }),
             wrappers: options.wrappers,
-            attempts: Ok(Arc::new(Attempts {
+            attempts: Ok(Arc::new_cyclic(|client| Attempts {
+                active: options.health_check.map(|check| Active {
+                    check,
+                    client: client.clone(),
+                }),
                 directory,
                 channels,
                 settings: options.call,

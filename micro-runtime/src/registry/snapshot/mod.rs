@@ -9,13 +9,16 @@
 
 mod health;
 mod keeper;
+mod load;
 mod nodes;
 mod tally;
 mod view;
 
 pub use health::Standing;
 pub(crate) use health::{Found, Term, Verdict, Weight};
+pub use load::Underway;
 use nodes::Turns;
+pub(crate) use nodes::mix;
 pub use nodes::{NodeEntry, Nodes};
 pub use view::{NodesGuard, View};
 
@@ -141,7 +144,8 @@ impl Directory {
             .iter()
             .map(|address| {
                 let entry = by_hand.entries.entry(address.clone());
-                entry.or_insert_with(|| NodeEntry::by_hand(address)).clone()
+                let make = || NodeEntry::by_hand_in(address, &by_hand.turns.total);
+                entry.or_insert_with(make).clone()
             })
             .collect();
         let nodes = Arc::new(Nodes::of_entries(list, by_hand.turns.clone()));

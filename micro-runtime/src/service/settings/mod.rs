@@ -41,6 +41,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::client::HealthCheck;
 use crate::selector::Strategy;
 
 /// What was set from outside; `None` where nothing was.
@@ -103,6 +104,18 @@ pub struct Settings {
     pub client_pool_ttl: Option<Duration>,
     /// How the client chooses a node.
     pub selector: Option<Strategy>,
+    /// Whether the client leaves nodes alone for how calls to them go.
+    pub outliers: Option<bool>,
+    /// What the client asks nodes from time to time; nothing for `Some(None)`.
+    pub health_check: Option<Option<HealthCheck>>,
+    /// How often.
+    pub health_check_interval: Option<Duration>,
+    /// How long they may take to answer.
+    pub health_check_timeout: Option<Duration>,
+    /// How long it takes until a new node gets its full share of the client's calls.
+    pub client_slow_start: Option<Duration>,
+    /// Where the service runs.
+    pub zone: Option<String>,
     /// The service that all calls go to, whatever name they call.
     pub proxy: Option<String>,
     /// The server's certificates, in PEM.
