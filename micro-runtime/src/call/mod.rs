@@ -5,17 +5,21 @@
 //! `Request` and [`Reply`] on both sides.
 
 mod backoff;
+mod hedge;
 mod inspected;
 mod options;
 mod queue;
+mod read;
 mod stream;
 mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
 pub use backoff::Backoff;
+pub use hedge::Hedge;
 pub use inspected::{Figure, Inspected, MAX_STANDINGS, Standing};
 pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
 pub(crate) use queue::Queue;
+pub(crate) use read::{AlreadyRead, Reads, decode};
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
 pub use wrapper::{Next, Wrapper};
 
@@ -23,8 +27,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::codec::Codec;
 use crate::context::{Context, Peer};
@@ -53,6 +59,10 @@ pub struct Request {
     pub options: CallOptions,
     /// The message itself where another encoding may still be needed: see `protocol::mucp`'s legacy nodes.
     pub(crate) source: Option<Arc<dyn Payload>>,
+    /// Reads the reply, where another node is asked if it cannot be read.
+    pub(crate) reads: Option<Reads>,
+    /// Whether a connection is being waited for: what a try that ends meanwhile has failed by.
+    pub(crate) dialling: AtomicBool,
 }
 
 impl Request {
@@ -72,6 +82,8 @@ impl Request {
             body,
             options: CallOptions::default(),
             source: None,
+            reads: None,
+            dialling: AtomicBool::new(false),
         }
     }
 
@@ -90,8 +102,18 @@ impl Request {
             body,
             options: self.options.clone(),
             source: self.source.clone(),
+            reads: self.reads,
+            dialling: AtomicBool::new(false),
         })
     }
+}
+
+/// Awaits a connection, and notes in `dialling` that it does.
+pub(crate) async fn dial<T>(dialling: &AtomicBool, connection: impl Future<Output = T>) -> T {
+    dialling.store(true, Ordering::Relaxed);
+    let connection = connection.await;
+    dialling.store(false, Ordering::Relaxed);
+    connection
 }
 
 /// What a request or a reply holds.
@@ -137,6 +159,9 @@ pub struct Reply<M = Body> {
     pub trailers: Metadata,
     /// Who answered.
     pub peer: Option<Arc<Peer>>,
+    pub(crate) read: AlreadyRead,
+    /// When the try began that brought it.
+    pub(crate) began: Option<Instant>,
 }
 
 impl<M> Reply<M> {
@@ -147,6 +172,8 @@ impl<M> Reply<M> {
             metadata: Metadata::new(),
             trailers: Metadata::new(),
             peer: None,
+            read: AlreadyRead::default(),
+            began: None,
         }
     }
 
@@ -157,12 +184,16 @@ impl<M> Reply<M> {
             metadata,
             trailers,
             peer,
+            read,
+            began,
         } = self;
         Ok(Reply {
             message: turn(message)?,
             metadata,
             trailers,
             peer,
+            read,
+            began,
         })
     }
 }

@@ -1,26 +1,30 @@
 //! The tries of one call: which node, how long, and whether another one may be asked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
+use super::active::Active;
+use super::budget::BudgetFigures;
 use super::call_timeout;
 use super::channels::Channels;
-use super::decisions::{Decisions, Times};
+use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
+use super::failures::Failures;
 use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
 use super::stream::{bounded, ran_out};
-use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
-use crate::error::why::{Refusal, Step};
+use crate::call::{Body, CallOptions, Reply, Request, Retry, RetryDecision};
+use crate::error::why::{Cause, Refusal, Step};
 use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry};
 use crate::selector::SelectOptions;
-use crate::tasks::{Tasks, after, is_never, later};
+use crate::tasks::{Tasks, is_never, later};
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -31,9 +35,12 @@ pub(super) struct Attempts {
     pub(super) tasks: Tasks,
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
+    pub(super) failures: Failures,
     pub(super) outliers: Arc<Outliers>,
+    pub(super) active: Option<Active>,
     /// How many of the addresses given by hand are left alone for how calls went.
     pub(super) by_hand: Share,
+    pub(super) check_schema: bool,
 }
 
 impl Attempts {
@@ -71,9 +78,28 @@ impl Attempts {
         } else if let Some(timeout) = options.stream_timeout.or(self.settings.stream_timeout) {
             request.cx.limit(later(started, timeout));
         }
+        if self.settings.retry_budget.is_some() {
+            to.state.budget.call(self.directory.millis(started));
+        }
+        if request.options.hedge.or(self.settings.hedge).is_some() {
+            let request = &*request;
+            match self.hedge(request) {
+                // Boxed, so that other calls do not carry its room.
+                Ok(Some(hedge)) => {
+                    return Box::pin(self.hedged(to, request, hedge, decisions, times)).await;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    decisions.note(Step::Refused(Refusal::new("policy", NOT_IDEMPOTENT)));
+                    return Err(decisions.explain(error, request, times));
+                }
+            }
+        }
         let retries = request.options.retries.unwrap_or(self.settings.retries);
         let mut tried: Vec<Arc<NodeEntry>> = Vec::new();
         let mut number = 0;
+        // Whether a try has met a node that no budget has paid another one for.
+        let mut owes = false;
         loop {
             let chosen = match self.choose(to, request, &tried, times.tried_at) {
                 Ok(Some(entry)) => Ok(entry),
@@ -82,25 +108,31 @@ impl Attempts {
                     let chosen = Box::pin(self.wait_and_choose(to, request, &tried, deadline));
                     let chosen = chosen.await;
                     times.tried_at = Instant::now();
-                    chosen
+                    match chosen {
+                        Ok(_) if too_late(times.tried_at, deadline) => Err(call_timeout(None)),
+                        chosen => chosen,
+                    }
                 }
                 Err(error) => Err(error),
             };
             let entry = match chosen {
                 Ok(entry) => entry,
                 Err(error) => {
-                    decisions.note(self.census(to, request, &tried, None, times.tried_at));
+                    let look = (times.tried_at, decisions::depth(&error));
+                    decisions.note(self.census(to, request, &tried, None, look));
                     return Err(decisions.explain(error, request, times));
                 }
             };
             if decisions.are_asked_for() {
-                decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
+                let look = (times.tried_at, decisions::LOOK);
+                decisions.note(self.census(to, request, &tried, Some(&entry), look));
             }
             let error = match self.once(to, &entry, request, times).await {
-                Ok(reply) => {
+                Ok(mut reply) => {
+                    reply.began = Some(times.tried_at);
                     self.answered(&entry, times.tried_at);
                     if decisions.are_asked_for() {
-                        decisions.tried(&entry, times, Ok(()));
+                        decisions.tried(self.channels.names(&entry), times, Ok(()));
                         decisions.finish(request, times);
                     }
                     return Ok(if streams {
@@ -112,22 +144,33 @@ impl Attempts {
                 Err(error) => error,
             };
             if !decisions.are_asked_for() {
-                decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
+                let look = (times.tried_at, decisions::depth(&error));
+                decisions.note(self.census(to, request, &tried, Some(&entry), look));
             }
-            decisions.tried(&entry, times, Err(&error));
+            decisions.tried(self.channels.names(&entry), times, Err(&error));
             self.failed(to, request, &entry, &error, times);
             if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
+                let retry = request.options.retry.as_ref();
+                let retry = retry.unwrap_or(&self.settings.retry);
+                decisions.stopped(&error, retry, (number, retries), times);
                 return Err(decisions.explain(error, request, times));
             }
             number += 1;
-            debug!(node = entry.id(), attempt = number, %error, "trying again");
-            tried.push(entry);
+            owes |= met_a_node(&error);
             let pause = self.pause(&request.options, number);
-            if after(pause) >= deadline {
+            let now = Instant::now();
+            if too_late(later(now, pause), deadline) {
                 let words = format!("it comes before the pause of {pause:?} is over");
                 decisions.note(Step::Refused(Refusal::new("deadline", words)));
                 return Err(decisions.explain(call_timeout(Some(error)), request, times));
             }
+            if owes && let Err(figures) = self.pay(to, now) {
+                decisions.note(Step::Refused(figures.refusal()));
+                return Err(decisions.explain(error, request, times));
+            }
+            owes = false;
+            debug!(node = entry.id(), attempt = number, %error, "trying again");
+            tried.push(entry);
             if !pause.is_zero() {
                 decisions.note(Step::Paused(pause));
                 Box::pin(sleep(pause)).await;
@@ -137,7 +180,7 @@ impl Attempts {
     }
 
     /// One try, counted and measured.
-    async fn once(
+    pub(super) async fn once(
         &self,
         to: &Destination,
         entry: &Arc<NodeEntry>,
@@ -189,23 +232,39 @@ impl Attempts {
         match answered {
             // As below, where a server noticed first that the time is up and gave the call up.
             Ok(Err(error)) if ran_out(&error, until.saturating_duration_since(Instant::now())) => {}
-            Ok(answer) => return answer,
+            Ok(answer) => return answer.and_then(|reply| read(request, reply)),
             Err(_) => {}
         }
+        let dialling = request.dialling.swap(false, Ordering::Relaxed);
+        let cause = match dialling {
+            true => Cause::Unreachable,
+            false => Cause::Silent,
+        };
+        // Without a connection nothing was sent.
+        let told = |error: Error| match dialling {
+            true => error.unprocessed().caused_by(cause),
+            false => error.caused_by(cause),
+        };
         if until == deadline {
-            return Err(call_timeout(None));
+            return Err(told(call_timeout(None)));
         }
-        Err(Error::timeout(
-            id::CLIENT,
-            format!(
-                "no answer from {} at {} within {limit:?}",
-                entry.id(),
-                entry.address()
-            ),
-        ))
+        let (id, address) = (entry.id(), entry.address());
+        let words = match dialling {
+            true => format!("no connection to {id} at {address} within {limit:?}"),
+            false => format!("no answer from {id} at {address} within {limit:?}"),
+        };
+        Err(told(Error::timeout(id::CLIENT, words)))
     }
 
-    fn decide(&self, request: &Request, number: u32, error: &Error) -> RetryDecision {
+    /// Takes a further try from the budget of the destination, where it has one.
+    pub(super) fn pay(&self, to: &Destination, now: Instant) -> Result<(), BudgetFigures> {
+        let Some(settings) = self.settings.retry_budget else {
+            return Ok(());
+        };
+        to.state.budget.take(settings, self.directory.millis(now))
+    }
+
+    pub(super) fn decide(&self, request: &Request, number: u32, error: &Error) -> RetryDecision {
         let again = match request
             .options
             .retry
@@ -216,10 +275,7 @@ impl Attempts {
             Retry::GoMicro => error.code() == 408,
             Retry::Custom(policy) => return policy(request, number, error),
             Retry::Safe => {
-                let idempotent =
-                    request.options.idempotent || request.method.idempotency.is_idempotent();
-                error.is_unprocessed()
-                    || (idempotent && (error.code() == 408 || error.id() == id::CLIENT_TRANSPORT))
+                error.is_unprocessed() || (is_idempotent(request) && is_no_answer(error))
             }
         };
         if again {
@@ -229,7 +285,7 @@ impl Attempts {
         }
     }
 
-    fn pause(&self, options: &CallOptions, number: u32) -> Duration {
+    pub(super) fn pause(&self, options: &CallOptions, number: u32) -> Duration {
         let backoff = options.backoff.as_ref().unwrap_or(&self.settings.backoff);
         backoff.pause(number, &self.tasks)
     }
@@ -241,5 +297,41 @@ impl Attempts {
     }
 }
 
+/// Reads the reply of a call that another node may be asked for, so that garbage is found in time.
+fn read(request: &Request, mut reply: Reply) -> Result<Reply> {
+    if let (Some(reads), Body::One(bytes)) = (request.reads, &reply.message) {
+        let already = reads(&*request.codec, bytes);
+        reply.read = already.map_err(|error| error.or_caused_by(Cause::Garbled))?;
+    }
+    Ok(reply)
+}
+
+/// Whether the call may run twice.
+pub(super) fn is_idempotent(request: &Request) -> bool {
+    request.options.idempotent || request.method.idempotency.is_idempotent()
+}
+
+/// Whether a try ended without an answer of the node, or with none that can be read. An error that it
+/// has answered is one: whoever made it knows what was tried, and tries above it would multiply
+/// those below.
+fn is_no_answer(error: &Error) -> bool {
+    let cause = Cause::of(error);
+    matches!(cause, Cause::Silent | Cause::Lost | Cause::Garbled)
+}
+
+/// Whether a try that failed so has put work on a node.
+pub(super) fn met_a_node(error: &Error) -> bool {
+    !matches!(Cause::of(error), Cause::Unreachable | Cause::Own)
+}
+
+/// Whether what begins at `at` cannot be done by `deadline`: no node answers in less.
+pub(super) fn too_late(at: Instant, deadline: Instant) -> bool {
+    deadline.saturating_duration_since(at) < LEAST
+}
+
+/// Why a call that asks for it is not hedged.
+const NOT_IDEMPOTENT: &str = "it is not idempotent, so it is not sent to two nodes";
+/// The shortest try: servers are told whole milliseconds.
+const LEAST: Duration = Duration::from_millis(1);
 /// A caller's "no limit" is one that protocols can reckon with.
 const LONGEST_DIAL: Duration = Duration::from_secs(24 * 60 * 60);

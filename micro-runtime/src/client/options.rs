@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::RetryBudget;
+use super::active::HealthCheck;
 use super::outlier::Outliers;
 use crate::broker::Broker;
-use crate::call::{Backoff, CallOptions, Retry};
+use crate::call::{Backoff, CallOptions, Hedge, Retry};
 use crate::codec::Codecs;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
@@ -50,8 +52,13 @@ pub struct ClientOptions {
     pub slow_start: Duration,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
+    /// Asks nodes from time to time whether they are well; not where `None`.
+    pub health_check: Option<HealthCheck>,
     /// When nodes are left alone for how calls to them go.
     pub outliers: Outliers,
+    /// Whether typed clients leave out nodes that would not understand them, as far as nodes tell what
+    /// their services look like. They do.
+    pub check_schema: bool,
     /// How long a node that the registry no longer names is kept while it answers. 150 s.
     pub registry_grace: Duration,
     /// Idle connections kept to each node. Go Micro's pool size, 100.
@@ -94,7 +101,9 @@ impl ClientOptions {
             locality: None,
             slow_start: SLOW_START,
             call: CallDefaults::default(),
+            health_check: None,
             outliers: Outliers::default(),
+            check_schema: true,
             registry_grace: GRACE,
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),
@@ -128,6 +137,11 @@ pub struct CallDefaults {
     pub retry: Retry,
     /// How long to wait before each try.
     pub backoff: Backoff,
+    /// How many tries beyond their first all calls to one service may make together; `None` for any
+    /// number. One for every five calls.
+    pub retry_budget: Option<RetryBudget>,
+    /// After how long calls of idempotent methods also go to another node. Never.
+    pub hedge: Option<Hedge>,
 }
 
 impl Default for CallDefaults {
@@ -141,6 +155,8 @@ impl Default for CallDefaults {
             retries: 5,
             retry: Retry::default(),
             backoff: Backoff::default(),
+            retry_budget: Some(RetryBudget::default()),
+            hedge: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod affine;
 mod candidates;
+mod census;
 mod draw;
 mod filter;
 mod hashing;
@@ -16,6 +17,7 @@ mod subset;
 mod turns;
 mod version;
 
+pub(crate) use census::census;
 pub use filter::Filter;
 pub use pick::{Affinity, Pick};
 pub use split::{Canary, Locality};

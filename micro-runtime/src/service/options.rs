@@ -10,7 +10,7 @@ use super::guarded::Function;
 use super::plugins::{self, Table};
 use super::settings::Variables;
 use crate::broker::Broker;
-use crate::client::{CallDefaults, Outliers};
+use crate::client::{CallDefaults, HealthCheck, Outliers};
 use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result};
 use crate::http1::read_origin;
@@ -77,11 +77,16 @@ pub(super) struct Options {
     pub(super) register_check: Option<Function<()>>,
     pub(super) registry_grace: Duration,
     pub(super) outliers: Outliers,
+    pub(super) health_check: Option<HealthCheck>,
     /// Takes one call or event in all, and no other.
     pub(super) once: Option<Arc<Once>>,
     pub(super) linger: Duration,
     pub(super) drain: Duration,
     pub(super) debug: bool,
+    /// Whether others are told what its services look like.
+    pub(super) schema: bool,
+    /// Whether its client minds what others tell so.
+    pub(super) check_schema: bool,
     /// Whether `grpc.health.v1.Health` is served.
     pub(super) health: bool,
     /// Web origins whose pages may call.
@@ -91,6 +96,8 @@ pub(super) struct Options {
     pub(super) connection_grace: Option<Duration>,
     /// Whether reflection is served; `None` where only this machine can ask.
     pub(super) reflection: Option<bool>,
+    /// Where the admin listener listens; `None` for none.
+    pub(super) admin: Option<String>,
     /// Full names of services that own their short names.
     pub(super) short_names: Vec<String>,
     pub(super) tasks: Tasks,
@@ -144,15 +151,19 @@ impl Options {
             register_check: None,
             registry_grace: GRACE,
             outliers: Outliers::default(),
+            health_check: None,
             once: None,
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),
             debug: true,
+            schema: true,
+            check_schema: true,
             health: true,
             origins: Vec::new(),
             connection_age: None,
             connection_grace: None,
             reflection: None,
+            admin: None,
             short_names: Vec::new(),
             tasks: Tasks::new(),
             proxy: None,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Service;
-use crate::call::{Backoff, Retry};
-use crate::client::Outliers;
+use crate::call::{Backoff, Hedge, Retry};
+use crate::client::{HealthCheck, Outliers, RetryBudget};
 use crate::metadata::Text;
 use crate::selector::{Canary, Filter, Locality, Strategy};
 #[cfg(feature = "tls")]
@@ -52,10 +52,23 @@ impl Service {
         self
     }
 
+    /// Whether typed clients leave out nodes that would not understand them, as far as nodes tell what
+    /// their services look like ([`schema`](crate::schema)). They do by default.
+    pub fn check_schema(mut self, on: bool) -> Self {
+        self.options.check_schema = on;
+        self
+    }
+
     /// The client calls only nodes that `filter` lets pass, whatever a call's own filters say. Several
     /// work one after the other.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.options.filters.push(filter.into());
+        self
+    }
+
+    /// The client asks nodes from time to time whether they are well; it does not by itself.
+    pub fn health_check(mut self, check: HealthCheck) -> Self {
+        self.options.health_check = Some(check);
         self
     }
 
@@ -125,6 +138,20 @@ impl Service {
     /// How long the client waits before each try.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.options.call.backoff = backoff;
+        self
+    }
+
+    /// How many tries beyond their first all calls of the client to one service may make together: one
+    /// for every five calls. `None` for any number.
+    pub fn retry_budget(mut self, budget: impl Into<Option<RetryBudget>>) -> Self {
+        self.options.call.retry_budget = budget.into();
+        self
+    }
+
+    /// After how long the client's unary calls of idempotent methods also go to another node; never.
+    /// `.hedge(…)` on a call says it for that call alone.
+    pub fn hedge(mut self, hedge: impl Into<Hedge>) -> Self {
+        self.options.call.hedge = Some(hedge.into());
         self
     }
 
