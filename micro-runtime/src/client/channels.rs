@@ -80,9 +80,20 @@ impl Channels {
     }
 
     /// The channel to a node, where there is one.
-    pub(super) fn known(entry: &NodeEntry) -> Option<Arc<dyn Channel>> {
+    pub(super) fn kept(entry: &NodeEntry) -> Option<Arc<dyn Channel>> {
+        match entry.kept() {
+            Some(Kept {
+                channel: Ok(channel),
+                ..
+            }) => Some(channel.clone()),
+            _ => None,
+        }
+    }
+
+    /// Why a node cannot be called: it speaks nothing that this client does.
+    pub(super) fn trouble(entry: &NodeEntry) -> Option<&Error> {
         let kept: &Kept = entry.kept()?;
-        kept.channel.as_ref().ok().cloned()
+        kept.channel.as_ref().err()
     }
 
     /// How connections to a node are made.

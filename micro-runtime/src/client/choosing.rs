@@ -9,7 +9,7 @@ use super::destination::Destination;
 use crate::call::Request;
 use crate::error::Result;
 use crate::registry::{NodeEntry, Nodes};
-use crate::selector::select;
+use crate::selector::{Pick, select};
 
 impl Attempts {
     /// The node for this try: of those given by hand, or of the snapshot. `None` where the snapshot
@@ -43,6 +43,9 @@ impl Attempts {
         let view = &to.view;
         if !view.is_ready() {
             view.ready(deadline).await?;
+            if let Some(active) = &self.active {
+                active.begin(self, to);
+            }
             let chosen = self.select(&view.nodes(), request, tried, Instant::now());
             if chosen.is_ok() {
                 return chosen;
@@ -60,7 +63,9 @@ impl Attempts {
         tried: &[Arc<NodeEntry>],
         now: Instant,
     ) -> Result<Arc<NodeEntry>> {
-        let now = self.directory.millis(now);
-        select(nodes, &request.options.select, &self.select, tried, now)
+        let pick = Pick::at(self.directory.millis(now))
+            .after(tried)
+            .metadata(request.cx.metadata());
+        select(nodes, &request.options.select, &self.select, pick)
     }
 }

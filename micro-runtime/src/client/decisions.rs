@@ -72,14 +72,14 @@ impl Decisions {
         )));
     }
 
-    /// Notes a try that was given up, since the call has ended without it.
+    /// Notes a try at a node that was given up, since the call has ended without it.
     pub(super) fn given_up(&mut self, node: (Text, Text), times: Times) {
+        let (id, address) = node;
         let failure = Failure {
             cause: Cause::GivenUp,
             code: 0,
             error: "given up: the call ended without it".to_owned(),
         };
-        let (id, address) = node;
         self.note(Step::Tried(Attempt::new(
             id,
             address,
@@ -189,7 +189,7 @@ impl Attempts {
         let strategy = strategy.or(self.select.strategy.as_ref());
         let mut choice = Choice {
             node: chosen.map(|entry| self.channels.names(entry).0),
-            strategy: strategy.map_or("random", Strategy::name),
+            strategy: strategy.map_or(Strategy::PowerOfTwo.name(), Strategy::name),
             ..Choice::default()
         };
         let given;

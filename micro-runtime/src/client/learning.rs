@@ -35,8 +35,12 @@ impl Attempts {
         let cause = Cause::of(error);
         let weight = match cause {
             Cause::Own | Cause::GivenUp => return,
-            // Not where the time for connecting was a hurried caller's.
-            Cause::Unreachable if !error.is_timeout() => {
+            Cause::Unreachable if error.is_timeout() && self.is_hurried(request, times) => {
+                // A caller's time says nothing against the node, unless nobody can reach it.
+                self.suspect(to, request, entry, (began, now));
+                return;
+            }
+            Cause::Unreachable => {
                 if entry.eject(now) {
                     self.probe(request, entry, now, Probe::begin);
                 }
@@ -52,7 +56,7 @@ impl Attempts {
                 entry.note_alive(now);
                 Weight::Compared
             }
-            Cause::Silent | Cause::Unreachable => {
+            Cause::Silent => {
                 // A host that is gone swallows what is sent to it, and shows in no other way to calls
                 // in a hurry.
                 self.suspect(to, request, entry, (began, now));
