@@ -10,6 +10,7 @@ const ROOMS: [&str; 24] = [
     "metadata",
     "error",
     "method",
+    "schema",
     "context",
     "tasks",
     "transport",
