@@ -58,6 +58,7 @@
 //! | `local` | yes | the file registry: services on one machine find each other with nothing installed |
 //! | `mdns` | yes | multicast DNS: services in one network find each other with nothing installed |
 //! | `tls` | no | TLS with rustls and ring: `transport::tls` |
+//! | `tower` | no | tower's layers and services as wrappers and calls, and the other way round: `wrapper::tower` |
 //! | `zstd` | no | gRPC's messages compressed with zstd, beside gzip |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

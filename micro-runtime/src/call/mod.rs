@@ -5,17 +5,21 @@
 //! `Request` and [`Reply`] on both sides.
 
 mod backoff;
+mod hedge;
 mod inspected;
 mod options;
 mod queue;
+mod read;
 mod stream;
 mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
 pub use backoff::Backoff;
+pub use hedge::Hedge;
 pub use inspected::{Figure, Inspected, MAX_STANDINGS, Standing};
 pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
 pub(crate) use queue::Queue;
+pub(crate) use read::{AlreadyRead, Reads, decode};
 pub use stream::{RawReceive, RawSend, RawStream, Receiver, Sender, StreamEnd};
 pub use wrapper::{Next, Wrapper};
 
@@ -53,6 +57,8 @@ pub struct Request {
     pub options: CallOptions,
     /// The message itself where another encoding may still be needed: see `protocol::mucp`'s legacy nodes.
     pub(crate) source: Option<Arc<dyn Payload>>,
+    /// Reads the reply, where another node is asked if it cannot be read.
+    pub(crate) reads: Option<Reads>,
 }
 
 impl Request {
@@ -72,7 +78,27 @@ impl Request {
             body,
             options: CallOptions::default(),
             source: None,
+            reads: None,
         }
+    }
+
+    /// A copy of the request, to send it twice; `None` where its body is a stream, which has none.
+    pub fn try_clone(&self) -> Option<Self> {
+        let body = match &self.body {
+            Body::Empty => Body::Empty,
+            Body::One(bytes) => Body::One(bytes.clone()),
+            Body::Stream(_) => return None,
+        };
+        Some(Self {
+            cx: self.cx.clone(),
+            service: self.service.clone(),
+            method: self.method.clone(),
+            codec: self.codec.clone(),
+            body,
+            options: self.options.clone(),
+            source: self.source.clone(),
+            reads: self.reads.clone(),
+        })
     }
 }
 
@@ -119,6 +145,7 @@ pub struct Reply<M = Body> {
     pub trailers: Metadata,
     /// Who answered.
     pub peer: Option<Arc<Peer>>,
+    pub(crate) read: AlreadyRead,
 }
 
 impl<M> Reply<M> {
@@ -129,6 +156,7 @@ impl<M> Reply<M> {
             metadata: Metadata::new(),
             trailers: Metadata::new(),
             peer: None,
+            read: AlreadyRead::default(),
         }
     }
 
@@ -139,12 +167,14 @@ impl<M> Reply<M> {
             metadata,
             trailers,
             peer,
+            read,
         } = self;
         Ok(Reply {
             message: turn(message)?,
             metadata,
             trailers,
             peer,
+            read,
         })
     }
 }

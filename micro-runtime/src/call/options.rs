@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Backoff, Request, Wrapper};
+use super::{Backoff, Hedge, Request, Wrapper};
 use crate::error::Error;
 use crate::error::why::Recorder;
 use crate::metadata::Text;
@@ -31,6 +31,9 @@ pub struct CallOptions {
     pub retry: Option<Retry>,
     /// How long to wait before each try.
     pub backoff: Option<Backoff>,
+    /// Whether another node is asked before the first has failed. Unary calls that do no harm when they
+    /// run twice.
+    pub hedge: Option<Hedge>,
     /// Declares that running the call twice does no harm.
     pub idempotent: bool,
     /// Nodes given by hand, in place of the registry's: `host:port`.
@@ -63,8 +66,9 @@ pub type RetryPolicy = dyn Fn(&Request, u32, &Error) -> RetryDecision + Send + S
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Retry {
-    /// Where the request certainly was not processed; idempotent methods also on 408 and on
-    /// transport failures.
+    /// Where the request certainly was not processed; of idempotent methods also where no answer came:
+    /// in the time of a try, on a connection that was lost, or only garbage. An error that a node has
+    /// answered is an answer: who made it had tries of its own.
     #[default]
     Safe,
     /// As go-micro v4: whatever the method, on code 408. A call may then run twice.

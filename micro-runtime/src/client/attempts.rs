@@ -6,14 +6,16 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
+use super::budget::BudgetFigures;
 use super::call_timeout;
 use super::channels::Channels;
 use super::decisions::{Decisions, Times};
 use super::destination::Destination;
 use super::options::CallDefaults;
+use super::outlier::{Outliers, Share};
 use super::stream::{bounded, ran_out};
-use crate::call::{CallOptions, Reply, Request, Retry, RetryDecision};
-use crate::error::why::{Refusal, Step};
+use crate::call::{Body, CallOptions, Reply, Request, Retry, RetryDecision};
+use crate::error::why::{Cause, Refusal, Step};
 use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry};
@@ -29,6 +31,9 @@ pub(super) struct Attempts {
     pub(super) tasks: Tasks,
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
+    pub(super) outliers: Arc<Outliers>,
+    /// How many of the addresses given by hand are left alone for how calls went.
+    pub(super) by_hand: Share,
 }
 
 impl Attempts {
@@ -66,9 +71,28 @@ impl Attempts {
         } else if let Some(timeout) = options.stream_timeout.or(self.settings.stream_timeout) {
             request.cx.limit(later(started, timeout));
         }
+        if self.settings.retry_budget.is_some() {
+            to.state.budget.call(self.directory.millis(started));
+        }
+        if request.options.hedge.or(self.settings.hedge).is_some() {
+            let request = &*request;
+            match self.hedge(request) {
+                // Boxed, so that other calls do not carry its room.
+                Ok(Some(hedge)) => {
+                    return Box::pin(self.hedged(to, request, hedge, decisions, times)).await;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    decisions.note(Step::Refused(Refusal::new("policy", error.detail())));
+                    return Err(decisions.explain(error, request, times));
+                }
+            }
+        }
         let retries = request.options.retries.unwrap_or(self.settings.retries);
         let mut tried: Vec<Arc<NodeEntry>> = Vec::new();
         let mut number = 0;
+        // Whether a try has met a node that no budget has paid another one for.
+        let mut owes = false;
         loop {
             let chosen = match self.choose(to, request, &tried, times.tried_at) {
                 Ok(Some(entry)) => Ok(entry),
@@ -77,7 +101,10 @@ impl Attempts {
                     let chosen = Box::pin(self.wait_and_choose(to, request, &tried, deadline));
                     let chosen = chosen.await;
                     times.tried_at = Instant::now();
-                    chosen
+                    match chosen {
+                        Ok(_) if too_late(times.tried_at, deadline) => Err(call_timeout(None)),
+                        chosen => chosen,
+                    }
                 }
                 Err(error) => Err(error),
             };
@@ -91,7 +118,7 @@ impl Attempts {
             if decisions.are_asked_for() {
                 decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
             }
-            let error = match self.once(&entry, request, times.tried_at, deadline).await {
+            let error = match self.once(to, &entry, request, times).await {
                 Ok(reply) => {
                     self.answered(&entry, times.tried_at);
                     if decisions.are_asked_for() {
@@ -110,19 +137,25 @@ impl Attempts {
                 decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
             }
             decisions.tried(&entry, times, Err(&error));
-            self.failed(&entry, &error, times.tried_at);
+            self.failed(to, request, &entry, &error, times);
             if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
                 return Err(decisions.explain(error, request, times));
             }
             number += 1;
-            debug!(node = entry.id(), attempt = number, %error, "trying again");
-            tried.push(entry);
+            owes |= met_a_node(&error);
             let pause = self.pause(&request.options, number);
-            if after(pause) >= deadline {
+            if too_late(after(pause), deadline) {
                 let words = format!("it comes before the pause of {pause:?} is over");
                 decisions.note(Step::Refused(Refusal::new("deadline", words)));
                 return Err(decisions.explain(call_timeout(Some(error)), request, times));
             }
+            if owes && let Err(figures) = self.pay(to, times.tried_at) {
+                decisions.note(Step::Refused(figures.refusal()));
+                return Err(decisions.explain(error, request, times));
+            }
+            owes = false;
+            debug!(node = entry.id(), attempt = number, %error, "trying again");
+            tried.push(entry);
             if !pause.is_zero() {
                 decisions.note(Step::Paused(pause));
                 Box::pin(sleep(pause)).await;
@@ -132,13 +165,14 @@ impl Attempts {
     }
 
     /// One try, no longer than the attempt's limit or what is left of the call.
-    async fn once(
+    pub(super) async fn once(
         &self,
-        entry: &NodeEntry,
+        to: &Destination,
+        entry: &Arc<NodeEntry>,
         request: &Request,
-        now: Instant,
-        deadline: Instant,
+        times: Times,
     ) -> Result<Reply> {
+        let (now, deadline) = (times.tried_at, times.deadline);
         let options = &request.options;
         let limit = options
             .attempt_timeout
@@ -157,10 +191,19 @@ impl Attempts {
                 .min(LONGEST_DIAL),
         };
         let channel = self.channels.to(entry)?;
-        match timeout_at(until, channel.call(request, limits)).await {
+        let mut answer = channel.call(request, limits);
+        // A try that waits long is a reason to look at its node, and goes on.
+        let patience = self.outliers.patience.map(|limit| later(now, limit));
+        let patience = patience.map_or(until, |patience| patience.min(until));
+        let mut answered = timeout_at(patience, &mut answer).await;
+        if answered.is_err() && patience < until {
+            self.waits_long(to, request, entry, now);
+            answered = timeout_at(until, answer).await;
+        }
+        match answered {
             // As below, where a server noticed first that the time is up and gave the call up.
             Ok(Err(error)) if ran_out(&error, until.saturating_duration_since(Instant::now())) => {}
-            Ok(answer) => return answer,
+            Ok(answer) => return answer.and_then(|reply| read(request, reply)),
             Err(_) => {}
         }
         if until == deadline {
@@ -176,7 +219,15 @@ impl Attempts {
         ))
     }
 
-    fn decide(&self, request: &Request, number: u32, error: &Error) -> RetryDecision {
+    /// Takes a further try from the budget of the destination, where it has one.
+    pub(super) fn pay(&self, to: &Destination, now: Instant) -> Result<(), BudgetFigures> {
+        let Some(settings) = self.settings.retry_budget else {
+            return Ok(());
+        };
+        to.state.budget.take(settings, self.directory.millis(now))
+    }
+
+    pub(super) fn decide(&self, request: &Request, number: u32, error: &Error) -> RetryDecision {
         let again = match request
             .options
             .retry
@@ -187,10 +238,7 @@ impl Attempts {
             Retry::GoMicro => error.code() == 408,
             Retry::Custom(policy) => return policy(request, number, error),
             Retry::Safe => {
-                let idempotent =
-                    request.options.idempotent || request.method.idempotency.is_idempotent();
-                error.is_unprocessed()
-                    || (idempotent && (error.code() == 408 || error.id() == id::CLIENT_TRANSPORT))
+                error.is_unprocessed() || (is_idempotent(request) && is_no_answer(error))
             }
         };
         if again {
@@ -200,7 +248,7 @@ impl Attempts {
         }
     }
 
-    fn pause(&self, options: &CallOptions, number: u32) -> Duration {
+    pub(super) fn pause(&self, options: &CallOptions, number: u32) -> Duration {
         let backoff = options.backoff.as_ref().unwrap_or(&self.settings.backoff);
         backoff.pause(number, &self.tasks)
     }
@@ -212,5 +260,38 @@ impl Attempts {
     }
 }
 
+/// Reads the reply of a call that another node may be asked for, so that garbage is found in time.
+fn read(request: &Request, mut reply: Reply) -> Result<Reply> {
+    if let (Some(reads), Body::One(bytes)) = (request.reads, &reply.message) {
+        reply.read = reads(&*request.codec, bytes)?;
+    }
+    Ok(reply)
+}
+
+/// Whether the call may run twice.
+pub(super) fn is_idempotent(request: &Request) -> bool {
+    request.options.idempotent || request.method.idempotency.is_idempotent()
+}
+
+/// Whether a try ended without an answer of the node, or with none that can be read. An error that it
+/// has answered is one: whoever made it knows what was tried, and tries above it would multiply
+/// those below.
+fn is_no_answer(error: &Error) -> bool {
+    let cause = Cause::of(error);
+    matches!(cause, Cause::Silent | Cause::Lost | Cause::Garbled) || error.id() == id::CLIENT_CODEC
+}
+
+/// Whether a try that failed so has put work on a node.
+pub(super) fn met_a_node(error: &Error) -> bool {
+    !matches!(Cause::of(error), Cause::Unreachable | Cause::Own)
+}
+
+/// Whether what begins at `at` cannot be done by `deadline`: no node answers in less.
+pub(super) fn too_late(at: Instant, deadline: Instant) -> bool {
+    deadline.saturating_duration_since(at) < LEAST
+}
+
+/// The shortest try: servers are told whole milliseconds.
+const LEAST: Duration = Duration::from_millis(1);
 /// A caller's "no limit" is one that protocols can reckon with.
 const LONGEST_DIAL: Duration = Duration::from_secs(24 * 60 * 60);

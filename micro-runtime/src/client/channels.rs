@@ -69,6 +69,14 @@ impl Channels {
         }
     }
 
+    /// The channel to a node, where there is one.
+    pub(super) fn kept(entry: &NodeEntry) -> Option<Arc<dyn Channel>> {
+        match entry.kept() {
+            Some(Kept(Ok(channel))) => Some(channel.clone()),
+            _ => None,
+        }
+    }
+
     /// How connections to a node are made.
     pub(super) fn transport(&self, entry: &NodeEntry) -> Result<&Arc<dyn Transport>> {
         let (_, environment) = self.choose(entry)?;

@@ -9,7 +9,7 @@ use super::destination::Destination;
 use crate::call::Request;
 use crate::error::Error;
 use crate::error::why::{
-    Attempt, Choice, Failure, LeftOut, MAX_NAMED, Reason, Recorder, Step, Why,
+    Attempt, Cause, Choice, Failure, LeftOut, MAX_NAMED, Reason, Recorder, Step, Why,
 };
 use crate::registry::NodeEntry;
 
@@ -50,6 +50,22 @@ impl Decisions {
             times.tried_at.saturating_duration_since(times.started),
             times.tried_at.elapsed(),
             result.map_err(Failure::from),
+        )));
+    }
+
+    /// Notes a try that was given up, since the call has ended without it.
+    pub(super) fn given_up(&mut self, entry: &NodeEntry, times: Times) {
+        let failure = Failure {
+            cause: Cause::GivenUp,
+            code: 0,
+            error: "given up: the call ended without it".to_owned(),
+        };
+        self.note(Step::Tried(Attempt::new(
+            entry.id(),
+            entry.address(),
+            times.tried_at.saturating_duration_since(times.started),
+            times.tried_at.elapsed(),
+            Err(failure),
         )));
     }
 

@@ -3,22 +3,28 @@
 //! A [`Target`] is a name resolved once. A call goes through the wrappers, then through the attempt
 //! loop: choose a node from the snapshot, take its channel, send, mark what was learned.
 
+mod asking;
 mod attempts;
+mod budget;
 mod call;
 mod channels;
 mod choosing;
 mod decisions;
 mod destination;
+mod hedge;
 mod learning;
 mod options;
+mod outlier;
 mod probe;
 mod stream;
 
+pub use budget::RetryBudget;
 pub use call::{
     Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
 };
 pub(crate) use channels::CALLED_BY_NAME;
 pub use options::{CallDefaults, ClientOptions};
+pub use outlier::Outliers;
 pub(crate) use stream::bounded;
 
 use std::fmt;
@@ -38,6 +44,7 @@ use crate::wrapper::{Next, Wrapper};
 use attempts::Attempts;
 use channels::Channels;
 use destination::Destination;
+use outlier::Share;
 
 /// What a call takes from its client where it says nothing itself.
 #[derive(Debug)]
@@ -135,6 +142,8 @@ impl Client {
                 tasks: options.tasks,
                 select,
                 proxy: options.proxy,
+                outliers: Arc::new(options.outliers),
+                by_hand: Share::default(),
             })),
         })))
     }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::RetryBudget;
+use super::outlier::Outliers;
 use crate::broker::Broker;
-use crate::call::{Backoff, CallOptions, Retry};
+use crate::call::{Backoff, CallOptions, Hedge, Retry};
 use crate::codec::Codecs;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
@@ -43,6 +45,8 @@ pub struct ClientOptions {
     pub filters: Vec<Filter>,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
+    /// When nodes are left alone for how calls to them go.
+    pub outliers: Outliers,
     /// How long a node that the registry no longer names is kept while it answers. 150 s.
     pub registry_grace: Duration,
     /// Idle connections kept to each node. Go Micro's pool size, 100.
@@ -82,6 +86,7 @@ impl ClientOptions {
             selector: Strategy::default(),
             filters: Vec::new(),
             call: CallDefaults::default(),
+            outliers: Outliers::default(),
             registry_grace: GRACE,
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),
@@ -115,6 +120,11 @@ pub struct CallDefaults {
     pub retry: Retry,
     /// How long to wait before each try.
     pub backoff: Backoff,
+    /// How many tries beyond their first all calls to one service may make together; `None` for any
+    /// number. One for every five calls.
+    pub retry_budget: Option<RetryBudget>,
+    /// After how long calls of idempotent methods also go to another node. Never.
+    pub hedge: Option<Hedge>,
 }
 
 impl Default for CallDefaults {
@@ -128,6 +138,8 @@ impl Default for CallDefaults {
             retries: 5,
             retry: Retry::default(),
             backoff: Backoff::default(),
+            retry_budget: Some(RetryBudget::default()),
+            hedge: None,
         }
     }
 }

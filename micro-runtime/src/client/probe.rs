@@ -1,12 +1,16 @@
-//! Finds out when a node that could not be reached can be again, so that no call has to: a host
-//! that is gone swallows what is sent to it, and would cost a call seconds each time.
+//! Finds out when a node that is left alone is back, so that no call has to: a host that is gone
+//! swallows what is sent to it, and would cost a call seconds each time.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
-use crate::registry::NodeEntry;
+use super::asking::{ask, dials};
+use super::destination::Destination;
+use super::outlier::{Outliers, Peers};
+use crate::error::why::Cause;
+use crate::registry::{Found, NodeEntry};
 use crate::tasks::Tasks;
 use crate::transport::Transport;
 
@@ -20,20 +24,31 @@ const LEAD: Duration = Duration::from_millis(100);
 
 /// What trying a node takes.
 pub(super) struct Probe {
-    entry: Weak<NodeEntry>,
-    clock: Clock,
-    transport: Arc<dyn Transport>,
-    tasks: Tasks,
+    pub(super) entry: Weak<NodeEntry>,
+    pub(super) clock: Clock,
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) tasks: Tasks,
+    pub(super) outliers: Arc<Outliers>,
+    /// The name that the node is asked by.
+    pub(super) service: Arc<str>,
 }
 
 /// The directory's clock.
 #[derive(Clone, Copy, Debug)]
-struct Clock {
+pub(super) struct Clock {
     began: Instant,
     at: u64,
 }
 
 impl Clock {
+    /// That on which it is `now`.
+    pub(super) fn at(now: u64) -> Self {
+        Self {
+            began: Instant::now(),
+            at: now,
+        }
+    }
+
     fn now(self) -> u64 {
         let since = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.at.saturating_add(since)
@@ -41,31 +56,8 @@ impl Clock {
 }
 
 impl Probe {
-    /// Of this node; `now` is the time on the directory's clock.
-    pub(super) fn new(
-        entry: &Arc<NodeEntry>,
-        now: u64,
-        transport: Arc<dyn Transport>,
-        tasks: &Tasks,
-    ) -> Self {
-        // Addresses given by hand are kept long after their last call.
-        let entry = match entry.is_by_hand() {
-            true => Weak::new(),
-            false => Arc::downgrade(entry),
-        };
-        Self {
-            entry,
-            clock: Clock {
-                began: Instant::now(),
-                at: now,
-            },
-            transport,
-            tasks: tasks.clone(),
-        }
-    }
-
-    /// Tries a node that has just been ejected, whenever it was left alone long enough, until it can
-    /// be reached, is forgotten, or was tried often.
+    /// Tries a node that has just been ejected, whenever it was left alone long enough, until it
+    /// answers, is forgotten, or was tried often.
     pub(super) fn begin(self) {
         if self.entry.strong_count() > 0 {
             let tasks = self.tasks.clone();
@@ -73,21 +65,53 @@ impl Probe {
         }
     }
 
-    /// Tries once a node that was [suspected](NodeEntry::suspect), and ejects it where it cannot be
-    /// reached.
-    pub(super) fn check(self) {
-        let Some(entry) = self.entry.upgrade() else {
-            return;
-        };
+    /// Asks once a node that was [suspected](NodeEntry::suspect), and ejects it where it does not
+    /// answer; of `to`, unless its address was given by hand.
+    pub(super) fn check(self, entry: Arc<NodeEntry>, to: Option<Destination>) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move {
-            let reached = self.reaches(&entry).await;
-            entry.acquit();
-            if !reached && entry.eject(self.clock.now()) {
-                drop(entry);
+            let failed = self.fails_to_answer(&entry).await;
+            let now = self.clock.now();
+            entry.acquit(failed.is_none().then_some(now));
+            let ejected = match failed {
+                None => false,
+                Some(Cause::Unreachable) => entry.eject(now),
+                Some(cause) => to
+                    .as_ref()
+                    .is_some_and(|to| self.eject(to, &entry, cause, now)),
+            };
+            if ejected {
+                // Whoever is not wanted any more need not wait for this.
+                drop((entry, to));
                 self.until_back().await;
             }
         });
+    }
+
+    fn eject(&self, to: &Destination, entry: &NodeEntry, cause: Cause, now: u64) -> bool {
+        let peers = Peers {
+            nodes: &to.view.nodes(),
+            share: &to.state.share,
+        };
+        let why = (cause, Found::ByAsking);
+        peers.eject(entry, why, (now, &self.outliers), &self.tasks)
+    }
+
+    /// Whether it answers within a time in which others do, and if not, why.
+    async fn fails_to_answer(&self, entry: &NodeEntry) -> Option<Cause> {
+        let within = self.outliers.answer_within;
+        if self.outliers.is_off() {
+            let reached = dials(entry, &*self.transport, LIMIT).await;
+            return (!reached).then_some(Cause::Unreachable);
+        }
+        let asked = ask(entry, &self.service, within);
+        let dialled = dials(entry, &*self.transport, within);
+        match tokio::join!(asked, dialled) {
+            (Ok(()), _) | (Err(Cause::Own), true) => None,
+            (_, false) => Some(Cause::Unreachable),
+            (Err(Cause::Unreachable), true) => None,
+            (Err(cause), true) => Some(cause),
+        }
     }
 
     async fn until_back(&self) {
@@ -105,22 +129,27 @@ impl Probe {
                 return;
             }
             entry.begin_probe(self.clock.now());
-            let reached = self.reaches(&entry).await;
-            entry.end_probe(until, self.clock.now(), reached);
-            if reached {
+            let failed = self.is_away(&entry).await;
+            let term = self.outliers.term(&self.tasks);
+            entry.end_probe(until, self.clock.now(), failed, term);
+            if failed.is_none() {
                 return;
             }
         }
     }
 
-    async fn reaches(&self, entry: &NodeEntry) -> bool {
-        let dialled = timeout(LIMIT, self.transport.dial(entry.address())).await;
-        let reached = matches!(dialled, Ok(Ok(_)));
-        tracing::debug!(
-            node = entry.id(),
-            reached,
-            "tried whether it can be reached"
-        );
-        reached
+    /// Why it is still to be left alone.
+    async fn is_away(&self, entry: &NodeEntry) -> Option<Cause> {
+        if !dials(entry, &*self.transport, LIMIT).await {
+            return Some(Cause::Unreachable);
+        }
+        if self.outliers.is_off() {
+            return None;
+        }
+        match ask(entry, &self.service, self.outliers.answer_within).await {
+            // That a channel waits before it connects again is nothing against the node.
+            Ok(()) | Err(Cause::Own | Cause::Unreachable) => None,
+            Err(cause) => Some(cause),
+        }
     }
 }

@@ -80,10 +80,10 @@ impl Life {
     }
 }
 
-/// Whether a peer gave the call up, in the code of gRPC, because its time is up, with so much of ours
-/// `left`: it was told whole milliseconds.
+/// Whether a peer gave the call up, in the code of gRPC or with a timeout, because its time is up, with
+/// so much of ours `left`: it was told whole milliseconds.
 pub(super) fn ran_out(error: &Error, left: Duration) -> bool {
-    error.grpc_code() == Some(1) && left <= Duration::from_millis(2)
+    (error.grpc_code() == Some(1) || error.is_timeout()) && left <= Duration::from_millis(2)
 }
 
 fn passed() -> Error {

@@ -21,4 +21,3 @@ pub(crate) use pace::Pace;
 #[cfg(feature = "grpc")]
 pub(crate) use room::{Held, Room};
 pub use serving::Serving;
-pub(crate) use serving::panicked;

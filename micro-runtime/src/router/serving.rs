@@ -1,6 +1,5 @@
 //! A handler that runs.
 
-use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +11,7 @@ use super::core::CallCounters;
 use crate::call::{BoxFuture, Reply};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
+use crate::wrapper::panicked;
 
 /// A started call: poll it, or [finish](Serving::finish) it under its deadline.
 ///
@@ -130,14 +130,4 @@ impl fmt::Debug for Serving {
             .field("done", &self.done)
             .finish_non_exhaustive()
     }
-}
-
-/// Go Micro's words for a handler that panicked.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let words = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("a value that is not text");
-    Error::internal(id::SERVER, format!("panic recovered: {words}"))
 }

@@ -8,7 +8,7 @@ use std::task::Poll;
 
 use crate::call::BoxFuture;
 use crate::error::Result;
-use crate::router::panicked;
+use crate::wrapper::panicked;
 
 /// A function of the program that is run again and again, with an argument of type `T`.
 pub(super) struct Function<T>(Arc<dyn Fn(T) -> BoxFuture<Result<()>> + Send + Sync>);

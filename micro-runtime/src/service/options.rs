@@ -10,7 +10,7 @@ use super::guarded::Function;
 use super::plugins::{self, Table};
 use super::settings::Variables;
 use crate::broker::Broker;
-use crate::client::CallDefaults;
+use crate::client::{CallDefaults, Outliers};
 use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result};
 use crate::http1::read_origin;
@@ -71,6 +71,7 @@ pub(super) struct Options {
     pub(super) register_interval: Duration,
     pub(super) register_check: Option<Function<()>>,
     pub(super) registry_grace: Duration,
+    pub(super) outliers: Outliers,
     /// Takes one call or event in all, and no other.
     pub(super) once: Option<Arc<Once>>,
     pub(super) linger: Duration,
@@ -133,6 +134,7 @@ impl Options {
             register_interval: Duration::from_secs(30),
             register_check: None,
             registry_grace: GRACE,
+            outliers: Outliers::default(),
             once: None,
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),

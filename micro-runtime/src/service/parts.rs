@@ -50,6 +50,7 @@ impl Service {
         client.filters = options.filters.clone();
         client.call = options.call.clone();
         client.registry_grace = options.registry_grace;
+        client.outliers = options.outliers.clone();
         client.pool_size = options.pool_size;
         client.pool_ttl = options.pool_ttl;
         client.max_message = options.limits.message;

@@ -17,7 +17,7 @@ use micro_runtime::protocol::{
 use micro_runtime::registry::{Memory, Node, RegisterOptions, Registry, Service};
 use micro_runtime::router::Core;
 use micro_runtime::selector::Strategy;
-use micro_runtime::transport::{Borrowed, Connection, Memory as MemoryTransport};
+use micro_runtime::transport::{Borrowed, Connection, Listener, Transport};
 use micro_runtime::{Error, Result};
 
 /// What a node does with each call, by its address.
@@ -28,6 +28,10 @@ pub type Behaviour = Arc<dyn Fn(&str, usize) -> Answer + Send + Sync>;
 pub enum Answer {
     Echo,
     Fail(Error),
+    /// Answers these bytes.
+    Say(&'static [u8]),
+    /// Fails, after so long.
+    FailAfter(Duration, Error),
     /// Echoes, after so long.
     After(Duration),
     Never,
@@ -82,12 +86,22 @@ impl Channel for ScriptedChannel {
         _limits: AttemptLimits,
     ) -> Borrowed<'a, Result<Reply>> {
         Box::pin(async move {
-            self.script.asked.lock().unwrap().push(self.address.clone());
-            let number = self.calls.fetch_add(1, Ordering::Relaxed);
+            // Whether a node answers at all is asked beside the calls, and of the same mood.
+            let number = if request.method.endpoint == "Debug.Health" {
+                self.calls.load(Ordering::Relaxed)
+            } else {
+                self.script.asked.lock().unwrap().push(self.address.clone());
+                self.calls.fetch_add(1, Ordering::Relaxed)
+            };
             match (self.script.behaviour)(&self.address, number) {
                 Answer::Echo => {}
                 Answer::After(time) => tokio::time::sleep(time).await,
+                Answer::Say(bytes) => return Ok(Reply::new(Body::One(bytes.into()))),
                 Answer::Fail(error) => return Err(error),
+                Answer::FailAfter(time, error) => {
+                    tokio::time::sleep(time).await;
+                    return Err(error);
+                }
                 Answer::Never => std::future::pending().await,
             }
             let message = request.body.as_bytes().to_vec().into();
@@ -95,6 +109,39 @@ impl Channel for ScriptedChannel {
         })
     }
     fn close(&self) {}
+}
+
+/// Connects to nodes that would not answer a call with `refused`, to say nothing there.
+struct Dial(Behaviour);
+
+impl std::fmt::Debug for Dial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dial")
+    }
+}
+
+#[async_trait::async_trait]
+impl Transport for Dial {
+    fn name(&self) -> &str {
+        "memory"
+    }
+    async fn dial(&self, address: &str) -> Result<Connection> {
+        match (self.0)(address, usize::MAX) {
+            Answer::Fail(error) if error.is_unprocessed() && error.id() == "go.micro.client" => {
+                Err(error)
+            }
+            _ => {
+                let (near, _) = tokio::io::duplex(1);
+                Ok(Connection::new(near, address.to_owned(), "here".to_owned()))
+            }
+        }
+    }
+    async fn listen(&self, address: &str) -> Result<Box<dyn Listener>> {
+        Err(Error::internal(
+            "scripted",
+            format!("{address} is not here"),
+        ))
+    }
 }
 
 /// A client of the service `greeter` on scripted nodes, whose addresses are their names.
@@ -141,11 +188,9 @@ impl Setup {
             behaviour: Arc::new(behaviour),
             asked: asked.clone(),
         };
-        let mut options = ClientOptions::new(
-            Arc::new(registry),
-            Arc::new(MemoryTransport::new()),
-            vec![Arc::new(script)],
-        );
+        let dial = Dial(script.behaviour.clone());
+        let mut options =
+            ClientOptions::new(Arc::new(registry), Arc::new(dial), vec![Arc::new(script)]);
         change(&mut options);
         Self {
             client: Client::new(options).unwrap(),

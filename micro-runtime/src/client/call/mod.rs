@@ -12,7 +12,8 @@ use std::task::{Context as Task, Poll, ready};
 use super::Defaults;
 use super::stream::watched;
 use crate::call::{
-    Body, BoxFuture, CallOptions, Invoke, Payload, RawStream, Receiver, Reply, Request, Sender,
+    AlreadyRead, Body, BoxFuture, CallOptions, Invoke, Payload, RawStream, Reads, Receiver, Reply,
+    Request, Sender, decode,
 };
 use crate::codec::{self, Codec};
 use crate::context::Context;
@@ -68,6 +69,11 @@ impl Target {
     /// The name called.
     pub fn service(&self) -> &str {
         &self.service
+    }
+
+    /// What its calls go by: for code that sends requests itself.
+    pub fn invoker(&self) -> &Arc<dyn Invoke> {
+        &self.invoke
     }
 
     /// A unary call.
@@ -254,6 +260,7 @@ fn send<K, Q: Payload, M>(
     call: Call<K>,
     message: impl FnOnce(K) -> Option<Q>,
     read: fn(Reply, Arc<dyn Codec>) -> Result<Reply<M>>,
+    reads: Option<Reads>,
 ) -> Pending<M> {
     let fail = |error| Pending {
         state: State::Failed(Some(error)),
@@ -297,9 +304,11 @@ fn send<K, Q: Payload, M>(
     let request = Request {
         cx: Context::outgoing(parent.as_ref(), metadata, &defaults.forward),
         service,
-        method,
         codec: codec.clone(),
         body,
+        // Others are not sent again, so that it is soon enough to read their replies at the end.
+        reads: reads.filter(|_| options.idempotent || method.idempotency.is_idempotent()),
+        method,
         options,
         source,
     };
@@ -326,8 +335,12 @@ fn within(sent: BoxFuture<Result<Reply>>, parent: Context) -> BoxFuture<Result<R
     })
 }
 
-fn read_message<R: Payload + Default>(reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<R>> {
-    reply.try_map(|body| codec::decode(&*codec, body.into_bytes()))
+fn read_message<R: Payload + Default>(mut reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<R>> {
+    let read = reply.read.take(reply.message.as_bytes());
+    reply.try_map(|body| match read {
+        Some(message) => Ok(message),
+        None => decode(&*codec, body.into_bytes()),
+    })
 }
 
 fn read_raw(body: Body) -> Result<RawStream> {
@@ -360,6 +373,7 @@ fn read_upload<Q: Payload, R: Payload + Default>(
         metadata,
         trailers,
         peer,
+        ..
     } = reply;
     let raw = read_raw(message)?;
     let mut opening = Reply::new(());
@@ -375,6 +389,7 @@ fn read_upload<Q: Payload, R: Payload + Default>(
         metadata,
         trailers,
         peer,
+        read: AlreadyRead::default(),
     })
 }
 
@@ -401,13 +416,13 @@ fn read_both<Q: Payload, R: Payload + Default>(
 }
 
 macro_rules! into_future {
-    ($kind:ident<$q:ident, $r:ident> => $output:ty, $message:expr, $read:expr) => {
+    ($kind:ident<$q:ident, $r:ident> => $output:ty, $message:expr, $read:expr, $reads:expr) => {
         impl<$q: Payload, $r: Payload + Default> IntoFuture for Full<$kind<$q, $r>> {
             type Output = Result<Reply<$output>>;
             type IntoFuture = Pending<$output>;
 
             fn into_future(self) -> Self::IntoFuture {
-                send(self.0, $message, $read)
+                send(self.0, $message, $read, $reads)
             }
         }
 
@@ -422,10 +437,10 @@ macro_rules! into_future {
     };
 }
 
-into_future!(Unary<Q, R> => R, |kind| Some(kind.request), read_message);
-into_future!(ServerStream<Q, R> => Receiver<R>, |kind| Some(kind.request), read_receiver);
-into_future!(ClientStream<Q, R> => Upload<Q, R>, |_| None::<Q>, read_upload);
-into_future!(Bidi<Q, R> => Both<Q, R>, |_| None::<Q>, read_both);
+into_future!(Unary<Q, R> => R, |kind| Some(kind.request), read_message, Some(AlreadyRead::read::<R>));
+into_future!(ServerStream<Q, R> => Receiver<R>, |kind| Some(kind.request), read_receiver, None);
+into_future!(ClientStream<Q, R> => Upload<Q, R>, |_| None::<Q>, read_upload, None);
+into_future!(Bidi<Q, R> => Both<Q, R>, |_| None::<Q>, read_both, None);
 
 /// An open call whose requests stream: send them, then finish for the one reply.
 #[derive(Debug)]
@@ -479,6 +494,7 @@ impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
             metadata: receive.metadata(),
             trailers: receive.trailers(),
             peer,
+            read: AlreadyRead::default(),
         })
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Call;
-use crate::call::{Backoff, Retry};
+use super::{Call, Unary};
+use crate::call::{Backoff, Hedge, Retry};
 use crate::context::Context;
 use crate::metadata::Text;
 use crate::selector::{Filter, Strategy};
@@ -131,6 +131,15 @@ impl<K> Call<K> {
     pub fn detached(mut self) -> Self {
         self.parent = None;
         self.watch_parent = false;
+        self
+    }
+}
+
+impl<Q, R> Call<Unary<Q, R>> {
+    /// Also asks another node when the first has not answered for so long, and takes the first good
+    /// answer. For methods that do no harm when they run twice; others are refused with a 400.
+    pub fn hedge(mut self, hedge: impl Into<Hedge>) -> Self {
+        self.options.hedge = Some(hedge.into());
         self
     }
 }

@@ -7,10 +7,14 @@
 //! it answers calls; so is one that has not failed, where the registry may have lost its memory or
 //! where no node at all would be left.
 
+mod health;
 mod keeper;
 mod nodes;
+mod tally;
 mod view;
 
+pub use health::Standing;
+pub(crate) use health::{Found, Term, Verdict, Weight};
 use nodes::Turns;
 pub use nodes::{NodeEntry, Nodes};
 pub use view::{NodesGuard, View};

@@ -3,9 +3,10 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::health::Health;
 use crate::metadata::Text;
 use crate::registry::{Node, Service};
 
@@ -128,31 +129,13 @@ pub struct NodeEntry {
     state: Arc<State>,
 }
 
-/// Times are milliseconds on the directory's clock.
 #[derive(Default)]
 struct State {
-    ejected_until: AtomicU64,
-    /// While one call tries whether the node can be reached again.
-    probed_until: AtomicU64,
-    /// Failures to connect since the last success.
-    failures: AtomicU32,
-    /// Whether somebody finds out if it can be reached, since a call to it had no answer in time.
-    suspected: AtomicBool,
-    /// When a call last succeeded; 0 for never.
-    alive: AtomicU64,
+    health: Health,
     /// The turn in which it was chosen last.
     turn: AtomicU64,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
 }
-
-/// How long a node is left alone after its first failure, and at most.
-const EJECTION: (u64, u64) = (1_000, 30_000);
-/// How long one call may try a node that was left alone before another does: the default limit of
-/// connecting. A node that swallows what is sent to it then costs one call, not all.
-const PROBE: u64 = 5_000;
-/// How stale the note of a success may be: writing it for each call would pass the node's state
-/// from core to core.
-const ALIVE_NOTE: u64 = 1_000;
 
 impl NodeEntry {
     /// A node at an address given by hand.
@@ -206,118 +189,13 @@ impl NodeEntry {
             .downcast_ref()
     }
 
-    /// Leaves the node alone for a while, since it could not be reached at `now`: 1 s, and twice as
-    /// long each further time, to 30 s. Failures while it is left alone count once, and only that one
-    /// gives `true`. After that time one call tries it, where nobody else has; the others follow when
-    /// it has answered.
-    pub fn eject(&self, now: u64) -> bool {
-        let until = self.state.ejected_until.load(Ordering::Relaxed);
-        until <= now && self.eject_again(until, now)
+    /// What [`slot`](Self::slot) has kept.
+    pub(crate) fn kept<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.state.slot.get()?.downcast_ref()
     }
 
-    /// Leaves it alone anew, unless somebody else has changed until when.
-    fn eject_again(&self, until: u64, now: u64) -> bool {
-        let failures = self.state.failures.load(Ordering::Relaxed);
-        let time = (EJECTION.0 << failures.min(16)).min(EJECTION.1);
-        // Of calls that fail together, one counts.
-        let counts = self.state.ejected_until.compare_exchange(
-            until,
-            now + time,
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-        if counts.is_ok() {
-            self.state.failures.store(failures + 1, Ordering::Relaxed);
-            self.state.probed_until.store(0, Ordering::Relaxed);
-        }
-        counts.is_ok()
-    }
-
-    /// Until when it is left alone; `None` where it has answered since it was.
-    pub(crate) fn ejected_until(&self) -> Option<u64> {
-        let state = &self.state;
-        (state.failures.load(Ordering::Relaxed) != 0)
-            .then(|| state.ejected_until.load(Ordering::Relaxed))
-    }
-
-    /// Keeps calls away while somebody tries whether it can be reached again: `end_probe` ends it.
-    pub(crate) fn begin_probe(&self, now: u64) {
-        self.state
-            .probed_until
-            .store(now + PROBE, Ordering::Relaxed);
-    }
-
-    /// What came of trying whether it can be reached, while it was to be left alone until `until`.
-    pub(crate) fn end_probe(&self, until: u64, now: u64, reached: bool) {
-        if reached {
-            // That it can be reached is no answer: nothing is said of whether it is alive.
-            self.come_back();
-        } else {
-            self.eject_again(until, now);
-        }
-    }
-
-    fn come_back(&self) {
-        let state = &self.state;
-        state.failures.store(0, Ordering::Relaxed);
-        state.ejected_until.store(0, Ordering::Relaxed);
-        state.probed_until.store(0, Ordering::Relaxed);
-    }
-
-    /// Whether it is left alone at `now`: since it could not be reached, or since another call is
-    /// just trying it again.
-    pub fn is_ejected(&self, now: u64) -> bool {
-        self.state.ejected_until.load(Ordering::Relaxed) > now
-            || self.state.probed_until.load(Ordering::Relaxed) > now
-    }
-
-    /// Whether a call may go to this node, which is not left alone: of one that was, only the first
-    /// may, until it has told how it went.
-    pub(crate) fn claim(&self, now: u64) -> bool {
-        let state = &self.state;
-        if state.failures.load(Ordering::Relaxed) == 0 {
-            return true;
-        }
-        let probed = state.probed_until.load(Ordering::Relaxed);
-        probed <= now
-            && state
-                .probed_until
-                .compare_exchange(probed, now + PROBE, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-    }
-
-    /// Notes that the node answered at `now`: it is no longer left alone, and stays for a while
-    /// though its registry may forget it. Cheap enough for every call.
-    pub fn restore(&self, now: u64) {
-        let state = &self.state;
-        if state.failures.load(Ordering::Relaxed) != 0 {
-            self.come_back();
-        }
-        let alive = state.alive.load(Ordering::Relaxed);
-        if alive == 0 || now.saturating_sub(alive) >= ALIVE_NOTE {
-            state.alive.store(now.max(1), Ordering::Relaxed);
-        }
-    }
-
-    /// Whether a call succeeded at `since` or later, and none has failed to connect since then.
-    pub(crate) fn answers(&self, since: u64) -> bool {
-        let alive = self.state.alive.load(Ordering::Relaxed);
-        alive != 0 && alive >= since && self.state.failures.load(Ordering::Relaxed) == 0
-    }
-
-    /// Whether to find out if it can be reached: nobody is just doing so.
-    pub(crate) fn suspect(&self) -> bool {
-        !self.state.suspected.swap(true, Ordering::AcqRel)
-    }
-
-    /// That it was found out.
-    pub(crate) fn acquit(&self) {
-        self.state.suspected.store(false, Ordering::Release);
-    }
-
-    /// Whether the last attempt to reach it failed.
-    pub(crate) fn is_failing(&self) -> bool {
-        self.state.failures.load(Ordering::Relaxed) != 0
+    pub(super) fn health(&self) -> &Health {
+        &self.state.health
     }
 
     pub(crate) fn turn(&self) -> &AtomicU64 {
@@ -338,7 +216,7 @@ impl fmt::Debug for NodeEntry {
         f.debug_struct("NodeEntry")
             .field("node", &self.node)
             .field("version", &self.version())
-            .field("ejected_until", &self.state.ejected_until)
+            .field("health", &self.state.health)
             .finish_non_exhaustive()
     }
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::Service;
-use crate::call::{Backoff, Retry};
+use crate::call::{Backoff, Hedge, Retry};
+use crate::client::{Outliers, RetryBudget};
 use crate::metadata::Text;
 use crate::selector::{Filter, Strategy};
 #[cfg(feature = "tls")]
@@ -58,6 +59,12 @@ impl Service {
         self
     }
 
+    /// When the client leaves nodes alone for how calls to them go; [`Outliers::off`] for never.
+    pub fn outliers(mut self, outliers: Outliers) -> Self {
+        self.options.outliers = outliers;
+        self
+    }
+
     /// The client's limit of a whole call; 30 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.options.call.timeout = timeout;
@@ -91,6 +98,20 @@ impl Service {
     /// How long the client waits before each try.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.options.call.backoff = backoff;
+        self
+    }
+
+    /// How many tries beyond their first all calls of the client to one service may make together: one
+    /// for every five calls. `None` for any number.
+    pub fn retry_budget(mut self, budget: impl Into<Option<RetryBudget>>) -> Self {
+        self.options.call.retry_budget = budget.into();
+        self
+    }
+
+    /// After how long the client's unary calls of idempotent methods also go to another node; never.
+    /// `.hedge(…)` on a call says it for that call alone.
+    pub fn hedge(mut self, hedge: impl Into<Hedge>) -> Self {
+        self.options.call.hedge = Some(hedge.into());
         self
     }
 

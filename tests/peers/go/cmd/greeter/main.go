@@ -38,7 +38,7 @@ func main() {
 		return
 	}
 	s := peer.NewServer()
-	if err := pb.RegisterGreeterHandler(s, &Greeter{}); err != nil {
+	if err := pb.RegisterGreeterHandler(s, newGreeter()); err != nil {
 		log.Fatal(err)
 	}
 	if *debug {

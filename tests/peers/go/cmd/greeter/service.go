@@ -9,6 +9,7 @@ import (
 	"log"
 	"time"
 
+	"go-micro.dev/v4/client"
 	merr "go-micro.dev/v4/errors"
 	"go-micro.dev/v4/metadata"
 
@@ -16,7 +17,31 @@ import (
 	pb "micropeers/proto/greeterpb"
 )
 
-type Greeter struct{}
+type Greeter struct {
+	// Whom Sleep and Echo are passed on to; nil where they are answered here.
+	next pb.GreeterService
+	co   []client.CallOption
+}
+
+// newGreeter returns the greeter that the flags ask for.
+func newGreeter() *Greeter {
+	if *peer.Next == "" {
+		return &Greeter{}
+	}
+	c, co := peer.NewNext()
+	return &Greeter{next: pb.NewGreeterService(*peer.Name, c), co: co}
+}
+
+// options returns the options of a call that is passed on. Over mucp go-micro tells its ConnectionTimeout and not
+// the context's deadline, so it is made what is left.
+func (g *Greeter) options(ctx context.Context) []client.CallOption {
+	d, ok := ctx.Deadline()
+	if !ok {
+		return g.co
+	}
+	left := func(o *client.CallOptions) { o.ConnectionTimeout = time.Until(d) }
+	return append([]client.CallOption{left}, g.co...)
+}
 
 func (g *Greeter) Hello(ctx context.Context, in *pb.HelloRequest, out *pb.HelloResponse) error {
 	if *trace {
@@ -53,6 +78,18 @@ func (g *Greeter) Sleep(ctx context.Context, in *pb.SleepRequest, out *pb.HelloR
 		left = time.Until(d)
 	}
 	log.Printf("BEGIN %d", left)
+	if g.next != nil {
+		rsp, err := g.next.Sleep(ctx, in, g.options(ctx)...)
+		if ctx.Err() != nil {
+			log.Printf("DROPPED %v", ctx.Err())
+		} else {
+			log.Print("DONE")
+		}
+		if err == nil {
+			out.Msg = rsp.Msg
+		}
+		return err
+	}
 	select {
 	case <-time.After(time.Duration(in.Ms) * time.Millisecond):
 		out.Msg = "slept"
@@ -64,6 +101,13 @@ func (g *Greeter) Sleep(ctx context.Context, in *pb.SleepRequest, out *pb.HelloR
 }
 
 func (g *Greeter) Echo(ctx context.Context, in *pb.EchoRequest, out *pb.EchoResponse) error {
+	if g.next != nil {
+		rsp, err := g.next.Echo(ctx, in, g.options(ctx)...)
+		if err == nil {
+			out.Metadata, out.DeadlineNs = rsp.Metadata, rsp.DeadlineNs
+		}
+		return err
+	}
 	out.Metadata = map[string]string{}
 	if md, ok := metadata.FromContext(ctx); ok {
 		for k, v := range md {

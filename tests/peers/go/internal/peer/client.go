@@ -18,6 +18,18 @@ import (
 
 // NewClient returns a client and the options for each of its calls.
 func NewClient() (client.Client, []client.CallOption) {
+	return newClient(*Protocol, *addr)
+}
+
+// NewNext returns a client for the server at -next and the options for each of its calls.
+func NewNext() (client.Client, []client.CallOption) {
+	if *nextProtocol == "" {
+		*nextProtocol = *Protocol
+	}
+	return newClient(*nextProtocol, *Next)
+}
+
+func newClient(protocol, addr string) (client.Client, []client.CallOption) {
 	r, tr, br := parts()
 	o := []client.Option{client.Selector(selector.NewSelector(selector.Registry(r))), client.Registry(r), client.Broker(br), client.Transport(tr),
 		client.Retries(*retries)}
@@ -25,8 +37,8 @@ func NewClient() (client.Client, []client.CallOption) {
 		o = append(o, client.ContentType(*ct))
 	}
 	var co []client.CallOption
-	if *addr != "" && *addr != "127.0.0.1:0" {
-		co = append(co, client.WithAddress(strings.Split(*addr, ",")...))
+	if addr != "" && addr != "127.0.0.1:0" {
+		co = append(co, client.WithAddress(strings.Split(addr, ",")...))
 	}
 	if *closec {
 		co = append(co, client.WithConnClose())
@@ -37,7 +49,7 @@ func NewClient() (client.Client, []client.CallOption) {
 	if *stto > 0 {
 		co = append(co, client.WithStreamTimeout(*stto))
 	}
-	if *Protocol == "mucp" {
+	if protocol == "mucp" {
 		return client.NewClient(o...), co
 	}
 	if c := tlsConfig(); c != nil {

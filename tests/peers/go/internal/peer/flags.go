@@ -23,6 +23,10 @@ var (
 	Topic    = flag.String("topic", "", "server: subscribe to the topic; client: publish to it")
 	Queue    = flag.String("queue", "", "server: queue of the subscription (default: none, so each subscriber gets each event)")
 
+	Next = flag.String("next", "", "server: pass Sleep and Echo on to the greeter at this address, with the context of the call and what is left of its deadline")
+
+	nextProtocol = flag.String("next_protocol", "", "server: the protocol spoken to -next (default: that of -protocol)")
+
 	addr     = flag.String("address", "127.0.0.1:0", "server: listen address; client: address to call (not given or empty = use the registry)")
 	id       = flag.String("id", "", "server: what the node's id ends with (default: random)")
 	adv      = flag.String("advertise", "", "server: address to advertise")

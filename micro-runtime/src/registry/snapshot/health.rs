@@ -1,0 +1,490 @@
+//! What calls have learned of one node: whether it is left alone, until when, and why.
+//!
+//! An answer costs a look at one word, and another at when it was last noted. All else happens where
+//! something has failed.
+
+use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::NodeEntry;
+use super::tally::{Tally, WINDOW};
+use crate::error::why::Cause;
+
+/// Times are milliseconds on the directory's clock.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    ejected_until: AtomicU64,
+    /// While one call, or a task, tries whether the node is back.
+    probed_until: AtomicU64,
+    /// A [`Tally`].
+    tally: AtomicU64,
+    /// How often its time has doubled.
+    times: AtomicU32,
+    /// When it was last ejected, and when it last came back.
+    ejected_at: AtomicU64,
+    back_at: AtomicU64,
+    /// Why it was last ejected, and who has found out.
+    cause: AtomicU8,
+    found: AtomicU8,
+    /// When a failure last counted.
+    failed_at: AtomicU64,
+    /// Whether somebody finds out if it answers, since a call to it had no answer in time.
+    suspected: AtomicBool,
+    /// When a call last succeeded; 0 for never.
+    alive: AtomicU64,
+    /// Active checks that went the other way than its standing, in a row.
+    checks: AtomicU32,
+}
+
+/// How a node stands with a client: [`NodeEntry::standing`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// Calls go to it.
+    In,
+    /// It is left alone for so long still, for this cause, for the so-manieth time in a row.
+    Ejected(Duration, Cause, u32),
+    /// Its time is over, and the next call tries whether it is back.
+    OnTrial(Cause),
+    /// Somebody is just finding out whether it is there.
+    Probed,
+}
+
+/// Who has found out that a node is to be left alone: who may say that it is back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Found {
+    /// A connection could not be made, or a question had no answer: whoever reaches it.
+    ByAsking = 0,
+    /// Calls failed: a call that began later.
+    ByCalls = 1,
+    /// An active check: a check, or a call once its time is over.
+    ByCheck = 2,
+}
+
+/// How long a node is left alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Term {
+    /// The first time, and the longest, in milliseconds.
+    pub(crate) first: u64,
+    pub(crate) longest: u64,
+    /// How much of it is not waited for, in 1/1024.
+    pub(crate) less: u64,
+}
+
+/// That of nodes that could not be reached.
+const UNREACHABLE: Term = Term {
+    first: 1_000,
+    longest: 30_000,
+    less: 0,
+};
+/// How long a node must do well for each doubling to be forgotten.
+const FORGIVEN: u64 = 10_000;
+/// How long one call may try a node that was left alone before another does: the default limit of
+/// connecting. A node that swallows what is sent to it then costs one call, not all.
+const PROBE: u64 = 5_000;
+/// How stale the note of a success may be: writing it for each call would pass the node's state
+/// from core to core.
+const ALIVE_NOTE: u64 = 100;
+
+/// What a failure of a call says of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// The node failed. A few in a row are enough.
+    Own,
+    /// As `Own`, where all calls of a connection fail at once: those that began before the last one
+    /// that counted say nothing new.
+    Shared,
+    /// It may not be the node's fault: what counts is whether others do better.
+    Compared,
+}
+
+/// What is to be done after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Borne,
+    /// It failed often enough in a row, or failed its trial.
+    Eject,
+    /// It answered so often well and so often not: see how others do.
+    Compare(u32, u32),
+}
+
+impl NodeEntry {
+    /// Leaves the node alone for a while, since it could not be reached at `now`: 1 s, and twice as
+    /// long each further time, to 30 s. Failures while it is left alone count once, and only that one
+    /// gives `true`. After that time one call tries it, where nobody else has; the others follow when
+    /// it has answered.
+    pub fn eject(&self, now: u64) -> bool {
+        self.eject_for(Cause::Unreachable, Found::ByAsking, UNREACHABLE, now)
+    }
+
+    /// As [`eject`](Self::eject), for another cause and time.
+    pub(crate) fn eject_for(&self, cause: Cause, found: Found, term: Term, now: u64) -> bool {
+        let until = self.health().ejected_until.load(Relaxed);
+        until <= now && self.eject_again(until, cause, found, term, now)
+    }
+
+    /// Leaves it alone anew, unless somebody else has changed until when.
+    fn eject_again(&self, until: u64, cause: Cause, found: Found, term: Term, now: u64) -> bool {
+        let health = self.health();
+        let was_out = health.tally().is_out();
+        let times = health.times.load(Relaxed);
+        let times = match (was_out, found) {
+            (true, _) => times,
+            // A connection that was made is a new beginning.
+            (false, Found::ByAsking) if cause == Cause::Unreachable => 0,
+            (false, _) => {
+                let well = now.saturating_sub(health.back_at.load(Relaxed)) / FORGIVEN;
+                times.saturating_sub(u32::try_from(well).unwrap_or(u32::MAX))
+            }
+        };
+        let time = term.first.saturating_mul(1 << times.min(16));
+        let time = time.min(term.longest);
+        let time = time - time * term.less.min(1024) / 1024;
+        // Of calls that fail together, one counts.
+        let ejected_until = &health.ejected_until;
+        let counts = ejected_until.compare_exchange(until, now + time.max(1), Relaxed, Relaxed);
+        if counts.is_ok() {
+            health.cause.store(cause as u8, Relaxed);
+            health.found.store(found as u8, Relaxed);
+            health.ejected_at.store(now, Relaxed);
+            health.times.store(times + 1, Relaxed);
+            health.tally.store(Tally::OUT.0, Relaxed);
+            health.checks.store(0, Relaxed);
+            health.probed_until.store(0, Relaxed);
+            tracing::debug!(
+                node = self.id(),
+                cause = cause.name(),
+                times = times + 1,
+                millis = time,
+                "left alone"
+            );
+        }
+        counts.is_ok()
+    }
+
+    /// Until when it is left alone; `None` where it has answered since it was.
+    pub(crate) fn ejected_until(&self) -> Option<u64> {
+        let health = self.health();
+        let is_out = health.tally().is_out();
+        is_out.then(|| health.ejected_until.load(Relaxed))
+    }
+
+    /// Keeps calls away while somebody tries whether it is back: `end_probe` ends it.
+    pub(crate) fn begin_probe(&self, now: u64) {
+        let probed_until = &self.health().probed_until;
+        probed_until.store(now + PROBE, Relaxed);
+    }
+
+    /// What came of trying whether it is back, while it was to be left alone until `until`: `None` where
+    /// it answers, else how it failed.
+    pub(crate) fn end_probe(&self, until: u64, now: u64, failed: Option<Cause>, term: Term) {
+        let health = self.health();
+        match failed {
+            // That it can be reached is no answer: nothing is said of whether it is alive.
+            None if health.found() == Found::ByAsking => health.come_back(now),
+            // It is there, but calls have failed: a call is to try it.
+            None => health.probed_until.store(0, Relaxed),
+            Some(Cause::Unreachable) => {
+                let (cause, found) = (Cause::Unreachable, Found::ByAsking);
+                self.eject_again(until, cause, found, UNREACHABLE, now);
+            }
+            Some(cause) => {
+                self.eject_again(until, cause, Found::ByAsking, term, now);
+            }
+        }
+    }
+
+    /// Whether it is left alone at `now`: since it could not be reached or calls to it failed, or since
+    /// somebody is just trying it again.
+    pub fn is_ejected(&self, now: u64) -> bool {
+        let health = self.health();
+        health.ejected_until.load(Relaxed) > now || health.probed_until.load(Relaxed) > now
+    }
+
+    /// How it stands at `now`.
+    pub fn standing(&self, now: u64) -> Standing {
+        let health = self.health();
+        let until = health.ejected_until.load(Relaxed);
+        if until > now {
+            let left = Duration::from_millis(until - now);
+            return Standing::Ejected(left, health.cause(), health.times.load(Relaxed));
+        }
+        if health.probed_until.load(Relaxed) > now {
+            return Standing::Probed;
+        }
+        match health.tally().is_out() {
+            true => Standing::OnTrial(health.cause()),
+            false => Standing::In,
+        }
+    }
+
+    /// When it last came back after it had been left alone, in milliseconds of the directory's clock;
+    /// 0 where it never was.
+    pub fn back_at(&self) -> u64 {
+        self.health().back_at.load(Relaxed)
+    }
+
+    /// Whether it counts among those that are out: it is left alone, or was not long ago and has not
+    /// answered since.
+    pub(crate) fn is_out(&self, now: u64, patience: u64) -> bool {
+        let health = self.health();
+        let until = health.ejected_until.load(Relaxed);
+        let lately = until.saturating_add(patience) > now;
+        self.is_ejected(now) || (lately && health.tally().is_out())
+    }
+
+    /// Whether a call may go to this node, which is not left alone: of one that was, only the first
+    /// may, until it has told how it went.
+    pub(crate) fn claim(&self, now: u64) -> bool {
+        let health = self.health();
+        if !health.tally().is_out() {
+            return true;
+        }
+        let probed = health.probed_until.load(Relaxed);
+        let claimed = || {
+            let probed_until = &health.probed_until;
+            probed_until.compare_exchange(probed, now + PROBE, Relaxed, Relaxed)
+        };
+        probed <= now && claimed().is_ok()
+    }
+
+    /// Notes that the node answered a call that began at `now`: it is no longer left alone, unless for
+    /// how earlier calls failed, and stays for a while though its registry may forget it. Cheap enough
+    /// for every call.
+    pub fn restore(&self, now: u64) {
+        let health = self.health();
+        let tally = health.tally();
+        if tally != Tally::default() {
+            health.recovers(tally, now);
+        }
+        health.note_alive(now);
+    }
+
+    /// Notes that the node answered something at `now`, which is no success.
+    pub(crate) fn note_alive(&self, now: u64) {
+        let health = self.health();
+        if health.tally().is_out() && health.cause() == Cause::Unreachable {
+            health.come_back(now);
+        }
+        health.note_alive(now);
+    }
+
+    /// Notes a failure of a call that began at `began`.
+    pub(crate) fn fails(
+        &self,
+        weight: Weight,
+        (began, now): (u64, u64),
+        in_a_row: u32,
+        volume: u32,
+    ) -> Verdict {
+        let health = self.health();
+        if health.tally().is_out() {
+            // Calls that began earlier say what is known. One that began when its time was over was
+            // its trial.
+            let until = health.ejected_until.load(Relaxed);
+            return match began >= until && until <= now && weight != Weight::Compared {
+                true => Verdict::Eject,
+                false => Verdict::Borne,
+            };
+        }
+        let failed_at = health.failed_at.load(Relaxed);
+        if weight == Weight::Shared && failed_at != 0 && began < failed_at {
+            return Verdict::Borne;
+        }
+        let in_row = weight != Weight::Compared;
+        if in_row {
+            health.failed_at.store(now.max(1), Relaxed);
+        }
+        let mut after = Tally::default();
+        let _ = health.tally.fetch_update(Relaxed, Relaxed, |word| {
+            after = Tally(word).failed(now, in_row);
+            Some(after.0)
+        });
+        if in_row && in_a_row != 0 && after.row() >= in_a_row {
+            return Verdict::Eject;
+        }
+        match after.said(now, volume) {
+            None => Verdict::Borne,
+            Some((good, bad)) => {
+                // Whoever comes first asks it.
+                let asked = (after.0, after.asked().0);
+                let first = health
+                    .tally
+                    .compare_exchange(asked.0, asked.1, Relaxed, Relaxed);
+                match first.is_ok() {
+                    true => Verdict::Compare(good, bad),
+                    false => Verdict::Borne,
+                }
+            }
+        }
+    }
+
+    /// Its share of good answers in a window with at least `volume` of them; 1 where it has answered
+    /// lately and nothing failed. `None` where nothing is known, or it is out.
+    pub(crate) fn success_rate(&self, now: u64, volume: u32) -> Option<f64> {
+        let health = self.health();
+        let tally = health.tally();
+        if tally.is_out() {
+            return None;
+        }
+        let (good, bad) = tally.answers();
+        if bad == 0 {
+            let alive = health.alive.load(Relaxed);
+            let lately = alive != 0 && alive.saturating_add(2 * WINDOW) >= now;
+            return lately.then_some(1.0);
+        }
+        (good + bad >= volume).then(|| f64::from(good) / f64::from(good + bad))
+    }
+
+    /// Whether a call succeeded at `since` or later, and the node was not left alone since then.
+    pub(crate) fn answers(&self, since: u64) -> bool {
+        let alive = self.health().alive.load(Relaxed);
+        alive != 0 && alive >= since && !self.is_failing()
+    }
+
+    /// Whether to find out if it answers: nobody is just doing so.
+    pub(crate) fn suspect(&self) -> bool {
+        !self.health().suspected.swap(true, Ordering::AcqRel)
+    }
+
+    /// That it was found out: at `now` it answered, where it did.
+    pub(crate) fn acquit(&self, answered: Option<u64>) {
+        let health = self.health();
+        if let Some(now) = answered {
+            health.note_alive(now);
+            if !health.tally().is_out() {
+                health.probed_until.store(0, Relaxed);
+            }
+        }
+        health.suspected.store(false, Ordering::Release);
+    }
+
+    /// Whether it was left alone and has not answered since.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.health().tally().is_out()
+    }
+
+    /// Notes an active check at `now`. Gives whether it is time to leave the node alone: then
+    /// [`keep_out`](Self::keep_out).
+    pub(crate) fn checked(&self, well: bool, (fails, passes): (u32, u32), now: u64) -> bool {
+        let health = self.health();
+        let by_check = health.tally().is_out() && health.found() == Found::ByCheck;
+        if well != by_check {
+            // As it stands.
+            health.checks.store(0, Relaxed);
+            return by_check;
+        }
+        let checks = health.checks.fetch_add(1, Relaxed) + 1;
+        match well {
+            true if checks >= passes => {
+                health.come_back(now);
+                health.note_alive(now);
+                false
+            }
+            true => true,
+            false => checks >= fails,
+        }
+    }
+
+    /// Leaves it alone until `until`, since active checks say so.
+    pub(crate) fn keep_out(&self, cause: Cause, until: u64, now: u64) {
+        let health = self.health();
+        if !health.tally().is_out() {
+            health.ejected_at.store(now, Relaxed);
+            health.times.fetch_add(1, Relaxed);
+        }
+        health.cause.store(cause as u8, Relaxed);
+        health.found.store(Found::ByCheck as u8, Relaxed);
+        health.ejected_until.store(until, Relaxed);
+        health.tally.store(Tally::OUT.0, Relaxed);
+    }
+}
+
+impl Health {
+    fn tally(&self) -> Tally {
+        Tally(self.tally.load(Relaxed))
+    }
+
+    fn note_alive(&self, now: u64) {
+        let alive = self.alive.load(Relaxed);
+        if alive == 0 || now.saturating_sub(alive) >= ALIVE_NOTE {
+            self.alive.store(now.max(1), Relaxed);
+        }
+    }
+
+    #[cold]
+    fn recovers(&self, tally: Tally, began: u64) {
+        if !tally.is_out() {
+            let answered = |word| Some(Tally(word).answered(began).0);
+            let _ = self.tally.fetch_update(Relaxed, Relaxed, answered);
+            return;
+        }
+        let back = match self.found() {
+            // An answer, whenever it was asked for, comes over a connection.
+            Found::ByAsking if self.cause() == Cause::Unreachable => true,
+            Found::ByAsking | Found::ByCalls => began > self.ejected_at.load(Relaxed),
+            Found::ByCheck => began >= self.ejected_until.load(Relaxed),
+        };
+        if back {
+            self.come_back(began);
+        }
+    }
+
+    fn come_back(&self, now: u64) {
+        self.back_at.store(now.max(1), Relaxed);
+        if self.cause() == Cause::Unreachable {
+            self.times.store(0, Relaxed);
+        }
+        self.checks.store(0, Relaxed);
+        self.tally.store(0, Relaxed);
+        self.ejected_until.store(0, Relaxed);
+        self.probed_until.store(0, Relaxed);
+    }
+
+    fn cause(&self) -> Cause {
+        let cause = self.cause.load(Relaxed);
+        CAUSES
+            .into_iter()
+            .find(|known| *known as u8 == cause)
+            .unwrap_or(Cause::Unreachable)
+    }
+
+    fn found(&self) -> Found {
+        match self.found.load(Relaxed) {
+            1 => Found::ByCalls,
+            2 => Found::ByCheck,
+            _ => Found::ByAsking,
+        }
+    }
+}
+
+/// What a node can be left alone for.
+const CAUSES: [Cause; 6] = [
+    Cause::Unreachable,
+    Cause::Lost,
+    Cause::Silent,
+    Cause::Garbled,
+    Cause::Refused,
+    Cause::Answered,
+];
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::In => f.write_str("in"),
+            Self::Ejected(left, cause, times) => {
+                write!(f, "left alone for {left:?}: {}", cause.name())?;
+                match times {
+                    0 | 1 => Ok(()),
+                    times => write!(f, ", {times} times in a row"),
+                }
+            }
+            Self::OnTrial(cause) => write!(f, "the next call tries it, after: {}", cause.name()),
+            Self::Probed => f.write_str("somebody tries whether it is there"),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! One line a call.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use super::{Next, Wrapper};
+use crate::call::{Body, Reply, Request};
+use crate::error::Result;
+use crate::tasks::Tasks;
+
+/// Writes one `tracing` event for each call, of the target `micro::access`, when it has ended.
+///
+/// Its fields: `service` and `endpoint`; `peer` and `protocol`, who called and how, on a server;
+/// `code`, 200 or the error's; `error`, its id and words; `took_ms`; `request_bytes` and
+/// `reply_bytes` of single messages, not of streams; `request_id`, where metadata has
+/// `X-Request-Id`. Never messages or other metadata. The level is `info`, or `warn` for calls that
+/// failed with 500 or more or took longer than the [slow](AccessLog::slow) limit.
+///
+/// Of a stream a server's tells the whole, a client's the opening.
+///
+/// ```
+/// use micro_runtime::wrapper::AccessLog;
+/// use std::time::Duration;
+///
+/// // Calls that went well and fast: one of a hundred.
+/// let log = AccessLog::new().sample(0.01).slow(Duration::from_millis(500));
+/// # let _: Box<dyn micro_runtime::wrapper::Wrapper> = Box::new(log);
+/// ```
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    share: f64,
+    slow: Option<Duration>,
+    tasks: Tasks,
+}
+
+impl AccessLog {
+    /// Of every call.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Of calls that went well and fast, this share is told, 0 to 1; of others, all.
+    #[must_use]
+    pub fn sample(mut self, share: f64) -> Self {
+        self.share = share.clamp(0.0, 1.0);
+        self
+    }
+
+    /// Calls that take longer are told with the level `warn`.
+    #[must_use]
+    pub fn slow(mut self, limit: Duration) -> Self {
+        self.slow = Some(limit);
+        self
+    }
+
+    /// Samples are drawn from the random numbers of `tasks`: those of a service that is to be
+    /// replayed.
+    #[must_use]
+    pub fn tasks(mut self, tasks: Tasks) -> Self {
+        self.tasks = tasks;
+        self
+    }
+
+    fn draws(&self) -> bool {
+        /// How fine a share can be.
+        const PARTS: usize = 1 << 20;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "both are far below where a double's whole numbers end"
+        )]
+        let drawn = || self.tasks.below(PARTS) as f64 / PARTS as f64;
+        self.share >= 1.0 || drawn() < self.share
+    }
+}
+
+impl Default for AccessLog {
+    fn default() -> Self {
+        Self {
+            share: 1.0,
+            slow: None,
+            tasks: Tasks::new(),
+        }
+    }
+}
+
+#[async_trait]
+impl Wrapper for AccessLog {
+    async fn wrap(&self, request: Request, next: Next) -> Result<Reply> {
+        let begun = Instant::now();
+        let service = request.service.clone();
+        let method = request.method.clone();
+        // A clone is two words: the wrappers further in may change theirs.
+        let cx = request.cx.clone();
+        let request_bytes = length(&request.body);
+        let answer = next.run(request).await;
+
+        let took = begun.elapsed();
+        let is_slow = self.slow.is_some_and(|limit| took > limit);
+        let failed = answer
+            .as_ref()
+            .is_err_and(|error| !(1..500).contains(&error.code()));
+        if answer.is_ok() && !is_slow && !self.draws() {
+            return answer;
+        }
+        let error = answer.as_ref().err();
+        let code = error.map_or(200, |error| error.code());
+        let reply_bytes = answer
+            .as_ref()
+            .ok()
+            .and_then(|reply| length(&reply.message));
+        let error = error.map(tracing::field::display);
+        let took_ms = took.as_secs_f64() * 1e3;
+        let (service, endpoint) = (&*service, &*method.endpoint);
+        let peer = cx.peer().map(|peer| &*peer.address);
+        let protocol = cx.peer().map(|peer| peer.protocol);
+        let request_id = cx.metadata().get("X-Request-Id");
+        if failed || is_slow {
+            tracing::warn!(target: TARGET, service, endpoint, peer, protocol, code, error, took_ms, request_bytes, reply_bytes, request_id);
+        } else {
+            tracing::info!(target: TARGET, service, endpoint, peer, protocol, code, error, took_ms, request_bytes, reply_bytes, request_id);
+        }
+        answer
+    }
+}
+
+/// Where its events are found.
+const TARGET: &str = "micro::access";
+
+fn length(body: &Body) -> Option<usize> {
+    match body {
+        Body::One(bytes) => Some(bytes.len()),
+        Body::Empty | Body::Stream(_) => None,
+    }
+}
