@@ -13,6 +13,7 @@ use super::call_timeout;
 use super::channels::Channels;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
+use super::failures::Failures;
 use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
@@ -34,10 +35,12 @@ pub(super) struct Attempts {
     pub(super) tasks: Tasks,
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
+    pub(super) failures: Failures,
     pub(super) outliers: Arc<Outliers>,
     pub(super) active: Option<Active>,
     /// How many of the addresses given by hand are left alone for how calls went.
     pub(super) by_hand: Share,
+    pub(super) check_schema: bool,
 }
 
 impl Attempts {

@@ -90,6 +90,12 @@ impl Channels {
         }
     }
 
+    /// Why a node cannot be called: it speaks nothing that this client does.
+    pub(super) fn trouble(entry: &NodeEntry) -> Option<&Error> {
+        let kept: &Kept = entry.kept()?;
+        kept.channel.as_ref().err()
+    }
+
     /// How connections to a node are made.
     pub(super) fn transport(&self, entry: &NodeEntry) -> Result<&Arc<dyn Transport>> {
         let (_, environment) = self.choose(entry)?;

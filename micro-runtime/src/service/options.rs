@@ -83,6 +83,10 @@ pub(super) struct Options {
     pub(super) linger: Duration,
     pub(super) drain: Duration,
     pub(super) debug: bool,
+    /// Whether others are told what its services look like.
+    pub(super) schema: bool,
+    /// Whether its client minds what others tell so.
+    pub(super) check_schema: bool,
     /// Whether `grpc.health.v1.Health` is served.
     pub(super) health: bool,
     /// Web origins whose pages may call.
@@ -92,6 +96,8 @@ pub(super) struct Options {
     pub(super) connection_grace: Option<Duration>,
     /// Whether reflection is served; `None` where only this machine can ask.
     pub(super) reflection: Option<bool>,
+    /// Where the admin listener listens; `None` for none.
+    pub(super) admin: Option<String>,
     /// Full names of services that own their short names.
     pub(super) short_names: Vec<String>,
     pub(super) tasks: Tasks,
@@ -150,11 +156,14 @@ impl Options {
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),
             debug: true,
+            schema: true,
+            check_schema: true,
             health: true,
             origins: Vec::new(),
             connection_age: None,
             connection_grace: None,
             reflection: None,
+            admin: None,
             short_names: Vec::new(),
             tasks: Tasks::new(),
             proxy: None,

@@ -153,6 +153,24 @@ impl Directory {
         nodes
     }
 
+    /// What `look` finds at each view: for a person who looks. It is called
+    /// under a lock, and must be short.
+    pub(crate) fn survey<T>(&self, mut look: impl FnMut(&View) -> T) -> Vec<T> {
+        self.0
+            .views
+            .lock()
+            .values()
+            .map(|view| look(view))
+            .collect()
+    }
+
+    /// The nodes at addresses given by hand that are remembered.
+    pub(crate) fn given(&self) -> Vec<Arc<NodeEntry>> {
+        let by_hand = self.0.by_hand.lock();
+        let by_hand = by_hand.unwrap_or_else(PoisonError::into_inner);
+        by_hand.entries.values().cloned().collect()
+    }
+
     /// An instant as nodes are told it: milliseconds since the directory was made.
     pub fn millis(&self, at: Instant) -> u64 {
         self.0.home.millis(at)

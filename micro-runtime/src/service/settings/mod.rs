@@ -32,6 +32,7 @@ mod variables;
 mod tests;
 
 pub use folder::{local_folder, local_folder_of};
+pub(super) use origin::{Origins, lines};
 pub use origin::{Parsed, Source, Stop};
 pub use variables::Variables;
 
@@ -71,6 +72,10 @@ pub struct Settings {
     pub server_connection_grace: Option<Duration>,
     /// Whether gRPC's reflection is served.
     pub reflection: Option<bool>,
+    /// Where the admin listener listens.
+    pub admin_address: Option<String>,
+    /// Whether nodes tell what their services look like.
+    pub schema: Option<bool>,
     /// How long a registration holds without being renewed.
     pub register_ttl: Option<Duration>,
     /// How often the service is registered again.
@@ -101,6 +106,8 @@ pub struct Settings {
     pub client_pool_size: Option<usize>,
     /// How long the client uses a connection.
     pub client_pool_ttl: Option<Duration>,
+    /// Whether the client leaves out nodes whose services look otherwise.
+    pub check_schema: Option<bool>,
     /// How the client chooses a node.
     pub selector: Option<Strategy>,
     /// Whether the client leaves nodes alone for how calls to them go.

@@ -64,6 +64,7 @@ fn every_variable_is_read() {
         ("MICRO_CLIENT_SLOW_START", "0s"),
         ("MICRO_ZONE", "eu-1"),
         ("MICRO_PROXY", "go.micro.proxy"),
+        ("MICRO_ADMIN_ADDRESS", ":8081"),
         ("MICRO_TLS_CERT", "/c.pem"),
         ("MICRO_TLS_KEY", "/k.pem"),
         ("MICRO_TLS_CLIENT_CA", "/clients.pem"),
@@ -91,6 +92,7 @@ fn every_variable_is_read() {
     let grace = settings.server_connection_grace;
     assert_eq!(grace, Some(Duration::from_secs(10)));
     assert_eq!(settings.reflection, Some(true));
+    assert_eq!(settings.admin_address.as_deref(), Some(":8081"));
     assert_eq!(settings.register_ttl, Some(Duration::from_secs(90)));
     assert_eq!(settings.register_interval, Some(Duration::from_secs(90)));
     assert_eq!(settings.registry.as_deref(), Some("memory"));
