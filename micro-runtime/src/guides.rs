@@ -8,3 +8,6 @@ pub mod admin {}
 
 #[doc = include_str!("../docs/RESILIENCE.md")]
 pub mod resilience {}
+
+#[doc = include_str!("../docs/WRAPPERS.md")]
+pub mod wrappers {}

@@ -45,7 +45,7 @@ impl Nodes {
         }
     }
 
-    fn program(self) -> Program {
+    pub fn program(self) -> Program {
         match self {
             Self::Ours => Program::ours(env!("CARGO_BIN_EXE_micro-interop"), "greeter")
                 .with(&["protocol=auto", "linger=1s"]),
@@ -123,7 +123,14 @@ impl Stage {
         self.run(seconds());
         fault.heal(&mut self);
         let after = Instant::now();
-        self.run(2);
+        // Until a node that was left alone is called again.
+        self.run(if is_long() {
+            40
+        } else if fault.heals() {
+            4
+        } else {
+            2
+        });
         let reports: Vec<_> = self.loads.drain(..).map(Load::stop).collect();
         let verdict = Verdict {
             fault,
@@ -181,7 +188,6 @@ impl Stage {
     /// Starts a load of clients of its own.
     pub fn begin(&mut self, label: &str) {
         let address = self.consul.address();
-        let protocols = self.nodes.protocols().iter();
         self.loads.push(Load::start(Plan {
             name: self.fleet.name().to_owned(),
             label: label.to_owned(),
@@ -190,7 +196,7 @@ impl Stage {
                 "--registry=consul".to_owned(),
                 format!("--registry_address={address}"),
             ],
-            kinds: protocols.flat_map(|name| Kind::over(name)).collect(),
+            kinds: Kind::each(self.nodes.protocols()),
             settings: |service| service,
         }));
     }
