@@ -102,6 +102,9 @@ async fn main() -> Result<()> {
         Ok(receipt) => println!("placed by {}", receipt.node),
         Err(error) => println!("{}", error.detail()),
     }
-    println!("tracked by {}", orders.track(Receipt::default()).await?.node);
+    println!(
+        "tracked by {}",
+        orders.track(Receipt::default()).await?.node
+    );
     third.stop().await
 }

@@ -102,7 +102,7 @@ impl Request {
             body,
             options: self.options.clone(),
             source: self.source.clone(),
-            reads: self.reads.clone(),
+            reads: self.reads,
             dialling: AtomicBool::new(false),
         })
     }

@@ -77,6 +77,11 @@ impl Next {
         }
     }
 
+    /// Whether it leads to a handler of this server, and not to another service or a subscriber.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(self.end, End::Dispatch(..))
+    }
+
     /// Goes on with `request`.
     ///
     /// # Errors

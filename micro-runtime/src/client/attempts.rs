@@ -7,11 +7,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
+use super::active::Active;
 use super::budget::BudgetFigures;
 use super::call_timeout;
 use super::channels::Channels;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
+use super::failures::Failures;
+use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
 use super::stream::{bounded, ran_out};
@@ -32,7 +35,9 @@ pub(super) struct Attempts {
     pub(super) tasks: Tasks,
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
+    pub(super) failures: Failures,
     pub(super) outliers: Arc<Outliers>,
+    pub(super) active: Option<Active>,
     /// How many of the addresses given by hand are left alone for how calls went.
     pub(super) by_hand: Share,
     pub(super) check_schema: bool,
@@ -85,10 +90,7 @@ impl Attempts {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    decisions.note(Step::Refused(Refusal::new(
-                        "policy",
-                        error.detail().to_owned(),
-                    )));
+                    decisions.note(Step::Refused(Refusal::new("policy", NOT_IDEMPOTENT)));
                     return Err(decisions.explain(error, request, times));
                 }
             }
@@ -176,8 +178,22 @@ impl Attempts {
         }
     }
 
-    /// One try, no longer than the attempt's limit or what is left of the call.
+    /// One try, counted and measured.
     pub(super) async fn once(
+        &self,
+        to: &Destination,
+        entry: &Arc<NodeEntry>,
+        request: &Request,
+        times: Times,
+    ) -> Result<Reply> {
+        let began = times.tried_at;
+        let measure = Measure::begin(entry, began, self.directory.millis(began));
+        let result = self.answer(to, entry, request, times).await;
+        measure.end(result)
+    }
+
+    /// What a node answers, no later than the attempt's limit or what is left of the call.
+    async fn answer(
         &self,
         to: &Destination,
         entry: &Arc<NodeEntry>,
@@ -283,8 +299,7 @@ impl Attempts {
 /// Reads the reply of a call that another node may be asked for, so that garbage is found in time.
 fn read(request: &Request, mut reply: Reply) -> Result<Reply> {
     if let (Some(reads), Body::One(bytes)) = (request.reads, &reply.message) {
-        let read = reads(&*request.codec, bytes);
-        reply.read = read.map_err(|error| error.or_caused_by(Cause::Garbled))?;
+        reply.read = reads(&*request.codec, bytes)?;
     }
     Ok(reply)
 }
@@ -312,6 +327,8 @@ pub(super) fn too_late(at: Instant, deadline: Instant) -> bool {
     deadline.saturating_duration_since(at) < LEAST
 }
 
+/// Why a call that asks for it is not hedged.
+const NOT_IDEMPOTENT: &str = "it is not idempotent, so it is not sent to two nodes";
 /// The shortest try: servers are told whole milliseconds.
 const LEAST: Duration = Duration::from_millis(1);
 /// A caller's "no limit" is one that protocols can reckon with.

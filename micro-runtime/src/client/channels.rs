@@ -63,7 +63,7 @@ impl Channels {
 
     /// The channel to a node, made on first use and kept with it.
     pub(super) fn to<'a>(&self, entry: &'a NodeEntry) -> Result<&'a Arc<dyn Channel>> {
-        match self.kept(entry) {
+        match self.keep(entry) {
             Some(Kept {
                 channel: Ok(channel),
                 ..
@@ -80,9 +80,20 @@ impl Channels {
     }
 
     /// The channel to a node, where there is one.
-    pub(super) fn known(entry: &NodeEntry) -> Option<Arc<dyn Channel>> {
+    pub(super) fn kept(entry: &NodeEntry) -> Option<Arc<dyn Channel>> {
+        match entry.kept() {
+            Some(Kept {
+                channel: Ok(channel),
+                ..
+            }) => Some(channel.clone()),
+            _ => None,
+        }
+    }
+
+    /// Why a node cannot be called: it speaks nothing that this client does.
+    pub(super) fn trouble(entry: &NodeEntry) -> Option<&Error> {
         let kept: &Kept = entry.kept()?;
-        kept.channel.as_ref().ok().cloned()
+        kept.channel.as_ref().err()
     }
 
     /// How connections to a node are made.
@@ -93,13 +104,13 @@ impl Channels {
 
     /// The id and the address of a node, to be shared.
     pub(super) fn names(&self, entry: &NodeEntry) -> (Text, Text) {
-        match self.kept(entry) {
+        match self.keep(entry) {
             Some(kept) => (kept.id.clone(), kept.address.clone()),
             None => names(entry),
         }
     }
 
-    fn kept<'a>(&self, entry: &'a NodeEntry) -> Option<&'a Kept> {
+    fn keep<'a>(&self, entry: &'a NodeEntry) -> Option<&'a Kept> {
         entry.slot(|| {
             let (id, address) = names(entry);
             Kept {

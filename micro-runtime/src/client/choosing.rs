@@ -10,7 +10,7 @@ use super::schema::none_understands;
 use crate::call::Request;
 use crate::error::Result;
 use crate::registry::{NodeEntry, Nodes};
-use crate::selector::select;
+use crate::selector::{Pick, select};
 
 impl Attempts {
     /// The node for this try: of those given by hand, or of the snapshot. `None` where the snapshot
@@ -98,6 +98,9 @@ impl Attempts {
         let fresh = !view.is_ready();
         if fresh {
             view.ready(deadline).await?;
+            if let Some(active) = &self.active {
+                active.begin(self, to);
+            }
         }
         if fresh || to.check.is_some() {
             let chosen = self.among_settled(to, request, tried, deadline).await;
@@ -117,7 +120,9 @@ impl Attempts {
         tried: &[Arc<NodeEntry>],
         now: Instant,
     ) -> Result<Arc<NodeEntry>> {
-        let now = self.directory.millis(now);
-        select(nodes, &request.options.select, &self.select, tried, now)
+        let pick = Pick::at(self.directory.millis(now))
+            .after(tried)
+            .metadata(request.cx.metadata());
+        select(nodes, &request.options.select, &self.select, pick)
     }
 }

@@ -19,9 +19,9 @@ use crate::tasks::is_never;
 
 /// How many nodes are looked at one by one.
 pub(super) const LOOK: usize = 1024;
-/// How many where a node has answered with an error: what others did is of little interest, and
-/// such errors may be many.
-const GLANCE: usize = 16;
+/// How many where a node has answered with an error: others are only counted then, since such errors
+/// may be many, and no other node would have answered otherwise.
+const COUNT: usize = 0;
 
 /// The decisions of one call. Nothing is kept until a try has failed, unless the call was asked for
 /// its decisions.
@@ -72,14 +72,14 @@ impl Decisions {
         )));
     }
 
-    /// Notes a try that was given up, since the call has ended without it.
+    /// Notes a try at a node that was given up, since the call has ended without it.
     pub(super) fn given_up(&mut self, node: (Text, Text), times: Times) {
+        let (id, address) = node;
         let failure = Failure {
             cause: Cause::GivenUp,
             code: 0,
             error: "given up: the call ended without it".to_owned(),
         };
-        let (id, address) = node;
         self.note(Step::Tried(Attempt::new(
             id,
             address,
@@ -142,7 +142,7 @@ impl Decisions {
 /// How many nodes are looked at for the census of a call that failed with `error`.
 pub(super) fn depth(error: &Error) -> usize {
     match Cause::of(error) {
-        Cause::Answered => GLANCE,
+        Cause::Answered => COUNT,
         _ => LOOK,
     }
 }
@@ -189,7 +189,7 @@ impl Attempts {
         let strategy = strategy.or(self.select.strategy.as_ref());
         let mut choice = Choice {
             node: chosen.map(|entry| self.channels.names(entry).0),
-            strategy: strategy.map_or("random", Strategy::name),
+            strategy: strategy.map_or(Strategy::PowerOfTwo.name(), Strategy::name),
             ..Choice::default()
         };
         let given;
@@ -209,18 +209,23 @@ impl Attempts {
             &self.select,
             depth,
             |entry, filter| {
+                if chosen.is_some_and(|chosen| chosen.is_same(entry)) {
+                    return true;
+                }
+                let named = choice.out.len() < MAX_NAMED;
                 let check = to.check.as_ref().filter(|_| options.addresses.is_empty());
                 let difference = || check?.reason(entry, &request.method).map(Reason::Schema);
                 let reason = match filter {
-                    _ if chosen.is_some_and(|chosen| chosen.is_same(entry)) => return true,
+                    Some(_) if !named => return false,
                     Some(filter) => Reason::Filtered(format!("{filter:?}")),
                     None => match difference().or_else(|| standing(entry, tried, now)) {
                         Some(reason) => reason,
                         None => return true,
                     },
                 };
-                if choice.out.len() < MAX_NAMED {
-                    choice.out.push(LeftOut::new(entry.id().to_owned(), reason));
+                if named {
+                    let id = entry.id().to_owned();
+                    choice.out.push(LeftOut::new(id, reason));
                 }
                 false
             },
@@ -235,8 +240,9 @@ fn standing(entry: &NodeEntry, tried: &[Arc<NodeEntry>], now: u64) -> Option<Rea
         return Some(Reason::Tried);
     }
     match entry.standing(now) {
-        Standing::In | Standing::OnTrial(_) => None,
         Standing::Ejected(left, cause, _) => Some(Reason::Ejected(left, cause)),
         Standing::Probed => Some(Reason::Probed),
+        // Another call might have tried it; so might this one.
+        Standing::In | Standing::OnTrial(_) => None,
     }
 }

@@ -1,6 +1,7 @@
 //! One service as a client knows it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use super::budget::Budget;
 use super::outlier::Share;
@@ -24,6 +25,8 @@ pub(super) struct State {
     checks: Checks,
     /// How many of its nodes are left alone for how calls went.
     pub(super) share: Share,
+    /// Whether its nodes are asked from time to time whether they are well.
+    pub(super) checked: AtomicBool,
     /// How many further tries they have.
     pub(super) budget: Budget,
 }

@@ -19,7 +19,7 @@ pub(crate) fn census(
     mut passes: impl FnMut(&Arc<NodeEntry>, Option<&Filter>) -> bool,
 ) -> usize {
     let list = List::of(nodes, &client.filters, &call.filters);
-    let list = list.nodes();
+    let list = list.listed().list;
     let own = || call.filters.iter().filter(|filter| filter.is_own());
     // Both are ordered alike, so that one walk finds who is missing.
     let mut next = list.iter().peekable();

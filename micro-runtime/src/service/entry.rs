@@ -63,6 +63,10 @@ impl Service {
                 .entry(key.clone())
                 .or_insert_with(|| value.clone());
         }
+        if let Some(zone) = &options.zone {
+            let place = node.metadata.entry("zone".to_owned());
+            place.or_insert_with(|| zone.clone());
+        }
         let mut entry = registry::Service::new(&options.name, &options.version);
         entry.endpoints = endpoints(&self.services, &options.short_names);
         (entry.endpoints).extend(Subscribed::endpoints(&self.subscribers));

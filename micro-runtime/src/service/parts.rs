@@ -15,8 +15,9 @@ use crate::protocol::mucp::Mucp;
 #[cfg(feature = "grpc")]
 use crate::protocol::{Connect, Grpc, GrpcWeb, Web};
 use crate::registry::Registry;
-use crate::router::{Core, CoreOptions};
+use crate::router::{CallCounters, Core, CoreOptions};
 use crate::schema::Announcement;
+use crate::selector::Locality;
 use crate::server::{Server, debug_service, health_service, reflection_services};
 
 impl Service {
@@ -50,9 +51,14 @@ impl Service {
         client.wrappers.clone_from(&options.call_wrappers);
         client.selector = options.selector.clone();
         client.filters = options.filters.clone();
+        client.canary = options.canary.clone();
+        let own_zone = || options.zone.clone().map(Locality::zone);
+        client.locality = options.locality.clone().or_else(own_zone);
+        client.slow_start = options.slow_start;
         client.call = options.call.clone();
         client.registry_grace = options.registry_grace;
         client.outliers = options.outliers.clone();
+        client.health_check = options.health_check.clone();
         client.pool_size = options.pool_size;
         client.pool_ttl = options.pool_ttl;
         client.max_message = options.limits.message;
@@ -174,6 +180,9 @@ impl Service {
         core.limits = options.limits;
         core.once.clone_from(&options.once);
         core.events = events.direct();
+        if options.admin.is_some() {
+            core.counters = Arc::new(CallCounters::watched());
+        }
         core.codecs = options.codecs(Codecs::server());
         // A group of its own: a stop waits for it and ends it.
         core.tasks = options.tasks.group();

@@ -36,6 +36,7 @@ mod validate;
 
 pub mod breaker;
 mod keyed;
+pub mod rate_limit;
 #[cfg(test)]
 mod seeds;
 
@@ -45,6 +46,7 @@ use std::future::Future;
 use async_trait::async_trait;
 
 pub use access_log::AccessLog;
+pub use rate_limit::RateLimit;
 pub(crate) use recover::panicked;
 pub use recover::{Panic, Recover};
 pub use request_id::RequestId;
@@ -53,7 +55,7 @@ pub use validate::{Validate, Violations};
 pub use crate::call::{Figure, Inspected, MAX_STANDINGS, Next, Standing, Wrapper};
 
 use crate::call::{Reply, Request};
-use crate::error::why::{Refusal, Step};
+use crate::error::why::{Refusal, Step, Why};
 use crate::error::{Error, Result};
 
 /// A wrapper of an async function or closure; see the module's example.
@@ -92,5 +94,9 @@ fn refuse(request: &Request, by: &'static str, words: String, error: Error) -> E
     if let Some(recorder) = &request.options.recorder {
         recorder.note(step.clone());
     }
-    error.unprocessed().with_step(step)
+    let mut why = Why::default();
+    why.service = request.service.clone();
+    why.endpoint = request.method.endpoint.to_string().into();
+    why.push(step);
+    error.unprocessed().with_why(why)
 }

@@ -362,8 +362,8 @@ fn read_message<R: Payload + Default>(
     mut reply: Reply,
     codec: Arc<dyn Codec>,
 ) -> Result<Reply<R>, Unread> {
-    let read = reply.read.take(reply.message.as_bytes());
-    reply.try_read(|body| match read {
+    let already = reply.read.take(reply.message.as_bytes());
+    reply.try_read(|body| match already {
         Some(message) => Ok(message),
         None => decode(&*codec, body.into_bytes()),
     })
@@ -378,7 +378,7 @@ impl<M> Reply<M> {
             trailers,
             peer,
             began,
-            ..
+            read: already,
         } = self;
         match read(message) {
             Ok(message) => Ok(Reply {
@@ -387,7 +387,7 @@ impl<M> Reply<M> {
                 trailers,
                 peer,
                 began,
-                read: AlreadyRead::default(),
+                read: already,
             }),
             Err(error) => Err(Unread {
                 error: error.or_caused_by(Cause::Garbled),

@@ -68,7 +68,7 @@ pub struct Choice {
     pub known: usize,
     /// How many of them the call could have gone to. Of very many nodes only the first 1,024 are
     /// looked at one by one: what speaks against others than those is not counted, unless it is a
-    /// filter. Where a node has answered with an error, less is looked at still.
+    /// filter. Where a node has answered with an error, and nobody has asked, none are.
     pub left: usize,
     /// The others and why, at most [`MAX_NAMED`] of them.
     pub out: Vec<LeftOut>,

@@ -63,10 +63,14 @@ fn write_choice(choice: &Choice, f: &mut Formatter<'_>) -> fmt::Result {
     for out in &choice.out {
         write!(f, "\n    not {out}")?;
     }
+    let not = match choice.out.is_empty() {
+        true => "not",
+        false => "nor",
+    };
     match choice.unnamed() {
         0 => Ok(()),
-        1 => f.write_str("\n    nor another one"),
-        more => write!(f, "\n    nor {more} others"),
+        1 => write!(f, "\n    {not} another one"),
+        more => write!(f, "\n    {not} {more} others"),
     }
 }
 

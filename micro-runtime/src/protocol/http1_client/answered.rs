@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{Shared, Wire, upload};
 use crate::error::why::Cause;
 use crate::http1::{Decoder, Head, Opening, Outbox, Piece, Start, Trailers};
+use crate::protocol::connections::Open;
 use crate::protocol::http2::Fault;
 use crate::transport::{ReadSide, WriteSide};
 
@@ -129,6 +130,8 @@ pub(in crate::protocol) struct Inbound {
     pub(super) decoder: Decoder,
     pub(super) inbox: BytesMut,
     pub(super) since: Instant,
+    /// Counts the connection; gone with it.
+    pub(super) open: Option<Open>,
     /// Whether the connection has carried another exchange before.
     pub(super) used: bool,
     pub(super) sending: Sending,
@@ -251,8 +254,10 @@ impl Inbound {
                 decoder,
                 inbox: std::mem::take(&mut self.inbox),
                 since: self.since,
+                open: self.open.take(),
             });
         } else {
+            self.open = None;
             self.read = Box::new(tokio::io::empty());
         }
     }

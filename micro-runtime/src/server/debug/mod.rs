@@ -53,7 +53,7 @@ impl Debug for Own {
     async fn stats(&self, _cx: &Context, _request: StatsRequest) -> Result<StatsResponse> {
         let now = self.tasks.now();
         let (requests, errors) = self.counters.totals();
-        let process = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let process = Process::read();
         Ok(StatsResponse {
             timestamp: unix(now),
             started: unix(self.started),
@@ -61,8 +61,8 @@ impl Debug for Own {
                 .duration_since(self.started)
                 .unwrap_or_default()
                 .as_secs(),
-            memory: status(&process, "VmRSS:") * 1024,
-            threads: status(&process, "Threads:"),
+            memory: process.memory,
+            threads: process.threads,
             // There is no garbage collection.
             gc: 0,
             requests,
@@ -75,6 +75,25 @@ impl Debug for Own {
         Ok(SchemaResponse {
             file_descriptor_set,
         })
+    }
+}
+
+/// What the system says of this process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Bytes of memory that it has, 0 where that is not known.
+    pub(crate) memory: u64,
+    /// Its threads, 0 where that is not known.
+    pub(crate) threads: u64,
+}
+
+impl Process {
+    pub(crate) fn read() -> Self {
+        let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self {
+            memory: status(&text, "VmRSS:") * 1024,
+            threads: status(&text, "Threads:"),
+        }
     }
 }
 

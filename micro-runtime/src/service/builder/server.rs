@@ -134,6 +134,15 @@ impl Service {
         self
     }
 
+    /// Opens the admin listener, which tells people and probes how the service stands (see
+    /// [`admin`](crate::admin)): `host:port`, or a port alone. Without a host it is reached from this
+    /// machine alone; who can reach it sees everything, and nobody has to prove who he is. None by
+    /// default.
+    pub fn admin_address(mut self, address: impl Into<String>) -> Self {
+        self.options.admin = Some(address.into());
+        self
+    }
+
     /// After how long callers of gRPC and braid are to make a new connection, give or take a tenth, so
     /// that they find nodes that came later; calls that run go on. Never by default.
     pub fn connection_age(mut self, age: Duration) -> Self {

@@ -32,6 +32,7 @@ mod variables;
 mod tests;
 
 pub use folder::{local_folder, local_folder_of};
+pub(super) use origin::{Origins, lines};
 pub use origin::{Parsed, Source, Stop};
 pub use variables::Variables;
 
@@ -40,6 +41,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::client::HealthCheck;
 use crate::selector::Strategy;
 
 /// What was set from outside; `None` where nothing was.
@@ -72,6 +74,8 @@ pub struct Settings {
     pub reflection: Option<bool>,
     /// Whether nodes tell what their services look like.
     pub schema: Option<bool>,
+    /// Where the admin listener listens.
+    pub admin_address: Option<String>,
     /// How long a registration holds without being renewed.
     pub register_ttl: Option<Duration>,
     /// How often the service is registered again.
@@ -104,6 +108,18 @@ pub struct Settings {
     pub check_schema: Option<bool>,
     /// How the client chooses a node.
     pub selector: Option<Strategy>,
+    /// Whether the client leaves nodes alone for how calls to them go.
+    pub outliers: Option<bool>,
+    /// What the client asks nodes from time to time; nothing for `Some(None)`.
+    pub health_check: Option<Option<HealthCheck>>,
+    /// How often.
+    pub health_check_interval: Option<Duration>,
+    /// How long they may take to answer.
+    pub health_check_timeout: Option<Duration>,
+    /// How long it takes until a new node gets its full share of the client's calls.
+    pub client_slow_start: Option<Duration>,
+    /// Where the service runs.
+    pub zone: Option<String>,
     /// The service that all calls go to, whatever name they call.
     pub proxy: Option<String>,
     /// The server's certificates, in PEM.

@@ -21,7 +21,7 @@ use crate::error::{Error, Result, id};
 use crate::method::Kind;
 use crate::protocol::age::Age;
 use crate::protocol::kept::{self, Connect};
-use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
+use crate::protocol::{AttemptLimits, Channel, Connections, Destination, Environment};
 use crate::transport::Borrowed;
 use link::{Failed, Link};
 use spread::Spread;
@@ -112,6 +112,10 @@ impl Channel for BraidChannel {
 
     fn close(&self) {
         self.0.close();
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        Some(Connections::shared("braid", self.0.open()))
     }
 }
 

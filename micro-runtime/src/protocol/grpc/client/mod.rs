@@ -17,7 +17,7 @@ use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::method::Kind;
 use crate::protocol::kept::Kept;
-use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
+use crate::protocol::{AttemptLimits, Channel, Connections, Destination, Environment};
 use crate::transport::Borrowed;
 use link::{Failed, Opens};
 
@@ -77,6 +77,11 @@ impl Channel for GrpcChannel {
 
     fn close(&self) {
         self.0.close();
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        let open = usize::from(self.0.open().is_some());
+        Some(Connections::shared("grpc", open))
     }
 }
 

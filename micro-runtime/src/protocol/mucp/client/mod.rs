@@ -7,8 +7,8 @@ mod stream;
 mod wire;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +27,8 @@ use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::metadata::Text;
 use crate::method::Method;
-use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
+use crate::protocol::connections::Open;
+use crate::protocol::{AttemptLimits, Channel, Connections, Destination, Environment};
 use crate::transport::Borrowed;
 
 /// The way to one node.
@@ -40,6 +41,8 @@ pub(super) struct MucpChannel {
     next: AtomicU64,
     /// Idle connections, the latest used last. At most `environment.pool_size`.
     idle: Mutex<Vec<Wire>>,
+    /// All connections, those of calls in flight too.
+    open: Arc<AtomicUsize>,
     closed: AtomicBool,
 }
 
@@ -91,6 +94,7 @@ impl MucpChannel {
             settings,
             next: AtomicU64::new(0),
             idle: Mutex::default(),
+            open: Arc::default(),
             closed: AtomicBool::new(false),
         }
     }
@@ -182,6 +186,7 @@ impl MucpChannel {
                 connection?,
                 &self.node.id,
                 self.environment.max_message,
+                Open::count(&self.open),
             )),
             Err(_) => {
                 let words = format!("connection error: dial tcp {address}: i/o timeout");
@@ -254,6 +259,12 @@ impl Channel for MucpChannel {
         self.closed.store(true, Ordering::Release);
         let idle = std::mem::take(&mut *self.idle());
         drop(idle);
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        let idle = self.idle().len();
+        let open = self.open.load(Ordering::Relaxed);
+        Some(Connections::pooled("mucp", open.max(idle), idle))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::context::Peer;
 use crate::error::{Error, id, why};
 use crate::http1::{Bounds, Decoder, Head, Malformed, Message, Outbox, Role, poll_fill};
 use crate::metadata::Text;
+use crate::protocol::connections::Open;
 use crate::transport::{Connection, Io};
 
 /// The largest head of a response. As much as Go's server takes of a request, so that what a
@@ -29,6 +30,7 @@ pub(super) struct Wire {
     pub(super) out: Outbox,
     peer: Arc<Peer>,
     born: Instant,
+    _open: Open,
 }
 
 /// Why an exchange failed, and how much of the request had left by then.
@@ -73,7 +75,7 @@ impl From<Failure> for Error {
 
 impl Wire {
     /// A connection to the node `node`.
-    pub(super) fn new(connection: Connection, node: &Text, max_message: usize) -> Self {
+    pub(super) fn new(connection: Connection, node: &Text, max_message: usize, open: Open) -> Self {
         let bounds = Bounds {
             head: HEAD,
             headers: HEADERS,
@@ -89,6 +91,7 @@ impl Wire {
             out: Outbox::default(),
             peer: Arc::new(peer),
             born: Instant::now(),
+            _open: open,
         }
     }
 

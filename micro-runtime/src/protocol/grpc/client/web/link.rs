@@ -22,7 +22,7 @@ use crate::protocol::exchange::{Answered, Outbound};
 use crate::protocol::http1_client::Pool;
 use crate::protocol::http2::{self, Chunk, Requests, Settings};
 use crate::protocol::kept::{self, Connect, Marks};
-use crate::protocol::{Destination, Environment};
+use crate::protocol::{Connections, Destination, Environment};
 use crate::transport::Connection;
 
 /// Finds out what a node speaks.
@@ -216,6 +216,17 @@ impl Link {
                     Answered::Http1Client(Box::new(answered)),
                     out.map(Outbound::Http1Client),
                 ))
+            }
+        }
+    }
+
+    /// Those that carry calls.
+    pub(super) fn connections(&self) -> Connections {
+        match &self.way {
+            Way::Http2(_) => Connections::shared(self.peer.protocol, 1),
+            Way::Http1 { pool, .. } => {
+                let (open, idle) = pool.counts();
+                Connections::pooled(self.peer.protocol, open, idle)
             }
         }
     }

@@ -25,7 +25,7 @@ use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::method::Kind;
 use crate::protocol::kept::Kept;
-use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
+use crate::protocol::{AttemptLimits, Channel, Connections, Destination, Environment};
 use crate::transport::Borrowed;
 use begin::Reads;
 use head::Heading;
@@ -160,6 +160,13 @@ impl Channel for WebChannel {
 
     fn close(&self) {
         self.kept.close();
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        Some(match self.kept.open() {
+            Some(link) => link.connections(),
+            None => Connections::shared(self.how.name, 0),
+        })
     }
 }
 
