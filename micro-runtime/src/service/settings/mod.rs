@@ -72,10 +72,10 @@ pub struct Settings {
     pub server_connection_grace: Option<Duration>,
     /// Whether gRPC's reflection is served.
     pub reflection: Option<bool>,
-    /// Where the admin listener listens.
-    pub admin_address: Option<String>,
     /// Whether nodes tell what their services look like.
     pub schema: Option<bool>,
+    /// Where the admin listener listens.
+    pub admin_address: Option<String>,
     /// How long a registration holds without being renewed.
     pub register_ttl: Option<Duration>,
     /// How often the service is registered again.

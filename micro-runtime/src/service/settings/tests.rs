@@ -45,6 +45,8 @@ fn every_variable_is_read() {
         ("MICRO_SERVER_CONNECTION_AGE", "30m"),
         ("MICRO_SERVER_CONNECTION_GRACE", "10s"),
         ("MICRO_REFLECTION", "on"),
+        ("MICRO_SCHEMA", "off"),
+        ("MICRO_CHECK_SCHEMA", "off"),
         ("MICRO_REGISTER_TTL", "90"),
         ("MICRO_REGISTER_INTERVAL", "1m30s"),
         ("MICRO_REGISTRY", "memory"),
@@ -92,6 +94,8 @@ fn every_variable_is_read() {
     let grace = settings.server_connection_grace;
     assert_eq!(grace, Some(Duration::from_secs(10)));
     assert_eq!(settings.reflection, Some(true));
+    assert_eq!(settings.schema, Some(false));
+    assert_eq!(settings.check_schema, Some(false));
     assert_eq!(settings.admin_address.as_deref(), Some(":8081"));
     assert_eq!(settings.register_ttl, Some(Duration::from_secs(90)));
     assert_eq!(settings.register_interval, Some(Duration::from_secs(90)));
