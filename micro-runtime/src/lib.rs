@@ -44,6 +44,7 @@
 //! | [`wrapper`] | code around calls, on clients and servers |
 //! | [`event`], [`broker`] | events: published by topic, handled by who has subscribed; what carries them |
 //! | [`registry`], [`selector`] | where nodes are found; which one is called |
+//! | [`schema`] | what services look like on the wire: hashed, compared |
 //! | [`codec`] | content types: protobuf, JSON, one's own |
 //! | [`transport`], [`protocol`] | what bytes travel on; what frames calls on it |
 //! | [`call`], [`router`], [`method`] | what wrappers, protocols and generated code share |
@@ -87,6 +88,7 @@ pub mod method;
 pub mod protocol;
 pub mod registry;
 pub mod router;
+pub mod schema;
 pub mod selector;
 pub mod server;
 pub mod service;

@@ -10,6 +10,7 @@ const ROOMS: [&str; 23] = [
     "metadata",
     "error",
     "method",
+    "schema",
     "context",
     "tasks",
     "transport",

@@ -213,10 +213,12 @@ impl Attempts {
                     return true;
                 }
                 let named = choice.out.len() < MAX_NAMED;
+                let check = to.check.as_ref().filter(|_| options.addresses.is_empty());
+                let difference = || check?.reason(entry, &request.method).map(Reason::Schema);
                 let reason = match filter {
                     Some(_) if !named => return false,
                     Some(filter) => Reason::Filtered(format!("{filter:?}")),
-                    None => match standing(entry, tried, now) {
+                    None => match difference().or_else(|| standing(entry, tried, now)) {
                         Some(reason) => reason,
                         None => return true,
                     },

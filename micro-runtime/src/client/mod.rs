@@ -20,6 +20,7 @@ mod measure;
 mod options;
 mod outlier;
 mod probe;
+mod schema;
 mod stream;
 
 pub use budget::RetryBudget;
@@ -43,6 +44,7 @@ use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result, id};
 use crate::event::{Event, Outlet, Publish, Publisher};
 use crate::metadata::Text;
+use crate::method::ServiceDescriptor;
 use crate::registry::Directory;
 use crate::selector::SelectOptions;
 use crate::tasks::Tasks;
@@ -163,6 +165,7 @@ impl Client {
                 failures: Failures::default(),
                 outliers: Arc::new(options.outliers),
                 by_hand: Share::default(),
+                check_schema: options.check_schema,
             })),
         })))
     }
@@ -188,12 +191,29 @@ impl Client {
 
     /// Calls to the service `name`: resolved once, so that a call hashes no name.
     pub fn target(&self, name: impl Into<Text>) -> Target {
-        let name = name.into();
+        self.target_of(name.into(), None)
+    }
+
+    /// Calls to the service `name` of methods of `descriptor`, as generated clients make them: nodes
+    /// that are known not to understand a method get no calls of it, unless the client
+    /// [minds no schemas](ClientOptions::check_schema).
+    pub fn typed_target(
+        &self,
+        name: impl Into<Text>,
+        descriptor: &'static ServiceDescriptor,
+    ) -> Target {
+        self.target_of(name.into(), Some(descriptor))
+    }
+
+    fn target_of(&self, name: Text, descriptor: Option<&'static ServiceDescriptor>) -> Target {
         let invoke: Arc<dyn Invoke> = match &self.0.attempts {
             Err(error) => Arc::new(Broken(error.clone())),
             Ok(attempts) => {
                 let (attempts, asked) = (attempts.clone(), attempts.proxy.as_deref());
-                let to = Destination::new(attempts.directory.view(asked.unwrap_or(&name)));
+                let mut to = Destination::new(attempts.directory.view(asked.unwrap_or(&name)));
+                if let Some(descriptor) = descriptor.filter(|_| attempts.check_schema) {
+                    to = to.minding(descriptor);
+                }
                 Arc::new(ToService {
                     innermost: Arc::new(Innermost(Arc::new(Way { attempts, to }))),
                     wrappers: self.0.wrappers.clone().into(),

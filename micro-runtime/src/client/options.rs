@@ -56,6 +56,9 @@ pub struct ClientOptions {
     pub health_check: Option<HealthCheck>,
     /// When nodes are left alone for how calls to them go.
     pub outliers: Outliers,
+    /// Whether typed clients leave out nodes that would not understand them, as far as nodes tell what
+    /// their services look like. They do.
+    pub check_schema: bool,
     /// How long a node that the registry no longer names is kept while it answers. 150 s.
     pub registry_grace: Duration,
     /// Idle connections kept to each node. Go Micro's pool size, 100.
@@ -100,6 +103,7 @@ impl ClientOptions {
             call: CallDefaults::default(),
             health_check: None,
             outliers: Outliers::default(),
+            check_schema: true,
             registry_grace: GRACE,
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),

@@ -31,6 +31,8 @@ impl Options {
         }
         set(&mut self.origins, &settings.allowed_origins);
         self.reflection = settings.reflection.or(self.reflection);
+        set(&mut self.schema, &settings.schema);
+        set(&mut self.check_schema, &settings.check_schema);
         let (age, grace) = (
             settings.server_connection_age,
             settings.server_connection_grace,
@@ -250,6 +252,13 @@ impl Options {
         text("server_connection_grace", &time(self.connection_grace), "");
         let reflection = self.reflection.map(|on| on.to_string());
         text("reflection", reflection.as_deref().unwrap_or_default(), "");
+        let switch = |on: bool| on.to_string();
+        text("schema", &switch(self.schema), &switch(defaults.schema));
+        text(
+            "check_schema",
+            &switch(self.check_schema),
+            &switch(defaults.check_schema),
+        );
         text(
             "admin_address",
             self.admin.as_deref().unwrap_or_default(),

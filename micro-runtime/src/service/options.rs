@@ -83,6 +83,10 @@ pub(super) struct Options {
     pub(super) linger: Duration,
     pub(super) drain: Duration,
     pub(super) debug: bool,
+    /// Whether others are told what its services look like.
+    pub(super) schema: bool,
+    /// Whether its client minds what others tell so.
+    pub(super) check_schema: bool,
     /// Whether `grpc.health.v1.Health` is served.
     pub(super) health: bool,
     /// Web origins whose pages may call.
@@ -152,6 +156,8 @@ impl Options {
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),
             debug: true,
+            schema: true,
+            check_schema: true,
             health: true,
             origins: Vec::new(),
             connection_age: None,

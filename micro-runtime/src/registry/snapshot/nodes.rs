@@ -83,6 +83,18 @@ impl Nodes {
         }
     }
 
+    /// Some of these nodes, as a snapshot of the same service.
+    pub(crate) fn only(&self, list: Box<[Arc<NodeEntry>]>) -> Self {
+        Self {
+            name: self.name.clone(),
+            list,
+            known: self.known,
+            hint: self.hint,
+            turns: self.turns.clone(),
+            derived: Derived::default(),
+        }
+    }
+
     /// The nodes that `services` have at `now`, with the entries of `old` wherever nothing has changed.
     pub(crate) fn renewed(old: &Self, services: &[Service], now: u64) -> Self {
         let known: BTreeMap<&str, &Arc<NodeEntry>> =

@@ -244,6 +244,13 @@ impl Drop for View {
 #[derive(Debug)]
 pub struct NodesGuard(arc_swap::Guard<Arc<Nodes>>);
 
+impl NodesGuard {
+    /// Tells this snapshot from others without keeping it.
+    pub(crate) fn downgrade(&self) -> Weak<Nodes> {
+        Arc::downgrade(&self.0)
+    }
+}
+
 impl Deref for NodesGuard {
     type Target = Nodes;
     fn deref(&self) -> &Nodes {

@@ -1,6 +1,8 @@
-//! Go Micro's Debug service: health and counters, served beside a service's own handlers.
+//! Go Micro's Debug service: health and counters, served beside a service's own handlers; and what
+//! these look like, which is ours.
 
 mod generated;
+mod schema;
 
 use std::fs;
 use std::sync::Arc;
@@ -10,19 +12,27 @@ use crate::call::Dispatch;
 use crate::context::Context;
 use crate::error::Result;
 use crate::router::CallCounters;
+use crate::schema::Announcement;
 use crate::tasks::Tasks;
 
 use generated::debug::{
-    Debug, DebugServer, HealthRequest, HealthResponse, StatsRequest, StatsResponse,
+    Debug, DebugServer, HealthRequest, HealthResponse, SchemaRequest, SchemaResponse, StatsRequest,
+    StatsResponse,
 };
 
-/// Serves `Debug.Health` and `Debug.Stats` with what `counters` count from now on.
-pub(crate) fn debug_service(counters: Arc<CallCounters>, tasks: Tasks) -> Arc<dyn Dispatch> {
+/// Serves `Debug.Health`, `Debug.Stats` with what `counters` count from now on, and `Debug.Schema` of
+/// what is `announced`.
+pub(crate) fn debug_service(
+    counters: Arc<CallCounters>,
+    tasks: Tasks,
+    announced: Option<Announcement>,
+) -> Arc<dyn Dispatch> {
     let started = tasks.now();
     Arc::new(DebugServer::new(Own {
         counters,
         tasks,
         started,
+        announced,
     }))
 }
 
@@ -30,6 +40,7 @@ struct Own {
     counters: Arc<CallCounters>,
     tasks: Tasks,
     started: SystemTime,
+    announced: Option<Announcement>,
 }
 
 impl Debug for Own {
@@ -56,6 +67,13 @@ impl Debug for Own {
             gc: 0,
             requests,
             errors,
+        })
+    }
+
+    async fn schema(&self, _cx: &Context, request: SchemaRequest) -> Result<SchemaResponse> {
+        let file_descriptor_set = schema::set(self.announced.as_ref(), &request.services)?;
+        Ok(SchemaResponse {
+            file_descriptor_set,
         })
     }
 }

@@ -52,6 +52,13 @@ impl Service {
         self
     }
 
+    /// Whether typed clients leave out nodes that would not understand them, as far as nodes tell what
+    /// their services look like ([`schema`](crate::schema)). They do by default.
+    pub fn check_schema(mut self, on: bool) -> Self {
+        self.options.check_schema = on;
+        self
+    }
+
     /// The client calls only nodes that `filter` lets pass, whatever a call's own filters say. Several
     /// work one after the other.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {

@@ -92,7 +92,14 @@ impl Service {
         self
     }
 
-    /// Serves no `Debug.Health` and `Debug.Stats`.
+    /// Whether the node's metadata tells hashes of its services' descriptors, so that callers see whether
+    /// it understands them, and `Debug.Schema` the descriptors. It does by default.
+    pub fn schema(mut self, on: bool) -> Self {
+        self.options.schema = on;
+        self
+    }
+
+    /// Serves no `Debug.Health`, `Debug.Stats` and `Debug.Schema`, so that no schema is told either.
     pub fn without_debug(mut self) -> Self {
         self.options.debug = false;
         self

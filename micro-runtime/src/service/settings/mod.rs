@@ -74,6 +74,8 @@ pub struct Settings {
     pub reflection: Option<bool>,
     /// Where the admin listener listens.
     pub admin_address: Option<String>,
+    /// Whether nodes tell what their services look like.
+    pub schema: Option<bool>,
     /// How long a registration holds without being renewed.
     pub register_ttl: Option<Duration>,
     /// How often the service is registered again.
@@ -102,6 +104,8 @@ pub struct Settings {
     pub client_pool_size: Option<usize>,
     /// How long the client uses a connection.
     pub client_pool_ttl: Option<Duration>,
+    /// Whether the client leaves out nodes whose services look otherwise.
+    pub check_schema: Option<bool>,
     /// How the client chooses a node.
     pub selector: Option<Strategy>,
     /// Whether the client leaves nodes alone for how calls to them go.
