@@ -178,7 +178,7 @@ macro_rules! __server {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __client {
-    ($client:ident) => {
+    ($client:ident, $descriptor:ident) => {
         #[allow(dead_code, deprecated)]
         impl $client {
             /// Calls the service that is registered as `name`.
@@ -186,7 +186,7 @@ macro_rules! __client {
                 name: impl ::core::convert::Into<$crate::codegen::Text>,
                 client: &$crate::codegen::Client,
             ) -> Self {
-                Self(client.target(name))
+                Self(client.typed_target(name, &$descriptor))
             }
 
             /// Calls what `target` leads to.
@@ -195,8 +195,8 @@ macro_rules! __client {
             }
         }
     };
-    ($client:ident, $service:ident, $server:ident) => {
-        $crate::__client!($client);
+    ($client:ident, $descriptor:ident, $service:ident, $server:ident) => {
+        $crate::__client!($client, $descriptor);
 
         #[allow(dead_code, deprecated)]
         impl $client {

@@ -40,13 +40,17 @@
 //! | [`client`] | calls: options of one call, timeouts, retries, streams, calls without generated code |
 //! | [`server`] | limits; a service called in its own process |
 //! | [`context`], [`metadata`], [`error`] | what travels with a call and comes back from it |
+//! | [`admin`] | how a running service stands: for people and probes |
 //! | [`wrapper`] | code around calls, on clients and servers |
 //! | [`event`], [`broker`] | events: published by topic, handled by who has subscribed; what carries them |
 //! | [`registry`], [`selector`] | where nodes are found; which one is called |
+//! | [`schema`] | what services look like on the wire: hashed, compared |
 //! | [`codec`] | content types: protobuf, JSON, one's own |
 //! | [`transport`], [`protocol`] | what bytes travel on; what frames calls on it |
 //! | [`call`], [`router`], [`method`] | what wrappers, protocols and generated code share |
 //! | [`tasks`] | spawning, randomness and time, for simulations |
+//!
+//! How they work together: [`guides`].
 //!
 //! # Features
 //! | feature | default | what it brings |
@@ -65,6 +69,7 @@
 // Generated code of our own names the crate as users' does.
 extern crate self as micro_runtime;
 
+pub mod admin;
 pub mod broker;
 pub mod call;
 pub mod client;
@@ -74,6 +79,8 @@ pub mod codegen;
 pub mod context;
 pub mod error;
 pub mod event;
+#[cfg(any(doc, doctest))]
+pub mod guides;
 mod http1;
 mod macros;
 pub mod metadata;
@@ -81,6 +88,7 @@ pub mod method;
 pub mod protocol;
 pub mod registry;
 pub mod router;
+pub mod schema;
 pub mod selector;
 pub mod server;
 pub mod service;

@@ -85,7 +85,9 @@ async fn a_node_that_is_away_costs_one_call_and_takes_part_again_when_it_is_back
         away.nodes[0].metadata.extend([protocols]);
         let known = RegisterOptions::default();
         world.registry.register(&away, known).await.unwrap();
+        // It has its full share as soon as it is back.
         let caller = world.service("b", protocol).handle(echo()).retries(0);
+        let caller = caller.slow_start(Duration::ZERO);
         let client = caller.client();
         let call = || client.request(NAME, "Say.Hello", frame("x"));
 

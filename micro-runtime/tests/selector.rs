@@ -9,7 +9,7 @@ use micro_runtime::Result;
 use micro_runtime::registry::{
     Directory, Endpoint, Memory, Node, NodeEntry, Nodes, RegisterOptions, Registry, Service,
 };
-use micro_runtime::selector::{Filter, SelectOptions, Strategy, select};
+use micro_runtime::selector::{Filter, Pick, SelectOptions, Strategy, select};
 use micro_runtime::tasks::Tasks;
 use tokio::time::Instant;
 
@@ -24,10 +24,11 @@ fn filtered(filters: impl IntoIterator<Item = Filter>) -> SelectOptions {
     options
 }
 
-/// A client's options that say nothing but this.
+/// A client's options that say nothing but this, and that spare no node that has just come back.
 fn by(strategy: &Strategy) -> SelectOptions {
     let mut options = SelectOptions::default();
     options.strategy = Some(strategy.clone());
+    options.slow_start = Some(Duration::ZERO);
     options
 }
 
@@ -41,7 +42,7 @@ fn counts(
     let mut counts = BTreeMap::new();
     let client = by(strategy);
     for _ in 0..times {
-        let entry = select(nodes, options, &client, &[], 0).unwrap();
+        let entry = select(nodes, options, &client, Pick::at(0)).unwrap();
         *counts.entry(entry.address().to_owned()).or_default() += 1;
     }
     counts
@@ -101,7 +102,7 @@ fn the_same_seed_makes_the_same_choices() {
     let choices = |seed| -> Vec<String> {
         let nodes = Nodes::from_addresses(&["a:1".into(), "b:1".into(), "c:1".into()], seed);
         let options = SelectOptions::default();
-        let one = || select(&nodes, &options, &by(&Strategy::Random), &[], 0).unwrap();
+        let one = || select(&nodes, &options, &by(&Strategy::Random), Pick::at(0)).unwrap();
         (0..64).map(|_| one().address().to_owned()).collect()
     };
     assert_eq!(choices(7), choices(7));
@@ -113,7 +114,7 @@ fn round_robin_takes_turns() {
     let nodes = nodes(3);
     let options = SelectOptions::default();
     let chosen: Vec<_> = (0..9)
-        .map(|_| select(&nodes, &options, &by(&Strategy::RoundRobin), &[], 0).unwrap())
+        .map(|_| select(&nodes, &options, &by(&Strategy::RoundRobin), Pick::at(0)).unwrap())
         .collect();
     for (at, entry) in chosen.iter().enumerate() {
         assert!(Arc::ptr_eq(entry, &nodes.list[at % 3]), "choice {at}");
@@ -183,12 +184,25 @@ fn another_node_is_tried_each_time_as_long_as_there_is_one() {
         let nodes = nodes(4);
         let mut tried = Vec::new();
         for _ in 0..4 {
-            let next =
-                select(&nodes, &SelectOptions::default(), &by(&strategy), &tried, 0).unwrap();
+            let next = select(
+                &nodes,
+                &SelectOptions::default(),
+                &by(&strategy),
+                Pick::at(0).after(&tried),
+            )
+            .unwrap();
             assert!(tried.iter().all(|tried| !Arc::ptr_eq(tried, &next)));
             tried.push(next);
         }
-        assert!(select(&nodes, &SelectOptions::default(), &by(&strategy), &tried, 0).is_ok());
+        assert!(
+            select(
+                &nodes,
+                &SelectOptions::default(),
+                &by(&strategy),
+                Pick::at(0).after(&tried)
+            )
+            .is_ok()
+        );
     }
 }
 
@@ -198,9 +212,11 @@ fn an_ejected_node_is_the_last_resort_and_comes_back_in_time() {
         let nodes = nodes(2);
         let options = SelectOptions::default();
         let choose = |tried: &[Arc<NodeEntry>], now| -> Result<String> {
-            Ok(select(&nodes, &options, &by(&strategy), tried, now)?
-                .address()
-                .to_owned())
+            Ok(
+                select(&nodes, &options, &by(&strategy), Pick::at(now).after(tried))?
+                    .address()
+                    .to_owned(),
+            )
         };
         nodes.list[0].eject(0);
         for _ in 0..20 {
@@ -225,7 +241,7 @@ fn one_call_tries_a_node_that_comes_back_and_the_others_wait_for_its_word() {
         let options = SelectOptions::default();
         let chosen = |now| {
             let choices =
-                (0..200).map(|_| select(&nodes, &options, &by(&strategy), &[], now).unwrap());
+                (0..200).map(|_| select(&nodes, &options, &by(&strategy), Pick::at(now)).unwrap());
             choices.filter(|entry| entry.is_same(back)).count()
         };
         back.eject(0);
@@ -288,7 +304,7 @@ async fn a_strategy_of_ones_own_is_given_the_candidates() {
     let last = Strategy::from(|nodes: &[Arc<NodeEntry>]| nodes.len().checked_sub(1));
     let eu = filtered([Filter::label("region", "eu")]);
     let choose = |options: &SelectOptions, strategy: &Strategy| {
-        select(&nodes, options, &by(strategy), &[], 0).map(|entry| entry.address().to_owned())
+        select(&nodes, options, &by(strategy), Pick::at(0)).map(|entry| entry.address().to_owned())
     };
     assert_eq!(choose(&SelectOptions::default(), &last).unwrap(), "b:1");
     assert_eq!(choose(&eu, &last).unwrap(), "a:1");
@@ -309,7 +325,7 @@ async fn a_strategy_of_ones_own_is_given_the_candidates() {
 async fn errors_have_gos_words_and_say_what_a_person_can_do() {
     let unknown = view_of(&[]).await;
     let none = SelectOptions::default();
-    let error = select(&unknown.nodes(), &none, &by(&Strategy::Random), &[], 0).unwrap_err();
+    let error = select(&unknown.nodes(), &none, &by(&Strategy::Random), Pick::at(0)).unwrap_err();
     assert_eq!((error.id(), error.code()), ("go.micro.client", 500));
     let detail = error.detail();
     assert!(
@@ -322,18 +338,35 @@ async fn errors_have_gos_words_and_say_what_a_person_can_do() {
     let known = view_of(&[greeter("1", "a", "eu", "x")]).await;
     let other = filtered([Filter::version("9")]);
     for strategy in [Strategy::Random, Strategy::RoundRobin] {
-        let error = select(&known.nodes(), &other, &by(&strategy), &[], 0).unwrap_err();
+        let error = select(&known.nodes(), &other, &by(&strategy), Pick::at(0)).unwrap_err();
         let expected = "error selecting greeter node: none available";
         assert_eq!((error.code(), error.detail()), (500, expected));
     }
-    let error = select(&nodes(0), &none, &by(&Strategy::Random), &[], 0).unwrap_err();
+    let error = select(&nodes(0), &none, &by(&Strategy::Random), Pick::at(0)).unwrap_err();
     assert!(error.detail().ends_with("none available"), "{error}");
 }
 
 #[test]
 fn strategies_have_names() {
-    assert!(matches!("random".parse(), Ok(Strategy::Random)));
-    assert!(matches!("roundrobin".parse(), Ok(Strategy::RoundRobin)));
+    for name in [
+        "poweroftwo",
+        "leastconnections",
+        "hash",
+        "sticky",
+        "hash:X-User",
+        "sticky:X-User",
+        "weighted",
+        "random",
+        "roundrobin",
+    ] {
+        assert_eq!(name.parse::<Strategy>().unwrap().to_string(), name);
+    }
+    assert!(matches!("p2c".parse(), Ok(Strategy::PowerOfTwo)));
+    assert!(matches!(
+        "leastconn".parse(),
+        Ok(Strategy::LeastConnections)
+    ));
+    assert_eq!(Strategy::default().name(), "poweroftwo");
     let error = "dns".parse::<Strategy>().unwrap_err();
     assert!(
         error.detail().starts_with("Selector dns not found"),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use allocation_counter::measure;
 use micro_runtime::registry::{Directory, Memory, Node, RegisterOptions, Registry, Service, View};
-use micro_runtime::selector::{Filter, SelectOptions, Strategy, select};
+use micro_runtime::selector::{Filter, Pick, SelectOptions, Strategy, select};
 use micro_runtime::tasks::Tasks;
 use tokio::time::Instant;
 
@@ -45,7 +45,7 @@ async fn a_warm_choice_allocates_nothing() {
             let mut call = SelectOptions::default();
             call.filters = filters[of_client..of_client + of_call].to_vec();
             let pick = || {
-                let entry = select(&view.nodes(), &call, &client, &[], 0);
+                let entry = select(&view.nodes(), &call, &client, Pick::at(0));
                 assert!(entry.is_ok());
             };
             // The first choice of a snapshot finds what the filters let pass, and an ejected node

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use micro_runtime::registry::{Directory, Memory, Node, RegisterOptions, Registry, Service, View};
-use micro_runtime::selector::{SelectOptions, Strategy, select};
+use micro_runtime::selector::{Pick, SelectOptions, Strategy, select};
 use micro_runtime::tasks::Tasks;
 use support::{Say, World, frame, words};
 use tokio::time::Instant;
@@ -32,6 +32,8 @@ impl Fleet {
         let view = Directory::new(Arc::new(registry.clone()), &tasks).view("greeter");
         let mut client = SelectOptions::default();
         client.strategy = Some(strategy);
+        // Those that come have their full share at once.
+        client.slow_start = Some(Duration::ZERO);
         let fleet = Self {
             registry,
             view,
@@ -51,7 +53,7 @@ impl Fleet {
     fn pick(&mut self, times: usize) {
         let call = SelectOptions::default();
         for _ in 0..times {
-            let entry = select(&self.view.nodes(), &call, &self.client, &[], 0).unwrap();
+            let entry = select(&self.view.nodes(), &call, &self.client, Pick::at(0)).unwrap();
             *self.counts.entry(entry.id().to_owned()).or_default() += 1;
         }
     }

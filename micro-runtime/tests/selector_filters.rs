@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use micro_runtime::registry::{Directory, Memory, Node, NodeEntry, RegisterOptions};
 use micro_runtime::registry::{Registry, Service, View};
-use micro_runtime::selector::{Filter, SelectOptions, Strategy, select};
+use micro_runtime::selector::{Filter, Pick, SelectOptions, Strategy, select};
 use micro_runtime::tasks::Tasks;
 use tokio::time::Instant;
 
@@ -45,7 +45,7 @@ fn options(filters: &[Filter]) -> SelectOptions {
 fn chosen(view: &View, client: &[Filter], call: &[Filter]) -> BTreeSet<String> {
     let (client, call) = (options(client), options(call));
     let nodes = view.nodes();
-    let choices = (0..50).filter_map(|_| select(&nodes, &call, &client, &[], 0).ok());
+    let choices = (0..50).filter_map(|_| select(&nodes, &call, &client, Pick::at(0)).ok());
     choices.map(|entry| entry.id().to_owned()).collect()
 }
 

@@ -33,14 +33,19 @@ impl Fleet {
     /// # Panics
     /// Where one is not ready in time.
     pub fn start(program: &Program, name: &str, count: usize) -> Self {
-        let mut fleet = Self {
+        let mut fleet = Self::new(program, name);
+        (0..count).for_each(|_| fleet.grow());
+        fleet
+    }
+
+    /// A fleet that has no nodes yet.
+    pub fn new(program: &Program, name: &str) -> Self {
+        Self {
             name: name.to_owned(),
             program: program.clone(),
             nodes: Vec::new(),
             ran: Ran::default(),
-        };
-        (0..count).for_each(|_| fleet.grow());
-        fleet
+        }
     }
 
     /// Starts one more node, whose number is the next.
@@ -48,10 +53,26 @@ impl Fleet {
     /// # Panics
     /// Where it is not ready in time.
     pub fn grow(&mut self) {
+        self.grow_as(&self.program.clone());
+    }
+
+    /// As [`grow`](Fleet::grow), of another program, or of the same with other flags.
+    ///
+    /// # Panics
+    /// Where it is not ready in time.
+    pub fn grow_as(&mut self, program: &Program) {
         let name = format!("name={}", self.name);
         let id = format!("id={}", self.nodes.len() + 1);
-        let node = self.program.serve(&[&name, &id, "trace"]);
+        let node = program.serve(&[&name, &id, "trace"]);
         self.nodes.push(Some(node));
+    }
+
+    /// A node that is there.
+    ///
+    /// # Panics
+    /// Where it is not there any more.
+    pub fn node(&self, number: usize) -> &Running {
+        self.nodes[number - 1].as_ref().expect("the node is there")
     }
 
     /// The name of its service.

@@ -7,6 +7,7 @@ pub mod authority;
 pub mod consul;
 pub mod cut;
 pub mod fleet;
+pub mod gate;
 pub mod go;
 pub mod interop;
 pub mod load;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use micro_runtime::error::why::Why;
 use micro_runtime::{Result, Service};
 use tokio::task::JoinSet;
 use tokio::time::sleep_until;
@@ -31,6 +32,8 @@ pub struct Plan {
     pub flags: Vec<String>,
     /// What is called in turn.
     pub kinds: Vec<Kind>,
+    /// Settings of the client, in code.
+    pub settings: fn(Service) -> Service,
 }
 
 /// How a call is made.
@@ -52,6 +55,12 @@ impl Kind {
     ];
     /// Over Go Micro's protocol alone.
     pub const MUCP: [Self; 2] = [Self::new("mucp", false), Self::new("mucp", true)];
+
+    /// Over each of `protocols`, what may run once and what may run again.
+    pub fn each(protocols: &[&'static str]) -> Vec<Self> {
+        let kinds = |protocol: &&'static str| [false, true].map(|again| Self::new(protocol, again));
+        protocols.iter().flat_map(kinds).collect()
+    }
 
     const fn new(protocol: &'static str, idempotent: bool) -> Self {
         Self {
@@ -76,6 +85,21 @@ pub struct Ended {
     pub ended: Instant,
     /// Why it failed, if it did.
     pub error: Option<String>,
+    /// What was decided on its way, if it failed.
+    pub why: Option<Arc<Why>>,
+}
+
+impl Ended {
+    /// How long it took.
+    pub fn took(&self) -> Duration {
+        self.ended.saturating_duration_since(self.begun)
+    }
+
+    /// The id of the node that was asked last, of a call that failed.
+    pub fn last_node(&self) -> Option<&str> {
+        let last = self.why.as_ref()?.attempts().last()?;
+        Some(&last.node)
+    }
 }
 
 /// A try that failed and was followed by another.
@@ -186,9 +210,8 @@ impl Report {
 
     /// The time that the slowest answered call took.
     pub fn slowest(&self) -> Duration {
-        let took = |call: &Ended| call.ended.saturating_duration_since(call.begun);
         let answered = self.calls.iter().filter(|call| call.error.is_none());
-        answered.map(took).max().unwrap_or_default()
+        answered.map(Ended::took).max().unwrap_or_default()
     }
 
     /// Calls whose handlers did not run as often as their answers say: each with the nodes where they
@@ -218,11 +241,12 @@ impl fmt::Display for Report {
         )?;
         for call in self.failed().take(5) {
             let error = call.error.as_deref().unwrap_or_default();
-            let took = call.ended.saturating_duration_since(call.begun);
             write!(
                 f,
-                "\n  {} {:?} after {took:?}: {error}",
-                call.key, call.kind
+                "\n  {} {:?} after {:?}: {error}",
+                call.key,
+                call.kind,
+                call.took()
             )?;
         }
         Ok(())
@@ -271,7 +295,7 @@ async fn run(plan: Plan, shared: &Arc<Shared>) {
 fn client(plan: &Plan, protocol: &str) -> Result<GreeterClient> {
     let flags = std::iter::once("load").chain(plan.flags.iter().map(String::as_str));
     let nothing: [(String, String); 0] = [];
-    let service = Service::new("load")
+    let service = (plan.settings)(Service::new("load"))
         .client_protocols([protocol])
         .init_from(flags, nothing)?;
     Ok(GreeterClient::new(plan.name.clone(), service.client()))
@@ -284,10 +308,10 @@ async fn one(key: String, kind: Kind, greeter: GreeterClient, due: Instant, shar
         call = call.idempotent();
     }
     let wanted = format!("Hello {key}");
-    let error = match call.await {
-        Ok(reply) if reply.msg == wanted => None,
-        Ok(reply) => Some(format!("the answer is {:?}", reply.msg)),
-        Err(error) => Some(error.to_wire()),
+    let (error, why) = match call.await {
+        Ok(reply) if reply.msg == wanted => (None, None),
+        Ok(reply) => (Some(format!("the answer is {:?}", reply.msg)), None),
+        Err(error) => (Some(error.to_wire()), error.why().cloned().map(Arc::new)),
     };
     let ended = Ended {
         key,
@@ -296,6 +320,7 @@ async fn one(key: String, kind: Kind, greeter: GreeterClient, due: Instant, shar
         begun,
         ended: Instant::now(),
         error,
+        why,
     };
     lock(&shared.ended).push(ended);
 }

@@ -5,8 +5,12 @@
 //! gone when its last program is.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// A namespace, empty of programs but for one that holds it open; gone when it is dropped.
 #[derive(Debug)]
@@ -84,6 +88,50 @@ impl Namespace {
                  ip addr add fe80::{number}/64 dev link0 nodad && \
                  ip addr add fd12::{number}/64 dev link0 nodad"
             ));
+        }
+    }
+
+    /// A namespace between two others, which passes on what they send each other: `10.78.0.1` and
+    /// `10.78.1.1`.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn between(one: &Self, other: &Self) -> Self {
+        let router = Self::new(Network::Loopback);
+        for (namespace, number) in [one, other].into_iter().zip(0..) {
+            let holder = namespace.holder.id();
+            router.set_up(&format!(
+                "ip link add to{number} type veth peer name out netns {holder} && \
+                 ip addr add 10.78.{number}.254/24 dev to{number} && ip link set to{number} up"
+            ));
+            namespace.set_up(&format!(
+                "ip addr add 10.78.{number}.1/24 dev out && ip link set out up && \
+                 ip route add default via 10.78.{number}.254"
+            ));
+        }
+        router.pass(true);
+        router
+    }
+
+    /// Whether what is sent through it is passed on, or vanishes without a word to anybody.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn pass(&self, on: bool) {
+        let on = u8::from(on);
+        self.set_up(&format!("echo {on} > /proc/sys/net/ipv4/ip_forward"));
+    }
+
+    /// Takes the thread that calls into it, for good, with all threads and programs that it starts.
+    ///
+    /// # Panics
+    /// As [`new`](Self::new).
+    pub fn enter(&self) {
+        let net = File::open(format!("/proc/{}/ns/net", self.holder.id()));
+        let net = net.unwrap_or_else(|error| panic!("{NEEDED} (its file: {error})"));
+        let kind = Some(LinkNameSpaceType::Network);
+        if let Err(error) = move_into_link_name_space(net.as_fd(), kind) {
+            panic!("{NEEDED} (setns: {error})");
         }
     }
 

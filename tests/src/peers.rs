@@ -277,7 +277,16 @@ impl Running {
         self.ended()
     }
 
-    fn signal(&self, name: &str) {
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends it a signal: `STOP`.
+    ///
+    /// # Panics
+    /// Where that cannot be done.
+    pub fn signal(&self, name: &str) {
         // Every shell can; a program called kill is not on every machine.
         let asked = Command::new("sh")
             .args([

@@ -55,6 +55,7 @@ fn plan(fleet: &Fleet, label: &str, consul: &str, settings: &[&str]) -> Plan {
         rate: RATE,
         flags: flags.map(|flag| (*flag).to_owned()).collect(),
         kinds: Kind::ALL.to_vec(),
+        settings: |service| service,
     }
 }
 

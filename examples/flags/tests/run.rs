@@ -66,7 +66,7 @@ fn tells_all_flags_and_where_settings_come_from() {
         format!("client_retries 3 file {file}:4")
     );
     assert_eq!(line("server_version"), "server_version 1.2.0 code");
-    assert_eq!(line("selector"), "selector random default");
+    assert_eq!(line("selector"), "selector poweroftwo default");
 }
 
 #[test]

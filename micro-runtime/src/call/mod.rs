@@ -27,8 +27,10 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::codec::Codec;
 use crate::context::{Context, Peer};
@@ -59,6 +61,8 @@ pub struct Request {
     pub(crate) source: Option<Arc<dyn Payload>>,
     /// Reads the reply, where another node is asked if it cannot be read.
     pub(crate) reads: Option<Reads>,
+    /// Whether a connection is being waited for: what a try that ends meanwhile has failed by.
+    pub(crate) dialling: AtomicBool,
 }
 
 impl Request {
@@ -79,6 +83,7 @@ impl Request {
             options: CallOptions::default(),
             source: None,
             reads: None,
+            dialling: AtomicBool::new(false),
         }
     }
 
@@ -97,9 +102,18 @@ impl Request {
             body,
             options: self.options.clone(),
             source: self.source.clone(),
-            reads: self.reads.clone(),
+            reads: self.reads,
+            dialling: AtomicBool::new(false),
         })
     }
+}
+
+/// Awaits a connection, and notes in `dialling` that it does.
+pub(crate) async fn dial<T>(dialling: &AtomicBool, connection: impl Future<Output = T>) -> T {
+    dialling.store(true, Ordering::Relaxed);
+    let connection = connection.await;
+    dialling.store(false, Ordering::Relaxed);
+    connection
 }
 
 /// What a request or a reply holds.
@@ -146,6 +160,8 @@ pub struct Reply<M = Body> {
     /// Who answered.
     pub peer: Option<Arc<Peer>>,
     pub(crate) read: AlreadyRead,
+    /// When the try began that brought it.
+    pub(crate) began: Option<Instant>,
 }
 
 impl<M> Reply<M> {
@@ -157,6 +173,7 @@ impl<M> Reply<M> {
             trailers: Metadata::new(),
             peer: None,
             read: AlreadyRead::default(),
+            began: None,
         }
     }
 
@@ -168,6 +185,7 @@ impl<M> Reply<M> {
             trailers,
             peer,
             read,
+            began,
         } = self;
         Ok(Reply {
             message: turn(message)?,
@@ -175,6 +193,7 @@ impl<M> Reply<M> {
             trailers,
             peer,
             read,
+            began,
         })
     }
 }

@@ -1,16 +1,20 @@
 //! The tries of one call: which node, how long, and whether another one may be asked.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::debug;
 
+use super::active::Active;
 use super::budget::BudgetFigures;
 use super::call_timeout;
 use super::channels::Channels;
-use super::decisions::{Decisions, Times};
+use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
+use super::failures::Failures;
+use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
 use super::stream::{bounded, ran_out};
@@ -20,7 +24,7 @@ use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry};
 use crate::selector::SelectOptions;
-use crate::tasks::{Tasks, after, is_never, later};
+use crate::tasks::{Tasks, is_never, later};
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -31,9 +35,12 @@ pub(super) struct Attempts {
     pub(super) tasks: Tasks,
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
+    pub(super) failures: Failures,
     pub(super) outliers: Arc<Outliers>,
+    pub(super) active: Option<Active>,
     /// How many of the addresses given by hand are left alone for how calls went.
     pub(super) by_hand: Share,
+    pub(super) check_schema: bool,
 }
 
 impl Attempts {
@@ -83,7 +90,7 @@ impl Attempts {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    decisions.note(Step::Refused(Refusal::new("policy", error.detail())));
+                    decisions.note(Step::Refused(Refusal::new("policy", NOT_IDEMPOTENT)));
                     return Err(decisions.explain(error, request, times));
                 }
             }
@@ -111,18 +118,21 @@ impl Attempts {
             let entry = match chosen {
                 Ok(entry) => entry,
                 Err(error) => {
-                    decisions.note(self.census(to, request, &tried, None, times.tried_at));
+                    let look = (times.tried_at, decisions::depth(&error));
+                    decisions.note(self.census(to, request, &tried, None, look));
                     return Err(decisions.explain(error, request, times));
                 }
             };
             if decisions.are_asked_for() {
-                decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
+                let look = (times.tried_at, decisions::LOOK);
+                decisions.note(self.census(to, request, &tried, Some(&entry), look));
             }
             let error = match self.once(to, &entry, request, times).await {
-                Ok(reply) => {
+                Ok(mut reply) => {
+                    reply.began = Some(times.tried_at);
                     self.answered(&entry, times.tried_at);
                     if decisions.are_asked_for() {
-                        decisions.tried(&entry, times, Ok(()));
+                        decisions.tried(self.channels.names(&entry), times, Ok(()));
                         decisions.finish(request, times);
                     }
                     return Ok(if streams {
@@ -134,22 +144,27 @@ impl Attempts {
                 Err(error) => error,
             };
             if !decisions.are_asked_for() {
-                decisions.note(self.census(to, request, &tried, Some(&entry), times.tried_at));
+                let look = (times.tried_at, decisions::depth(&error));
+                decisions.note(self.census(to, request, &tried, Some(&entry), look));
             }
-            decisions.tried(&entry, times, Err(&error));
+            decisions.tried(self.channels.names(&entry), times, Err(&error));
             self.failed(to, request, &entry, &error, times);
             if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
+                let retry = request.options.retry.as_ref();
+                let retry = retry.unwrap_or(&self.settings.retry);
+                decisions.stopped(&error, retry, (number, retries), times);
                 return Err(decisions.explain(error, request, times));
             }
             number += 1;
             owes |= met_a_node(&error);
             let pause = self.pause(&request.options, number);
-            if too_late(after(pause), deadline) {
+            let now = Instant::now();
+            if too_late(later(now, pause), deadline) {
                 let words = format!("it comes before the pause of {pause:?} is over");
                 decisions.note(Step::Refused(Refusal::new("deadline", words)));
                 return Err(decisions.explain(call_timeout(Some(error)), request, times));
             }
-            if owes && let Err(figures) = self.pay(to, times.tried_at) {
+            if owes && let Err(figures) = self.pay(to, now) {
                 decisions.note(Step::Refused(figures.refusal()));
                 return Err(decisions.explain(error, request, times));
             }
@@ -164,8 +179,22 @@ impl Attempts {
         }
     }
 
-    /// One try, no longer than the attempt's limit or what is left of the call.
+    /// One try, counted and measured.
     pub(super) async fn once(
+        &self,
+        to: &Destination,
+        entry: &Arc<NodeEntry>,
+        request: &Request,
+        times: Times,
+    ) -> Result<Reply> {
+        let began = times.tried_at;
+        let measure = Measure::begin(entry, began, self.directory.millis(began));
+        let result = self.answer(to, entry, request, times).await;
+        measure.end(result)
+    }
+
+    /// What a node answers, no later than the attempt's limit or what is left of the call.
+    async fn answer(
         &self,
         to: &Destination,
         entry: &Arc<NodeEntry>,
@@ -206,17 +235,25 @@ impl Attempts {
             Ok(answer) => return answer.and_then(|reply| read(request, reply)),
             Err(_) => {}
         }
+        let dialling = request.dialling.swap(false, Ordering::Relaxed);
+        let cause = match dialling {
+            true => Cause::Unreachable,
+            false => Cause::Silent,
+        };
+        // Without a connection nothing was sent.
+        let told = |error: Error| match dialling {
+            true => error.unprocessed().caused_by(cause),
+            false => error.caused_by(cause),
+        };
         if until == deadline {
-            return Err(call_timeout(None));
+            return Err(told(call_timeout(None)));
         }
-        Err(Error::timeout(
-            id::CLIENT,
-            format!(
-                "no answer from {} at {} within {limit:?}",
-                entry.id(),
-                entry.address()
-            ),
-        ))
+        let (id, address) = (entry.id(), entry.address());
+        let words = match dialling {
+            true => format!("no connection to {id} at {address} within {limit:?}"),
+            false => format!("no answer from {id} at {address} within {limit:?}"),
+        };
+        Err(told(Error::timeout(id::CLIENT, words)))
     }
 
     /// Takes a further try from the budget of the destination, where it has one.
@@ -263,7 +300,8 @@ impl Attempts {
 /// Reads the reply of a call that another node may be asked for, so that garbage is found in time.
 fn read(request: &Request, mut reply: Reply) -> Result<Reply> {
     if let (Some(reads), Body::One(bytes)) = (request.reads, &reply.message) {
-        reply.read = reads(&*request.codec, bytes)?;
+        let already = reads(&*request.codec, bytes);
+        reply.read = already.map_err(|error| error.or_caused_by(Cause::Garbled))?;
     }
     Ok(reply)
 }
@@ -278,7 +316,7 @@ pub(super) fn is_idempotent(request: &Request) -> bool {
 /// those below.
 fn is_no_answer(error: &Error) -> bool {
     let cause = Cause::of(error);
-    matches!(cause, Cause::Silent | Cause::Lost | Cause::Garbled) || error.id() == id::CLIENT_CODEC
+    matches!(cause, Cause::Silent | Cause::Lost | Cause::Garbled)
 }
 
 /// Whether a try that failed so has put work on a node.
@@ -291,6 +329,8 @@ pub(super) fn too_late(at: Instant, deadline: Instant) -> bool {
     deadline.saturating_duration_since(at) < LEAST
 }
 
+/// Why a call that asks for it is not hedged.
+const NOT_IDEMPOTENT: &str = "it is not idempotent, so it is not sent to two nodes";
 /// The shortest try: servers are told whole milliseconds.
 const LEAST: Duration = Duration::from_millis(1);
 /// A caller's "no limit" is one that protocols can reckon with.

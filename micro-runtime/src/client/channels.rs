@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::ClientOptions;
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::metadata::Text;
 use crate::protocol::{Channel, Destination, Environment, Protocol};
@@ -32,7 +33,11 @@ pub(super) struct Channels {
 }
 
 /// What a node's entry keeps.
-struct Kept(Result<Arc<dyn Channel>>);
+struct Kept {
+    channel: Result<Arc<dyn Channel>>,
+    id: Text,
+    address: Text,
+}
 
 impl Channels {
     pub(super) fn new(options: &ClientOptions) -> Result<Self> {
@@ -58,10 +63,15 @@ impl Channels {
 
     /// The channel to a node, made on first use and kept with it.
     pub(super) fn to<'a>(&self, entry: &'a NodeEntry) -> Result<&'a Arc<dyn Channel>> {
-        let kept = entry.slot(|| Kept(self.open(entry)));
-        match kept {
-            Some(Kept(Ok(channel))) => Ok(channel),
-            Some(Kept(Err(error))) => Err(error.clone()),
+        match self.keep(entry) {
+            Some(Kept {
+                channel: Ok(channel),
+                ..
+            }) => Ok(channel),
+            Some(Kept {
+                channel: Err(error),
+                ..
+            }) => Err(error.clone()),
             None => Err(Error::internal(
                 id::CLIENT,
                 "the node's channel belongs to another client",
@@ -72,9 +82,18 @@ impl Channels {
     /// The channel to a node, where there is one.
     pub(super) fn kept(entry: &NodeEntry) -> Option<Arc<dyn Channel>> {
         match entry.kept() {
-            Some(Kept(Ok(channel))) => Some(channel.clone()),
+            Some(Kept {
+                channel: Ok(channel),
+                ..
+            }) => Some(channel.clone()),
             _ => None,
         }
+    }
+
+    /// Why a node cannot be called: it speaks nothing that this client does.
+    pub(super) fn trouble(entry: &NodeEntry) -> Option<&Error> {
+        let kept: &Kept = entry.kept()?;
+        kept.channel.as_ref().err()
     }
 
     /// How connections to a node are made.
@@ -83,11 +102,30 @@ impl Channels {
         Ok(&environment.transport)
     }
 
-    fn open(&self, entry: &NodeEntry) -> Result<Arc<dyn Channel>> {
+    /// The id and the address of a node, to be shared.
+    pub(super) fn names(&self, entry: &NodeEntry) -> (Text, Text) {
+        match self.keep(entry) {
+            Some(kept) => (kept.id.clone(), kept.address.clone()),
+            None => names(entry),
+        }
+    }
+
+    fn keep<'a>(&self, entry: &'a NodeEntry) -> Option<&'a Kept> {
+        entry.slot(|| {
+            let (id, address) = names(entry);
+            Kept {
+                channel: self.open(entry, &id, &address),
+                id,
+                address,
+            }
+        })
+    }
+
+    fn open(&self, entry: &NodeEntry, id: &Text, address: &Text) -> Result<Arc<dyn Channel>> {
         let (protocol, environment) = self.choose(entry)?;
         let destination = Destination {
-            address: Text::from(entry.address().to_owned()),
-            id: Text::from(entry.id().to_owned()),
+            address: address.clone(),
+            id: id.clone(),
             legacy: entry.metadata(PROTOCOL_KEY).is_none()
                 && entry.metadata(PROTOCOLS_KEY).is_none(),
         };
@@ -121,8 +159,14 @@ impl Channels {
                     ),
                 )
                 .unprocessed()
+                .caused_by(Cause::Own)
             })
     }
+}
+
+fn names(entry: &NodeEntry) -> (Text, Text) {
+    let text = |of: &str| Text::from(of.to_owned());
+    (text(entry.id()), text(entry.address()))
 }
 
 #[cfg(feature = "tls")]

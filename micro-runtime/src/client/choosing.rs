@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use super::attempts::Attempts;
 use super::destination::Destination;
+use super::schema::none_understands;
 use crate::call::Request;
 use crate::error::Result;
 use crate::registry::{NodeEntry, Nodes};
-use crate::selector::select;
+use crate::selector::{Pick, select};
 
 impl Attempts {
     /// The node for this try: of those given by hand, or of the snapshot. `None` where the snapshot
@@ -30,7 +31,60 @@ impl Attempts {
         if !view.is_ready() {
             return Ok(None);
         }
-        Ok(self.select(&view.nodes(), request, tried, now).ok())
+        Ok(self.among(to, request, tried, now).ok())
+    }
+
+    /// One of the nodes of the snapshot that are known to understand the call.
+    fn among(
+        &self,
+        to: &Destination,
+        request: &Request,
+        tried: &[Arc<NodeEntry>],
+        now: Instant,
+    ) -> Result<Arc<NodeEntry>> {
+        let nodes = to.view.nodes();
+        let Some(check) = &to.check else {
+            return self.select(&nodes, request, tried, now);
+        };
+        let ruling = self.rule(check, &nodes);
+        let nodes = match &*ruling {
+            Some(ruling) => ruling.nodes(check, &nodes, &request.method),
+            None => &nodes,
+        };
+        self.select(nodes, request, tried, now)
+    }
+
+    /// As [`among`](Self::among), or one of which it could not be found out in time whether it
+    /// understands the call.
+    async fn among_settled(
+        &self,
+        to: &Destination,
+        request: &Request,
+        tried: &[Arc<NodeEntry>],
+        deadline: Instant,
+    ) -> Result<Arc<NodeEntry>> {
+        let chosen = self.among(to, request, tried, Instant::now());
+        let Some(check) = to.check.as_ref().filter(|_| chosen.is_err()) else {
+            return chosen;
+        };
+        self.settle(check, &to.view, &request.method, deadline)
+            .await;
+        let chosen = self.among(to, request, tried, Instant::now());
+        if chosen.is_ok() {
+            return chosen;
+        }
+        let nodes = to.view.nodes();
+        let ruling = self.rule(check, &nodes);
+        let unbarred = ruling
+            .as_ref()
+            .and_then(|ruling| ruling.unless_barred(check, &nodes, &request.method));
+        match unbarred {
+            None => self.select(&nodes, request, tried, Instant::now()),
+            Some(unbarred) if unbarred.list.is_empty() => {
+                Err(none_understands(check, &nodes, &request.method))
+            }
+            Some(unbarred) => self.select(&unbarred, request, tried, Instant::now()),
+        }
     }
 
     pub(super) async fn wait_and_choose(
@@ -41,16 +95,22 @@ impl Attempts {
         deadline: Instant,
     ) -> Result<Arc<NodeEntry>> {
         let view = &to.view;
-        if !view.is_ready() {
+        let fresh = !view.is_ready();
+        if fresh {
             view.ready(deadline).await?;
-            let chosen = self.select(&view.nodes(), request, tried, Instant::now());
+            if let Some(active) = &self.active {
+                active.begin(self, to);
+            }
+        }
+        if fresh || to.check.is_some() {
+            let chosen = self.among_settled(to, request, tried, deadline).await;
             if chosen.is_ok() {
                 return chosen;
             }
         }
         // Nothing known, or nothing fits: ask once before saying so.
         view.refresh(deadline).await?;
-        self.select(&view.nodes(), request, tried, Instant::now())
+        self.among_settled(to, request, tried, deadline).await
     }
 
     fn select(
@@ -60,7 +120,9 @@ impl Attempts {
         tried: &[Arc<NodeEntry>],
         now: Instant,
     ) -> Result<Arc<NodeEntry>> {
-        let now = self.directory.millis(now);
-        select(nodes, &request.options.select, &self.select, tried, now)
+        let pick = Pick::at(self.directory.millis(now))
+            .after(tried)
+            .metadata(request.cx.metadata());
+        select(nodes, &request.options.select, &self.select, pick)
     }
 }

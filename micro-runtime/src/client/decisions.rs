@@ -1,17 +1,27 @@
 //! Notes what is decided on a call's way, where it fails or was asked for that.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::attempts::Attempts;
 use super::destination::Destination;
-use crate::call::Request;
+use crate::call::{Request, Retry};
 use crate::error::Error;
 use crate::error::why::{
-    Attempt, Cause, Choice, Failure, LeftOut, MAX_NAMED, Reason, Recorder, Step, Why,
+    Attempt, Cause, Choice, Failure, LeftOut, MAX_NAMED, Reason, Recorder, Refusal, Step, Why,
 };
-use crate::registry::NodeEntry;
+use crate::metadata::Text;
+use crate::registry::{NodeEntry, Standing};
+use crate::selector::{Strategy, census};
+use crate::tasks::is_never;
+
+/// How many nodes are looked at one by one.
+pub(super) const LOOK: usize = 1024;
+/// How many where a node has answered with an error: others are only counted then, since such errors
+/// may be many, and no other node would have answered otherwise.
+const COUNT: usize = 0;
 
 /// The decisions of one call. Nothing is kept until a try has failed, unless the call was asked for
 /// its decisions.
@@ -38,35 +48,77 @@ impl Decisions {
     pub(super) fn note(&mut self, step: Step) {
         match &self.recorder {
             Some(recorder) => recorder.note(step),
-            None => self.why.get_or_insert_default().push(step),
+            None => {
+                let why = self.why.get_or_insert_with(|| {
+                    let mut why = Box::<Why>::default();
+                    // Most calls that fail are over with one try.
+                    why.steps.reserve_exact(3);
+                    why
+                });
+                why.push(step);
+            }
         }
     }
 
-    /// Notes how a try ended.
-    pub(super) fn tried(&mut self, entry: &NodeEntry, times: Times, result: Result<(), &Error>) {
+    /// Notes how a try at a node with this id and address ended.
+    pub(super) fn tried(&mut self, node: (Text, Text), times: Times, result: Result<(), &Error>) {
+        let (id, address) = node;
         self.note(Step::Tried(Attempt::new(
-            entry.id(),
-            entry.address(),
+            id,
+            address,
             times.tried_at.saturating_duration_since(times.started),
             times.tried_at.elapsed(),
             result.map_err(Failure::from),
         )));
     }
 
-    /// Notes a try that was given up, since the call has ended without it.
-    pub(super) fn given_up(&mut self, entry: &NodeEntry, times: Times) {
+    /// Notes a try at a node that was given up, since the call has ended without it.
+    pub(super) fn given_up(&mut self, node: (Text, Text), times: Times) {
+        let (id, address) = node;
         let failure = Failure {
             cause: Cause::GivenUp,
             code: 0,
             error: "given up: the call ended without it".to_owned(),
         };
         self.note(Step::Tried(Attempt::new(
-            entry.id(),
-            entry.address(),
+            id,
+            address,
             times.tried_at.saturating_duration_since(times.started),
             times.tried_at.elapsed(),
             Err(failure),
         )));
+    }
+
+    /// Notes why no further try is made after `error`, where a person would ask.
+    pub(super) fn stopped(
+        &mut self,
+        error: &Error,
+        retry: &Retry,
+        tries: (u32, u32),
+        times: Times,
+    ) {
+        let cause = Cause::of(error);
+        // An answer is what the caller wanted, and nobody else gives another one.
+        if matches!(cause, Cause::Answered | Cause::Own | Cause::GivenUp) {
+            return;
+        }
+        if Instant::now() >= times.deadline {
+            self.note(Step::Refused(Refusal::new("deadline", "no time is left")));
+            return;
+        }
+        let (made, allowed) = tries;
+        let words: Cow<'static, str> = match retry {
+            _ if made >= allowed => match allowed {
+                0 => "no retry is allowed".into(),
+                1 => "the one retry that is allowed was made".into(),
+                allowed => format!("all {allowed} retries that are allowed were made").into(),
+            },
+            Retry::Safe => "the call may have run, and is not marked as idempotent".into(),
+            Retry::Never => "the retry policy is never".into(),
+            Retry::GoMicro => "the retry policy of Go Micro takes timeouts only".into(),
+            Retry::Custom(_) => "the call's own retry policy says stop".into(),
+        };
+        self.note(Step::Refused(Refusal::new("policy", words)));
     }
 
     /// The call's end, for who has asked.
@@ -79,14 +131,19 @@ impl Decisions {
     /// The error of the call with what led to it.
     pub(super) fn explain(self, error: Error, request: &Request, times: Times) -> Error {
         let mut why = match self.recorder {
-            Some(recorder) => {
-                recorder.with(|why| fill(why, request, times));
-                Box::new(recorder.why())
-            }
+            Some(recorder) => Box::new(recorder.why()),
             None => self.why.unwrap_or_default(),
         };
         fill(&mut why, request, times);
         error.with_why(why)
+    }
+}
+
+/// How many nodes are looked at for the census of a call that failed with `error`.
+pub(super) fn depth(error: &Error) -> usize {
+    match Cause::of(error) {
+        Cause::Answered => COUNT,
+        _ => LOOK,
     }
 }
 
@@ -99,47 +156,93 @@ pub(super) struct Times {
 }
 
 fn fill(why: &mut Why, request: &Request, times: Times) {
-    why.service = request.service.to_string();
-    why.endpoint = request.method.endpoint.to_string();
-    why.limit = Some(times.deadline.saturating_duration_since(times.started));
-    why.took = times.started.elapsed();
+    why.service = request.service.clone();
+    why.endpoint = endpoint(&request.method.endpoint);
+    let Times {
+        started, deadline, ..
+    } = times;
+    why.limit = (!is_never(started, deadline)).then(|| deadline.saturating_duration_since(started));
+    why.took = started.elapsed();
+}
+
+/// An endpoint as shared text: of generated code it is a constant.
+pub(super) fn endpoint(name: &Cow<'static, str>) -> Text {
+    match name {
+        Cow::Borrowed(name) => Text::from_static(name),
+        Cow::Owned(name) => Text::from(name),
+    }
 }
 
 impl Attempts {
-    /// How the nodes stood for a try at `now`, which has gone to `chosen`.
+    /// How the nodes stood for a try at `now`, which has gone to `chosen`. At most `depth` of them are
+    /// looked at one by one.
     pub(super) fn census(
         &self,
         to: &Destination,
         request: &Request,
         tried: &[Arc<NodeEntry>],
         chosen: Option<&NodeEntry>,
-        now: Instant,
+        (now, depth): (Instant, usize),
     ) -> Step {
-        let nodes = to.view.nodes();
-        let now = self.directory.millis(now);
+        let options = &request.options;
+        let strategy = options.select.strategy.as_ref();
+        let strategy = strategy.or(self.select.strategy.as_ref());
         let mut choice = Choice {
-            node: chosen.map(|entry| entry.id().to_owned()),
-            known: nodes.list.len(),
+            node: chosen.map(|entry| self.channels.names(entry).0),
+            strategy: strategy.map_or(Strategy::PowerOfTwo.name(), Strategy::name),
             ..Choice::default()
         };
-        if !request.options.addresses.is_empty() {
-            choice.known = request.options.addresses.len();
-            choice.left = choice.known;
-            return Step::Chosen(choice);
-        }
-        for entry in &nodes.list {
-            let reason = if tried.iter().any(|tried| tried.is_same(entry)) {
-                Reason::Tried
-            } else if entry.is_ejected(now) && chosen.is_none_or(|chosen| !chosen.is_same(entry)) {
-                Reason::Probed
-            } else {
-                choice.left += 1;
-                continue;
-            };
-            if choice.out.len() < MAX_NAMED {
-                choice.out.push(LeftOut::new(entry.id(), reason));
-            }
-        }
+        let given;
+        let snapshot;
+        let nodes = if options.addresses.is_empty() {
+            snapshot = to.view.nodes();
+            &*snapshot
+        } else {
+            given = self.directory.addresses(&options.addresses);
+            &*given
+        };
+        let now = self.directory.millis(now);
+        choice.known = nodes.list.len();
+        choice.left = census(
+            nodes,
+            &options.select,
+            &self.select,
+            depth,
+            |entry, filter| {
+                if chosen.is_some_and(|chosen| chosen.is_same(entry)) {
+                    return true;
+                }
+                let named = choice.out.len() < MAX_NAMED;
+                let check = to.check.as_ref().filter(|_| options.addresses.is_empty());
+                let difference = || check?.reason(entry, &request.method).map(Reason::Schema);
+                let reason = match filter {
+                    Some(_) if !named => return false,
+                    Some(filter) => Reason::Filtered(format!("{filter:?}")),
+                    None => match difference().or_else(|| standing(entry, tried, now)) {
+                        Some(reason) => reason,
+                        None => return true,
+                    },
+                };
+                if named {
+                    let id = entry.id().to_owned();
+                    choice.out.push(LeftOut::new(id, reason));
+                }
+                false
+            },
+        );
         Step::Chosen(choice)
+    }
+}
+
+/// What speaks against a node that passes all filters.
+fn standing(entry: &NodeEntry, tried: &[Arc<NodeEntry>], now: u64) -> Option<Reason> {
+    if tried.iter().any(|tried| tried.is_same(entry)) {
+        return Some(Reason::Tried);
+    }
+    match entry.standing(now) {
+        Standing::Ejected(left, cause, _) => Some(Reason::Ejected(left, cause)),
+        Standing::Probed => Some(Reason::Probed),
+        // Another call might have tried it; so might this one.
+        Standing::In | Standing::OnTrial(_) => None,
     }
 }

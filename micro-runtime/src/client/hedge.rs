@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::attempts::{Attempts, is_idempotent, met_a_node, too_late};
 use super::call_timeout;
-use super::decisions::{Decisions, Times};
+use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
 use crate::call::{Hedge, Reply, Request, RetryDecision};
 use crate::error::why::{Refusal, Step};
@@ -73,7 +73,8 @@ impl Attempts {
             };
             let ended = call.running.swap_remove(index);
             let error = match result {
-                Ok(reply) => {
+                Ok(mut reply) => {
+                    reply.began = Some(ended.at);
                     call.won(&ended);
                     return Ok(reply);
                 }
@@ -138,7 +139,8 @@ impl<'a> Hedged<'a> {
         let entry = match chosen {
             Ok(Some(entry)) => entry,
             Err(error) if alone => {
-                let census = attempts.census(self.to, self.request, &self.tried, None, now);
+                let look = (now, decisions::depth(&error));
+                let census = attempts.census(self.to, self.request, &self.tried, None, look);
                 self.decisions.note(census);
                 return Err(error);
             }
@@ -161,7 +163,8 @@ impl<'a> Hedged<'a> {
         }
         self.owed += 1;
         if self.decisions.are_asked_for() {
-            let census = attempts.census(self.to, self.request, &self.tried, Some(&entry), now);
+            let look = (now, decisions::LOOK);
+            let census = attempts.census(self.to, self.request, &self.tried, Some(&entry), look);
             self.decisions.note(census);
         }
         let number = self.tried.len();
@@ -169,16 +172,22 @@ impl<'a> Hedged<'a> {
             debug!(node = entry.id(), attempt = number, "asking another node");
         }
         self.tried.push(entry.clone());
-        let (to, request, asked, at) = (self.to, self.request, entry.clone(), Instant::now());
+        let (to, asked, at) = (self.to, entry.clone(), Instant::now());
         let times = Times {
             tried_at: at,
             ..self.times
         };
+        // A request of its own, since it notes how far its try has come.
+        let request = self.request.try_clone();
+        let shared = self.request;
         self.running.push(Running {
             entry,
             number,
             at,
-            answer: Box::pin(async move { attempts.once(to, &asked, request, times).await }),
+            answer: Box::pin(async move {
+                let request = request.as_ref().unwrap_or(shared);
+                attempts.once(to, &asked, request, times).await
+            }),
         });
         if self.running.len() < self.hedge.at_once as usize && self.may_ask_more() {
             self.next = Some(later(at, self.hedge.after));
@@ -219,8 +228,9 @@ impl<'a> Hedged<'a> {
         self.attempts.answered(&run.entry, run.at);
         if self.decisions.are_asked_for() {
             let times = self.times(run);
-            self.decisions.tried(&run.entry, times, Ok(()));
             self.give_up();
+            let node = self.attempts.channels.names(&run.entry);
+            self.decisions.tried(node, times, Ok(()));
             std::mem::take(&mut self.decisions).finish(self.request, times);
         }
     }
@@ -228,25 +238,36 @@ impl<'a> Hedged<'a> {
     /// A try has failed: gives the error of the call, where no other may answer.
     fn lost(&mut self, run: &Running<'_>, error: Error) -> Option<Error> {
         let (attempts, times) = (self.attempts, self.times(run));
+        // The number of the try that failed, from 0.
+        let number = u32::try_from(self.tried.len()).unwrap_or(u32::MAX) - 1;
+        let stop = attempts.decide(self.request, number, &error) == RetryDecision::Stop;
+        if stop {
+            // Before what they are given up for, which is the last that the log tells.
+            self.give_up();
+        }
         if !self.decisions.are_asked_for() {
             let before = self.tried.get(..run.number).unwrap_or_default();
-            let census = attempts.census(self.to, self.request, before, Some(&run.entry), run.at);
+            let look = (run.at, decisions::depth(&error));
+            let census = attempts.census(self.to, self.request, before, Some(&run.entry), look);
             self.decisions.note(census);
         }
-        self.decisions.tried(&run.entry, times, Err(&error));
+        self.decisions
+            .tried(attempts.channels.names(&run.entry), times, Err(&error));
         attempts.failed(self.to, self.request, &run.entry, &error, times);
         if !met_a_node(&error) {
             self.owed = self.owed.saturating_sub(1);
         }
-        // The number of the try that failed, from 0.
-        let number = u32::try_from(self.tried.len()).unwrap_or(u32::MAX) - 1;
-        if attempts.decide(self.request, number, &error) == RetryDecision::Stop {
-            return Some(error);
-        }
         let alone = self.running.is_empty();
-        if !self.may_ask_more() {
+        if stop || !self.may_ask_more() {
             self.next = None;
-            return alone.then_some(error);
+            if !alone {
+                return None;
+            }
+            let retry = self.request.options.retry.as_ref();
+            let retry = retry.unwrap_or(&attempts.settings.retry);
+            let tries = (number, self.retries);
+            self.decisions.stopped(&error, retry, tries, times);
+            return Some(error);
         }
         let pause = attempts.pause(&self.request.options, number + 1);
         let at = after(pause);
@@ -272,12 +293,12 @@ impl<'a> Hedged<'a> {
     fn give_up(&mut self) {
         for run in std::mem::take(&mut self.running) {
             let times = self.times(&run);
-            self.decisions.given_up(&run.entry, times);
+            let node = self.attempts.channels.names(&run.entry);
+            self.decisions.given_up(node, times);
         }
     }
 
-    fn end(mut self, error: Error) -> Error {
-        self.give_up();
+    fn end(self, error: Error) -> Error {
         self.decisions.explain(error, self.request, self.times)
     }
 }

@@ -35,6 +35,11 @@ impl Attempts {
         let cause = Cause::of(error);
         let weight = match cause {
             Cause::Own | Cause::GivenUp => return,
+            Cause::Unreachable if error.is_timeout() && self.is_hurried(request, times) => {
+                // A caller's time says nothing against the node, unless nobody can reach it.
+                self.suspect(to, request, entry, (began, now));
+                return;
+            }
             Cause::Unreachable => {
                 if entry.eject(now) {
                     self.probe(request, entry, now, Probe::begin);

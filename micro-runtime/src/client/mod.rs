@@ -3,6 +3,7 @@
 //! A [`Target`] is a name resolved once. A call goes through the wrappers, then through the attempt
 //! loop: choose a node from the snapshot, take its channel, send, mark what was learned.
 
+mod active;
 mod asking;
 mod attempts;
 mod budget;
@@ -11,18 +12,25 @@ mod channels;
 mod choosing;
 mod decisions;
 mod destination;
+mod failures;
 mod hedge;
+mod inspect;
 mod learning;
+mod measure;
 mod options;
 mod outlier;
 mod probe;
+mod schema;
 mod stream;
 
 pub use budget::RetryBudget;
 pub use call::{
-    Bidi, Call, ClientStream, Full, Pending, PendingMessage, ServerStream, Target, Unary, Upload,
+    Bidi, Call, ClientStream, Explain, Explained, Full, Pending, PendingExplained, PendingMessage,
+    ServerStream, Target, Unary, Upload,
 };
-pub(crate) use channels::CALLED_BY_NAME;
+pub(crate) use channels::{CALLED_BY_NAME, PROTOCOL_KEY, PROTOCOLS_KEY};
+pub(crate) use failures::Failed;
+pub(crate) use inspect::Place;
 pub use options::{CallDefaults, ClientOptions};
 pub use outlier::Outliers;
 pub(crate) use stream::bounded;
@@ -36,14 +44,18 @@ use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result, id};
 use crate::event::{Event, Outlet, Publish, Publisher};
 use crate::metadata::Text;
+use crate::method::ServiceDescriptor;
 use crate::registry::Directory;
 use crate::selector::SelectOptions;
 use crate::tasks::Tasks;
 use crate::wrapper::{Next, Wrapper};
 
+use active::Active;
+pub use active::HealthCheck;
 use attempts::Attempts;
 use channels::Channels;
 use destination::Destination;
+use failures::Failures;
 use outlier::Share;
 
 /// What a call takes from its client where it says nothing itself.
@@ -126,6 +138,10 @@ impl Client {
         let select = SelectOptions {
             filters: options.filters,
             strategy: Some(options.selector),
+            key: None,
+            canary: options.canary.map(Arc::new),
+            locality: options.locality.map(Arc::new),
+            slow_start: Some(options.slow_start),
         };
         Ok(Self(Arc::new(Shared {
             events: Arc::new(events),
@@ -135,15 +151,21 @@ impl Client {
                 forward: options.forward,
             }),
             wrappers: options.wrappers,
-            attempts: Ok(Arc::new(Attempts {
+            attempts: Ok(Arc::new_cyclic(|client| Attempts {
+                active: options.health_check.map(|check| Active {
+                    check,
+                    client: client.clone(),
+                }),
                 directory,
                 channels,
                 settings: options.call,
                 tasks: options.tasks,
                 select,
                 proxy: options.proxy,
+                failures: Failures::default(),
                 outliers: Arc::new(options.outliers),
                 by_hand: Share::default(),
+                check_schema: options.check_schema,
             })),
         })))
     }
@@ -169,12 +191,29 @@ impl Client {
 
     /// Calls to the service `name`: resolved once, so that a call hashes no name.
     pub fn target(&self, name: impl Into<Text>) -> Target {
-        let name = name.into();
+        self.target_of(name.into(), None)
+    }
+
+    /// Calls to the service `name` of methods of `descriptor`, as generated clients make them: nodes
+    /// that are known not to understand a method get no calls of it, unless the client
+    /// [minds no schemas](ClientOptions::check_schema).
+    pub fn typed_target(
+        &self,
+        name: impl Into<Text>,
+        descriptor: &'static ServiceDescriptor,
+    ) -> Target {
+        self.target_of(name.into(), Some(descriptor))
+    }
+
+    fn target_of(&self, name: Text, descriptor: Option<&'static ServiceDescriptor>) -> Target {
         let invoke: Arc<dyn Invoke> = match &self.0.attempts {
             Err(error) => Arc::new(Broken(error.clone())),
             Ok(attempts) => {
                 let (attempts, asked) = (attempts.clone(), attempts.proxy.as_deref());
-                let to = Destination::new(attempts.directory.view(asked.unwrap_or(&name)));
+                let mut to = Destination::new(attempts.directory.view(asked.unwrap_or(&name)));
+                if let Some(descriptor) = descriptor.filter(|_| attempts.check_schema) {
+                    to = to.minding(descriptor);
+                }
                 Arc::new(ToService {
                     innermost: Arc::new(Innermost(Arc::new(Way { attempts, to }))),
                     wrappers: self.0.wrappers.clone().into(),
@@ -231,7 +270,12 @@ struct ToService {
 impl Invoke for ToService {
     fn invoke(&self, mut request: Request) -> BoxFuture<Result<Reply>> {
         if self.wrappers.is_empty() && request.options.wrappers.is_empty() {
-            return self.innermost.invoke(request);
+            let way = self.innermost.0.clone();
+            // The request is lent, not given: it then has one place in this future and not three.
+            return Box::pin(async move {
+                let answer = way.attempts.run(&way.to, &mut request).await;
+                answer.inspect_err(|error| way.note(error))
+            });
         }
         let own = std::mem::take(&mut request.options.wrappers);
         let wrappers = if own.is_empty() {
@@ -239,7 +283,12 @@ impl Invoke for ToService {
         } else {
             self.wrappers.iter().cloned().chain(own).collect()
         };
-        Box::pin(Next::to_invoke(wrappers, self.innermost.clone()).run(request))
+        let way = self.innermost.0.clone();
+        let next = Next::to_invoke(wrappers, self.innermost.clone());
+        Box::pin(async move {
+            let answer = next.run(request).await;
+            answer.inspect_err(|error| way.note(error))
+        })
     }
 }
 
@@ -262,10 +311,16 @@ struct Way {
     to: Destination,
 }
 
+impl Way {
+    /// Keeps a failed call's decisions, where somebody may look.
+    fn note(&self, error: &Error) {
+        self.attempts.failures.note(error, &self.attempts.tasks);
+    }
+}
+
 impl Invoke for Innermost {
     fn invoke(&self, mut request: Request) -> BoxFuture<Result<Reply>> {
         let way = self.0.clone();
-        // The request is lent, not given: it then has one place in this future and not three.
         Box::pin(async move { way.attempts.run(&way.to, &mut request).await })
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::RetryBudget;
+use super::active::HealthCheck;
 use super::outlier::Outliers;
 use crate::broker::Broker;
 use crate::call::{Backoff, CallOptions, Hedge, Retry};
@@ -11,7 +12,7 @@ use crate::codec::Codecs;
 use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::registry::{GRACE, Registry};
-use crate::selector::{Filter, Strategy};
+use crate::selector::{Canary, Filter, Locality, SLOW_START, Strategy};
 use crate::tasks::Tasks;
 use crate::transport::Transport;
 #[cfg(feature = "tls")]
@@ -43,10 +44,21 @@ pub struct ClientOptions {
     pub selector: Strategy,
     /// Which nodes calls may go to at all, before the calls' own filters.
     pub filters: Vec<Filter>,
+    /// A share of the calls for a few nodes. None.
+    pub canary: Option<Canary>,
+    /// Which nodes are near. All are.
+    pub locality: Option<Locality>,
+    /// How long it takes until a node that comes, or comes back, gets its full share of calls. 10 s.
+    pub slow_start: Duration,
     /// What calls take where they say nothing themselves.
     pub call: CallDefaults,
+    /// Asks nodes from time to time whether they are well; not where `None`.
+    pub health_check: Option<HealthCheck>,
     /// When nodes are left alone for how calls to them go.
     pub outliers: Outliers,
+    /// Whether typed clients leave out nodes that would not understand them, as far as nodes tell what
+    /// their services look like. They do.
+    pub check_schema: bool,
     /// How long a node that the registry no longer names is kept while it answers. 150 s.
     pub registry_grace: Duration,
     /// Idle connections kept to each node. Go Micro's pool size, 100.
@@ -85,8 +97,13 @@ impl ClientOptions {
             wrappers: Vec::new(),
             selector: Strategy::default(),
             filters: Vec::new(),
+            canary: None,
+            locality: None,
+            slow_start: SLOW_START,
             call: CallDefaults::default(),
+            health_check: None,
             outliers: Outliers::default(),
+            check_schema: true,
             registry_grace: GRACE,
             pool_size: 100,
             pool_ttl: Duration::from_secs(60),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::asking::{ask, dials};
+use super::channels::Channels;
 use super::destination::Destination;
 use super::outlier::{Outliers, Peers};
 use crate::error::why::Cause;
@@ -104,13 +105,23 @@ impl Probe {
             let reached = dials(entry, &*self.transport, LIMIT).await;
             return (!reached).then_some(Cause::Unreachable);
         }
-        let asked = ask(entry, &self.service, within);
+        let asked = self.ask(entry);
         let dialled = dials(entry, &*self.transport, within);
         match tokio::join!(asked, dialled) {
             (Ok(()), _) | (Err(Cause::Own), true) => None,
             (_, false) => Some(Cause::Unreachable),
             (Err(Cause::Unreachable), true) => None,
             (Err(cause), true) => Some(cause),
+        }
+    }
+
+    async fn ask(&self, entry: &NodeEntry) -> Result<(), Cause> {
+        match Channels::kept(entry) {
+            Some(channel) => {
+                let within = self.outliers.answer_within;
+                ask(entry, &*channel, &self.service, within).await
+            }
+            None => Err(Cause::Own),
         }
     }
 
@@ -146,7 +157,7 @@ impl Probe {
         if self.outliers.is_off() {
             return None;
         }
-        match ask(entry, &self.service, self.outliers.answer_within).await {
+        match self.ask(entry).await {
             // That a channel waits before it connects again is nothing against the node.
             Ok(()) | Err(Cause::Own | Cause::Unreachable) => None,
             Err(cause) => Some(cause),

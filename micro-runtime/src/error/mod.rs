@@ -29,7 +29,7 @@ use crate::metadata::Metadata;
 
 pub use status::status_text;
 pub use why::Why;
-use why::{Attempt, Step};
+use why::{Attempt, Cause, Step};
 pub(crate) use wire::write_go_json_string;
 
 /// What every fallible function of this crate returns.
@@ -63,6 +63,8 @@ struct Inner {
     plain: bool,
     /// Whether the request certainly did not reach a handler.
     unprocessed: bool,
+    /// In which way a try failed, where id and code do not tell it.
+    cause: Option<Cause>,
     grpc_code: Option<i32>,
     details: Vec<Detail>,
     metadata: Metadata,
@@ -95,6 +97,7 @@ impl Error {
             status: None,
             plain: false,
             unprocessed: false,
+            cause: None,
             grpc_code: None,
             details: Vec::new(),
             metadata: Metadata::new(),
@@ -314,9 +317,48 @@ impl Error {
     }
 
     /// The opposite: of a handler's error, which may be that of a call of its own.
+    ///
+    /// Which nodes that one went to is not its caller's affair: their addresses leave its words.
     pub(crate) fn processed(mut self) -> Self {
         self.0.unprocessed = false;
+        self.0.cause = Some(Cause::Answered);
+        if let Some(hidden) = self.why().and_then(|why| why.hide(self.detail())) {
+            self.0.detail = hidden.into();
+        }
         self
+    }
+
+    /// The error of a try that failed in this way, where its id and code tell another: for protocols
+    /// and transports. It is of this process alone, as the decision log.
+    #[must_use]
+    pub fn caused_by(mut self, cause: Cause) -> Self {
+        self.0.cause = Some(cause);
+        self
+    }
+
+    /// The error, said to have failed in this way where nobody has said it yet.
+    #[must_use]
+    pub(crate) fn or_caused_by(mut self, cause: Cause) -> Self {
+        self.0.cause.get_or_insert(cause);
+        self
+    }
+
+    pub(crate) fn cause_told(&self) -> Option<Cause> {
+        self.0.cause
+    }
+
+    /// Takes the decisions out of it.
+    pub(crate) fn take_why(&mut self) -> Option<Box<Why>> {
+        self.0.why.take()
+    }
+
+    /// What [`Display`] writes, in one allocation.
+    pub(crate) fn words(&self) -> String {
+        let more = self.id().len() + self.status().len() + 24;
+        let mut words = String::with_capacity(self.detail().len() + more);
+        // Writing to a string cannot fail.
+        let _ = write!(words, "{self}");
+        words
     }
 
     /// The text that Go Micro's peers read: JSON, or the plain words of a [plain](Error::plain) error.
@@ -359,7 +401,10 @@ impl Error {
     /// Reads what [`to_wire`](Error::to_wire) writes. Text that is not of that shape becomes the
     /// detail of a plain error, as Go's `errors.Parse` does.
     pub fn from_wire(text: &str) -> Self {
-        wire::parse(text).unwrap_or_else(|| Self::plain(text.to_owned()))
+        // Whatever id it has: a peer passes on errors of its own calls.
+        wire::parse(text)
+            .unwrap_or_else(|| Self::plain(text.to_owned()))
+            .caused_by(Cause::Answered)
     }
 }
 
@@ -388,7 +433,8 @@ impl fmt::Debug for Error {
             source = cause.source();
         }
         if let Some(why) = self.why() {
-            write!(f, "\n  {why}")?;
+            f.write_str("\n")?;
+            why.write(f, &self.words())?;
         }
         Ok(())
     }
@@ -417,6 +463,7 @@ impl Clone for Error {
             status,
             plain,
             unprocessed,
+            cause,
             grpc_code,
             details,
             metadata,
@@ -430,6 +477,7 @@ impl Clone for Error {
             status: status.clone(),
             plain: *plain,
             unprocessed: *unprocessed,
+            cause: *cause,
             grpc_code: *grpc_code,
             details: details.clone(),
             metadata: metadata.clone(),

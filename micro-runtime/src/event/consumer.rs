@@ -177,6 +177,7 @@ impl Consumer {
         let handler = self.subscribed.handler.clone();
         let next = Next::to_invoke(self.shared.wrappers.clone(), handler);
         self.shared.counters.begun();
+        self.shared.counters.started();
         // An event that a wrapper has refused goes the way of one that failed.
         cx.reach();
         let serving = Serving::start(cx, self.shared.counters.clone(), || {

@@ -108,6 +108,16 @@ impl Subscribers {
         left
     }
 
+    /// What counts its handlers.
+    pub(crate) fn counters(&self) -> &CallCounters {
+        &self.shared.counters
+    }
+
+    /// The wrappers around every handler, the first outermost.
+    pub(crate) fn wrappers(&self) -> &[Arc<dyn Wrapper>] {
+        &self.shared.wrappers
+    }
+
     /// Ends all at once.
     pub(crate) fn abort(&self) {
         self.shared.tasks.abort_all();

@@ -284,6 +284,13 @@ impl Decoder {
 
     /// Reads a head, if the next thing is one and it is there.
     fn read_head(&mut self, inbox: &mut BytesMut) -> Result<(), Malformed> {
+        // Who speaks something else may wait for us while we wait for the rest of a head.
+        if self.role == Role::Response
+            && matches!(self.state, State::Head(_))
+            && !begins_a_response(inbox)
+        {
+            return Err(Malformed::Version);
+        }
         if let State::Head(scan) = &mut self.state
             && let Some(end) = scan.end(inbox, self.bounds.head, false)?
         {
@@ -414,6 +421,15 @@ fn framing(head: &Head, role: Role, bound: usize) -> Result<Framing, Malformed> 
         (None, false) if role == Role::Response => Ok(Framing::UntilClose),
         (None, false) => Ok(Framing::Length(0)),
     }
+}
+
+/// Whether `inbox` is the beginning of a response, as far as can be told.
+fn begins_a_response(inbox: &[u8]) -> bool {
+    const BEGINNING: &[u8] = b"HTTP/1.";
+    inbox
+        .iter()
+        .zip(BEGINNING)
+        .all(|(byte, wanted)| byte == wanted)
 }
 
 /// Digits alone: `+5`, `5, 5` and the like are read differently by different parsers.

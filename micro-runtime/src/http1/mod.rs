@@ -33,6 +33,8 @@ pub(crate) use serving::{is_loopback, linger, put_date, put_plain};
 
 use std::fmt;
 
+use crate::error::why::Cause;
+
 /// What one message may hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -88,6 +90,14 @@ pub(crate) enum Malformed {
 }
 
 impl Malformed {
+    /// In which way a call fails whose answer is such.
+    pub(crate) fn cause(self) -> Cause {
+        match self {
+            Self::Truncated => Cause::Lost,
+            _ => Cause::Garbled,
+        }
+    }
+
     /// The status code and text to answer with.
     pub(crate) fn status(self) -> (u16, &'static str) {
         match self {

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Destination, Environment};
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::tasks::{Tasks, after};
 
@@ -178,7 +179,9 @@ impl<L> Dial<L> {
 
 fn stops() -> Error {
     let words = "the client stops: no connections are made any more";
-    Error::unavailable(id::CLIENT, words).unprocessed()
+    Error::unavailable(id::CLIENT, words)
+        .unprocessed()
+        .caused_by(Cause::Own)
 }
 
 enum State<L> {
@@ -351,12 +354,16 @@ impl<C: Connect> Shared<C> {
             "connection error: {} ends its connections without a word",
             self.node.address
         );
-        Error::internal(id::CLIENT, words).unprocessed()
+        Error::internal(id::CLIENT, words)
+            .unprocessed()
+            .caused_by(Cause::Lost)
     }
 
     fn closed(&self) -> Error {
         let words = format!("the channel to {} is closed", self.node.address);
-        Error::unavailable(id::CLIENT, words).unprocessed()
+        Error::unavailable(id::CLIENT, words)
+            .unprocessed()
+            .caused_by(Cause::Own)
     }
 
     fn no_answer(&self, dial_timeout: Duration) -> Error {

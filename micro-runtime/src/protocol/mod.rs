@@ -6,6 +6,7 @@
 
 mod age;
 pub mod braid;
+mod connections;
 #[cfg(feature = "grpc")]
 mod exchange;
 #[cfg(feature = "grpc")]
@@ -36,6 +37,7 @@ use crate::tasks::Tasks;
 use crate::transport::{Borrowed, Connection, Transport};
 
 pub use braid::Braid;
+pub use connections::Connections;
 #[cfg(feature = "grpc")]
 pub use grpc::{Compression, Connect, Grpc, GrpcWeb, HttpVersion};
 #[cfg(feature = "grpc")]
@@ -129,4 +131,10 @@ pub trait Channel: fmt::Debug + Send + Sync + 'static {
 
     /// Closes idle connections and refuses new calls; those in flight go on.
     fn close(&self);
+
+    /// The connections to the node at this moment, for a person who looks; `None` where the channel
+    /// does not say.
+    fn connections(&self) -> Option<Connections> {
+        None
+    }
 }

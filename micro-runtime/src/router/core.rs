@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::figures::{Counted, Figures};
 use super::limits::Limits;
 use super::once::Once;
-use super::pace::{Inline, Pace};
+use super::pace::Pace;
 #[cfg(feature = "grpc")]
 use super::room::Room;
 use super::serving::{Serving, deadline_passed};
+use super::watch::{Running, Watch};
 use crate::call::{Dispatch, Request};
 use crate::call::{Next, Wrapper};
 use crate::codec::Codecs;
@@ -73,9 +75,25 @@ pub(crate) struct CallCounters {
     running: AtomicUsize,
     started: AtomicU64,
     failed: AtomicU64,
+    /// Where calls are listed and timed, where somebody may look.
+    watch: Option<Arc<Watch>>,
 }
 
 impl CallCounters {
+    /// Counters that also list the calls that run, and time them.
+    pub(crate) fn watched() -> Self {
+        Self {
+            watch: Some(Arc::new(Watch::new())),
+            ..Self::default()
+        }
+    }
+
+    /// The calls that run, oldest first, and how many more there are; nothing where nobody looks.
+    pub(crate) fn listed(&self) -> (Vec<Running>, u64) {
+        let watch = self.watch.as_ref();
+        watch.map(|watch| watch.running()).unwrap_or_default()
+    }
+
     /// How many calls were started, and how many of them failed.
     pub(crate) fn totals(&self) -> (u64, u64) {
         (
@@ -87,6 +105,11 @@ impl CallCounters {
     /// Counts one more, and gives how many ran before.
     pub(crate) fn begun(&self) -> usize {
         self.running.fetch_add(1, Ordering::AcqRel)
+    }
+
+    /// Counts a call that runs as started.
+    pub(crate) fn started(&self) {
+        self.started.fetch_add(1, Ordering::Relaxed);
     }
 
     /// How many run.
@@ -109,6 +132,8 @@ struct Mounted {
     methods: Vec<(&'static str, u16)>,
     /// By method index.
     paces: Vec<Arc<Pace>>,
+    /// By method index, where calls are watched; else none.
+    figures: Vec<Arc<Figures>>,
     wrappers: Arc<[Arc<dyn Wrapper>]>,
     /// Where it counts as the one call of a function.
     once: Option<Arc<Once>>,
@@ -119,9 +144,14 @@ impl Mounted {
         service: Arc<dyn Dispatch>,
         wrappers: Arc<[Arc<dyn Wrapper>]>,
         once: Option<Arc<Once>>,
-        inline: Inline,
+        options: &CoreOptions,
     ) -> Self {
         let all = service.descriptor().methods;
+        let inline = options.limits.inline;
+        let figures = match options.counters.watch {
+            Some(_) => all.iter().map(|_| Arc::default()).collect(),
+            None => Vec::new(),
+        };
         let paces = all.iter().map(|_| Arc::new(Pace::new(inline))).collect();
         let mut methods: Vec<_> = all
             .iter()
@@ -138,6 +168,7 @@ impl Mounted {
             service,
             methods,
             paces,
+            figures,
             wrappers,
             once,
         }
@@ -183,6 +214,7 @@ impl Core {
                 paces: vec![Arc::new(Pace::new(inline))],
                 service,
                 methods: Vec::new(),
+                figures: Vec::new(),
                 wrappers: Arc::new([]),
                 // Of a function, subscribers see to it that there is one event.
                 once: None,
@@ -194,10 +226,12 @@ impl Core {
                 .once
                 .clone()
                 .filter(|_| service.descriptor().name != "Debug");
-            core.add(Mounted::new(service, wrappers.clone(), once, inline))?;
+            let mounted = Mounted::new(service, wrappers.clone(), once, &core.options);
+            core.add(mounted)?;
         }
         for service in std::mem::take(&mut core.options.beside) {
-            let mounted = Arc::new(Mounted::new(service, wrappers.clone(), None, inline));
+            let mounted = Mounted::new(service, wrappers.clone(), None, &core.options);
+            let mounted = Arc::new(mounted);
             core.full_names
                 .entry(mounted.full_name())
                 .or_insert(mounted);
@@ -352,6 +386,33 @@ impl Core {
         self.counters.totals()
     }
 
+    /// The calls that run, oldest first, and how many more there are; nothing where nobody looks.
+    pub(crate) fn listed(&self) -> (Vec<Running>, u64) {
+        self.counters.listed()
+    }
+
+    /// What was counted of each method, with the full name of its service; nothing where nobody looks.
+    pub(crate) fn counted(
+        &self,
+        now: Instant,
+    ) -> impl Iterator<Item = (&'static str, &'static Method, Counted)> + '_ {
+        let clock = self.counters.watch.as_ref().map(|watch| watch.clock(now));
+        self.full_names.values().flat_map(move |mounted| {
+            let methods = mounted.service.descriptor().methods;
+            let clock = clock.unwrap_or_default();
+            mounted
+                .figures
+                .iter()
+                .zip(methods)
+                .map(move |(figures, method)| (mounted.full_name(), method, figures.counted(clock)))
+        })
+    }
+
+    /// The wrappers around every handler, the first outermost.
+    pub(crate) fn wrappers(&self) -> &[Arc<dyn Wrapper>] {
+        &self.options.wrappers
+    }
+
     /// Whether, and when, the server stops taking calls.
     pub fn draining(&self) -> Draining {
         Draining(self.drain.subscribe())
@@ -439,22 +500,26 @@ impl Route {
             )
             .unprocessed());
         }
-        self.counters.started.fetch_add(1, Ordering::Relaxed);
+        self.counters.started();
         let cx: Context = request.cx.clone();
         let Mounted {
             service, wrappers, ..
         } = &*self.mounted;
         let index = self.method.index;
         let counters = self.counters.clone();
-        if wrappers.is_empty() {
+        // Before the handler begins, which may be at its end or in trouble when it returns.
+        let ticket = self.counters.watch.as_ref().and_then(|watch| {
+            let figures = self.mounted.figures.get(usize::from(index))?;
+            Some(watch.enter(self.method, &cx, now, figures))
+        });
+        let serving = if wrappers.is_empty() {
             cx.reach();
-            Ok(Serving::start(cx, counters, || {
-                service.call(index, request)
-            }))
+            Serving::start(cx, counters, || service.call(index, request))
         } else {
             let next = Next::to_dispatch(wrappers.clone(), service.clone(), index, cx.clone());
-            Ok(Serving::start(cx, counters, || Box::pin(next.run(request))))
-        }
+            Serving::start(cx, counters, || Box::pin(next.run(request)))
+        };
+        Ok(serving.watched(ticket))
     }
 }
 

@@ -5,15 +5,18 @@
 //! cancelled when it is dropped before its end.
 
 mod core;
+mod figures;
 mod limits;
 mod once;
 mod pace;
 #[cfg(feature = "grpc")]
 mod room;
 mod serving;
+mod watch;
 
 pub(crate) use self::core::CallCounters;
 pub use self::core::{Core, CoreOptions, Draining, Route};
+pub(crate) use figures::Latency;
 pub use limits::Limits;
 pub(crate) use once::Once;
 pub use pace::Inline;
@@ -21,3 +24,4 @@ pub(crate) use pace::Pace;
 #[cfg(feature = "grpc")]
 pub(crate) use room::{Held, Room};
 pub use serving::Serving;
+pub(crate) use watch::Running;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 
 use super::core::CallCounters;
+use super::watch::{End, Ticket};
 use crate::call::{BoxFuture, Reply};
 use crate::context::Context;
 use crate::error::{Error, Result, id};
@@ -21,6 +22,8 @@ pub struct Serving {
     handler: BoxFuture<Result<Reply>>,
     cx: Context,
     counters: Arc<CallCounters>,
+    /// Its place among the calls that somebody may look at.
+    ticket: Option<Box<Ticket>>,
     done: bool,
 }
 
@@ -39,7 +42,26 @@ impl Serving {
             handler,
             cx,
             counters,
+            ticket: None,
             done: false,
+        }
+    }
+
+    /// With a place among the calls that somebody may look at.
+    pub(super) fn watched(mut self, ticket: Option<Box<Ticket>>) -> Self {
+        self.ticket = ticket;
+        self
+    }
+
+    /// Counts it as failed.
+    fn failed(&mut self) {
+        self.counters.failed();
+        self.ended(End::Failed);
+    }
+
+    fn ended(&mut self, end: End) {
+        if let Some(ticket) = &mut self.ticket {
+            ticket.ended(end);
         }
     }
 
@@ -53,7 +75,7 @@ impl Serving {
             Some(deadline) => match tokio::time::timeout_at(deadline, &mut self).await {
                 Ok(answer) => answer,
                 Err(_) => {
-                    self.counters.failed();
+                    self.failed();
                     Err(deadline_passed())
                 }
             },
@@ -64,7 +86,7 @@ impl Serving {
     ///
     /// For a protocol that keeps its own timer; [`finish`](Serving::finish) does the same.
     pub fn expire(&mut self) -> Error {
-        self.counters.failed();
+        self.failed();
         self.done = true;
         self.cx.cancel();
         self.handler = Box::pin(std::future::pending());
@@ -102,8 +124,11 @@ impl Future for Serving {
             Err(panic) => Err(panicked(&*panic)),
         };
         this.done = true;
+        if answer.is_ok() {
+            this.ended(End::Answered);
+        }
         Poll::Ready(answer.map_err(|error| {
-            this.counters.failed();
+            this.failed();
             if this.cx.is_reached() {
                 // What it says of a call that the handler made is not true of the one that it served.
                 error.processed()

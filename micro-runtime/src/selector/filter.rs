@@ -94,6 +94,11 @@ impl Filter {
         }
     }
 
+    /// Whether it looks at each node alone.
+    pub(super) fn looks_at_one(&self) -> bool {
+        !matches!(self.0, Kind::Latest)
+    }
+
     pub(super) fn is_own(&self) -> bool {
         matches!(self.0, Kind::Own(_))
     }

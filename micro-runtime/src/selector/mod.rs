@@ -1,53 +1,66 @@
-//! Which node a call goes to.
-//!
-//! [`select`] looks at the nodes of a [`View`](crate::registry::View) and chooses one. It skips
-//! nodes that could not be reached lately, unless all are such, and goes to another node than
-//! earlier tries of the call as long as there is one.
-//!
-//! ```
-//! use micro_runtime::registry::Nodes;
-//! use micro_runtime::selector::{SelectOptions, Strategy, select};
-//!
-//! let nodes = Nodes::from_addresses(&["10.0.0.1:4000".into(), "10.0.0.2:4000".into()], 1);
-//! let (call, mut client) = (SelectOptions::default(), SelectOptions::default());
-//! client.strategy = Some(Strategy::RoundRobin);
-//! let first = select(&nodes, &call, &client, &[], 0)?;
-//! let other = select(&nodes, &call, &client, &[first.clone()], 0)?;
-//! assert_ne!(first.address(), other.address());
-//! # Ok::<(), micro_runtime::Error>(())
-//! ```
+#![doc = include_str!("../../docs/SELECTION.md")]
 
+mod affine;
+mod candidates;
+mod census;
+mod draw;
 mod filter;
+mod hashing;
+mod pick;
+mod ring;
+mod scope;
+mod shares;
+mod split;
+mod sticky;
 mod strategy;
 mod subset;
+mod turns;
 mod version;
 
+pub(crate) use census::census;
 pub use filter::Filter;
+pub use pick::{Affinity, Pick};
+pub use split::{Canary, Locality};
+pub(crate) use strategy::NAMES;
 pub use strategy::{Choose, Strategy};
 
-use std::cmp::Ordering;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::error::{Error, Result, id};
+use crate::metadata::Text;
 use crate::registry::{NodeEntry, Nodes};
-use subset::List;
+use candidates::Candidates;
+use scope::Scope;
+use subset::{List, Listed};
 
-/// How nodes are chosen: for one call, or for all calls of a client.
+/// How nodes are chosen: for one call, or for all calls of a client. What a call leaves open is its
+/// client's to say.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct SelectOptions {
     /// All must let a node pass; a call's come after its client's.
     pub filters: Vec<Filter>,
-    /// How one of those left is chosen; the client's where a call's is `None`, and at random where a
-    /// client's is.
+    /// How one of those left is chosen. [`Strategy::PowerOfTwo`].
     pub strategy: Option<Strategy>,
+    /// The call's key, for strategies that keep calls with a node.
+    pub key: Option<Text>,
+    /// A share of the calls for a few nodes. None.
+    pub canary: Option<Arc<Canary>>,
+    /// Which nodes are near. All are.
+    pub locality: Option<Arc<Locality>>,
+    /// How long it takes until a node that comes, or comes back, gets its full share of calls; zero
+    /// for none. 10 s.
+    pub slow_start: Option<Duration>,
 }
+
+/// How long a node that comes is spared where nothing else is said.
+pub const SLOW_START: Duration = Duration::from_secs(10);
 
 /// Chooses a node for a call with the options `call` of a client with the options `client`.
 ///
-/// `tried` are the nodes of earlier tries of the same call; `now` is the time on the directory's
-/// clock ([`View::millis`](crate::registry::View::millis)). Takes no lock, and allocates nothing but
-/// for an error, a strategy of one's own, or filters that this snapshot has not met before.
+/// Takes no lock, and allocates nothing but for an error, a strategy of one's own, or what is worked
+/// out once about each snapshot.
 ///
 /// # Errors
 /// 500 in Go Micro's words: `service x: not found`, with what a person can do where the registry
@@ -58,118 +71,82 @@ pub fn select(
     nodes: &Nodes,
     call: &SelectOptions,
     client: &SelectOptions,
-    tried: &[Arc<NodeEntry>],
-    now: u64,
+    pick: Pick<'_>,
 ) -> Result<Arc<NodeEntry>> {
     let strategy = call.strategy.as_ref().or(client.strategy.as_ref());
-    let strategy = strategy.unwrap_or(&Strategy::Random);
+    let strategy = strategy.unwrap_or(&Strategy::PowerOfTwo);
     let list = List::of(nodes, &client.filters, &call.filters);
-    let list = list.nodes();
+    let all = list.listed();
+    let scope = Scope {
+        nodes,
+        pick: &pick,
+        key: call.key.as_deref().or(client.key.as_deref()),
+        window: window(call.slow_start.or(client.slow_start)),
+    };
+    let canary = call.canary.as_deref().or(client.canary.as_deref());
+    let locality = call.locality.as_deref().or(client.locality.as_deref());
+    let near = narrow(&scope, all, canary, locality);
     let own = match call.filters.iter().any(Filter::is_own) {
         true => &*call.filters,
         false => &[],
     };
-    if let ([], []) = (own, tried)
-        && let Some(entry) = strategy.shortcut(nodes, list, now)
-        && entry.claim(now)
+    if own.is_empty()
+        && let Some(entry) = strategy.shortcut(&scope, near.unwrap_or(all))
+        && entry.claim(pick.now)
     {
         return Ok(entry.clone());
     }
-    let candidates = |now| Candidates::of(nodes, list, own, tried, now);
+    if let Some(near) = near
+        && let candidates = Candidates::of(near, own, &pick, pick.now)
+        && candidates.are_free()
+        && let Some(entry) = strategy.choose(&scope, &candidates)
+        && entry.claim(pick.now)
+    {
+        return Ok(entry.clone());
+    }
     // Other calls eject nodes, and claim those that come back, while this one looks; then it looks
     // again.
     for _ in 0..3 {
-        let candidates = candidates(now);
-        match strategy.choose(&candidates) {
-            Some(entry) if candidates.are_ejected() || entry.claim(now) => return Ok(entry.clone()),
+        let candidates = Candidates::of(all, own, &pick, pick.now);
+        match strategy.choose(&scope, &candidates) {
+            Some(entry) if candidates.are_ejected() || entry.claim(pick.now) => {
+                return Ok(entry.clone());
+            }
             None if !candidates.are_lost() => return Err(none_available(nodes, &candidates)),
             _ => {}
         }
     }
     // At the end of all time nothing is held against any node.
-    let candidates = candidates(u64::MAX);
-    match strategy.choose(&candidates) {
+    let candidates = Candidates::of(all, own, &pick, u64::MAX);
+    match strategy.choose(&scope, &candidates) {
         Some(entry) => Ok(entry.clone()),
         None => Err(none_available(nodes, &candidates)),
     }
 }
 
-/// The nodes that a call may go to: those of the best rank that any has.
-#[derive(Debug)]
-pub(crate) struct Candidates<'a> {
-    nodes: &'a Nodes,
-    /// Those that pass all filters but the call's own functions.
-    list: &'a [Arc<NodeEntry>],
-    /// Among them the call's own functions; the others are done with.
-    own: &'a [Filter],
-    tried: &'a [Arc<NodeEntry>],
-    now: u64,
-    /// The best rank that any node has.
-    rank: Rank,
-    count: usize,
+/// The part of the list that the call is for, by its canary and then by its zone; `None` for all.
+fn narrow<'a>(
+    scope: &Scope<'_>,
+    all: Listed<'a>,
+    canary: Option<&Canary>,
+    locality: Option<&Locality>,
+) -> Option<Listed<'a>> {
+    if canary.is_none() && locality.is_none() {
+        return None;
+    }
+    let mut near = all;
+    if let Some(canary) = canary {
+        near = canary.narrow(near, scope.side(1));
+    }
+    if let Some(locality) = locality {
+        near = locality.narrow(near, scope.side(2), scope.pick.now);
+    }
+    Some(near)
 }
 
-/// What speaks against a node.
-type Rank = u8;
-/// It is left alone.
-const EJECTED: Rank = 2;
-/// The call was there before.
-const TRIED: Rank = 1;
-
-impl<'a> Candidates<'a> {
-    fn of(
-        nodes: &'a Nodes,
-        list: &'a [Arc<NodeEntry>],
-        own: &'a [Filter],
-        tried: &'a [Arc<NodeEntry>],
-        now: u64,
-    ) -> Self {
-        let mut found = Self {
-            nodes,
-            list,
-            own,
-            tried,
-            now,
-            rank: Rank::MAX,
-            count: 0,
-        };
-        for entry in list {
-            let Some(rank) = found.rank_of(entry) else {
-                continue;
-            };
-            match rank.cmp(&found.rank) {
-                Ordering::Greater => {}
-                Ordering::Equal => found.count += 1,
-                Ordering::Less => (found.rank, found.count) = (rank, 1),
-            }
-        }
-        found
-    }
-
-    fn rank_of(&self, entry: &NodeEntry) -> Option<Rank> {
-        let mut own = self.own.iter().filter(|filter| filter.is_own());
-        own.all(|filter| filter.passes(entry)).then(|| {
-            let tried = self.tried.iter().any(|tried| tried.is_same(entry));
-            EJECTED * Rank::from(entry.is_ejected(self.now)) + TRIED * Rank::from(tried)
-        })
-    }
-
-    /// Whether even the best are left alone.
-    fn are_ejected(&self) -> bool {
-        self.rank >= EJECTED
-    }
-
-    /// Whether there were some when they were counted, and are none now.
-    fn are_lost(&self) -> bool {
-        self.count > 0 && self.iter().next().is_none()
-    }
-
-    /// Those with the best rank, or better: other calls restore and eject nodes meanwhile, so there
-    /// may be more or fewer than counted.
-    fn iter(&self) -> impl Iterator<Item = &'a Arc<NodeEntry>> {
-        let best = |entry: &NodeEntry| self.rank_of(entry).is_some_and(|rank| rank <= self.rank);
-        self.list.iter().filter(move |entry| best(entry))
-    }
+fn window(slow_start: Option<Duration>) -> u64 {
+    let window = slow_start.unwrap_or(SLOW_START).as_millis();
+    u64::try_from(window).unwrap_or(u64::MAX)
 }
 
 #[cold]

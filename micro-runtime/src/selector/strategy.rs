@@ -3,11 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
-use super::Candidates;
+use super::candidates::Candidates;
+use super::pick::Affinity;
+use super::scope::Scope;
+use super::subset::Listed;
+use super::{affine, draw, turns};
 use crate::error::{Error, id};
-use crate::registry::{NodeEntry, Nodes};
+use crate::registry::NodeEntry;
 
 /// A strategy of one's own: the place of the chosen node in the list, `None` for none of them.
 pub type Choose = dyn Fn(&[Arc<NodeEntry>]) -> Option<usize> + Send + Sync;
@@ -16,38 +19,98 @@ pub type Choose = dyn Fn(&[Arc<NodeEntry>]) -> Option<usize> + Send + Sync;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Strategy {
-    /// Each with the same chance; Go Micro's default.
+    /// The better of two that are drawn: the one with the smaller product of what answers take
+    /// ([`NodeEntry::latency`]) and calls in flight. A slow node gets few calls, a stuck one none, and
+    /// no node gets them all.
     #[default]
+    PowerOfTwo,
+    /// The one with the fewest calls in flight; in a list of more than 16 the one of four that are
+    /// drawn.
+    LeastConnections,
+    /// The one that the call's key belongs to: the same for all clients, and for nearly all keys also
+    /// after nodes have come or gone. A node that has a quarter more calls in flight than the mean
+    /// passes calls on to the next. Calls without a key go by [`PowerOfTwo`](Self::PowerOfTwo).
+    Hash(Affinity),
+    /// The one that the key was with last, as long as that can be called, also where more nodes have
+    /// come: for services that keep something of their callers. A key that is new, or that was
+    /// forgotten after 4096 others, goes where [`Hash`](Self::Hash) would send it, without a bound.
+    /// Calls without a key stay with one node for the whole client.
+    Sticky(Affinity),
+    /// By chance, in proportion to the numbers that the nodes' metadata has under `weight`; 1 where
+    /// it has none. A node with weight 0 gets calls only where no other can be called.
+    Weighted,
+    /// Each with the same chance; Go Micro's default.
     Random,
     /// The one that was not chosen for the longest time: in turn, also where calls differ in their
-    /// filters, and over all calls of a client (Go Micro's starts anew with each call).
+    /// filters, and over all calls of a client (Go Micro's starts anew with each call). Among more
+    /// than 16 nodes a turn may come a little early or late while nodes come and go.
     RoundRobin,
     /// By a function. It is given at least one node.
     Own(Arc<Choose>),
 }
 
 impl Strategy {
-    /// Chooses in one look where all of `list` may be chosen that are not left alone; `None` where
-    /// that needs a closer look.
+    /// Its name in settings and decision logs; `own` for a function.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::PowerOfTwo => "poweroftwo",
+            Self::LeastConnections => "leastconnections",
+            Self::Hash(_) => "hash",
+            Self::Sticky(_) => "sticky",
+            Self::Weighted => "weighted",
+            Self::Random => "random",
+            Self::RoundRobin => "roundrobin",
+            Self::Own(_) => "own",
+        }
+    }
+
+    /// Chooses in one look where nothing speaks against most nodes of the list; `None` where that
+    /// needs a closer look.
     pub(super) fn shortcut<'a>(
         &self,
-        nodes: &Nodes,
-        list: &'a [Arc<NodeEntry>],
-        now: u64,
+        scope: &Scope<'_>,
+        listed: Listed<'a>,
     ) -> Option<&'a Arc<NodeEntry>> {
+        let free = |entry: &NodeEntry| scope.is_free(entry);
         match self {
-            Self::Random => draw(nodes, list, now),
-            Self::RoundRobin => {
-                longest_unchosen(nodes, || list.iter().filter(|entry| !entry.is_ejected(now)))
+            Self::PowerOfTwo => draw::better_of_two(scope, listed),
+            Self::LeastConnections => draw::least_busy(scope, listed),
+            Self::Hash(affinity) => match scope.affinity(affinity) {
+                Some(key) => affine::bounded(scope, listed, key, free),
+                None => draw::better_of_two(scope, listed),
+            },
+            Self::Sticky(affinity) => {
+                let key = scope.affinity(affinity).unwrap_or_else(|| scope.caller());
+                affine::last(scope, listed, key, free)
             }
+            Self::Weighted => draw::one_by_weight(scope, listed),
+            Self::Random => draw::one(scope, listed),
+            Self::RoundRobin => turns::next(scope, listed, free),
             Self::Own(_) => None,
         }
     }
 
-    pub(super) fn choose<'a>(&self, candidates: &Candidates<'a>) -> Option<&'a Arc<NodeEntry>> {
+    pub(super) fn choose<'a>(
+        &self,
+        scope: &Scope<'_>,
+        candidates: &Candidates<'a>,
+    ) -> Option<&'a Arc<NodeEntry>> {
+        let listed = candidates.listed;
+        let have = |entry: &NodeEntry| candidates.have(entry);
         match self {
-            Self::Random => random(candidates),
-            Self::RoundRobin => longest_unchosen(candidates.nodes, || candidates.iter()),
+            Self::PowerOfTwo => draw::better_of_two_of(scope, candidates),
+            Self::LeastConnections => draw::least_busy_of(scope, candidates),
+            Self::Hash(affinity) => match scope.affinity(affinity) {
+                Some(key) => affine::bounded(scope, listed, key, have),
+                None => draw::better_of_two_of(scope, candidates),
+            },
+            Self::Sticky(affinity) => {
+                let key = scope.affinity(affinity).unwrap_or_else(|| scope.caller());
+                affine::last(scope, listed, key, have)
+            }
+            Self::Weighted => draw::one_of_by_weight(scope, candidates),
+            Self::Random => draw::one_of(scope, candidates),
+            Self::RoundRobin => turns::longest_unchosen(scope.nodes, || candidates.iter()),
             Self::Own(choose) => {
                 let list: Vec<_> = candidates.iter().collect();
                 if list.is_empty() {
@@ -58,61 +121,6 @@ impl Strategy {
             }
         }
     }
-}
-
-/// Where all of a list may be chosen, one is drawn of all, which costs the same for any number of
-/// them. Should it be one that is left alone, it is drawn again of the candidates: the chances stay
-/// even.
-fn draw<'a>(nodes: &Nodes, list: &'a [Arc<NodeEntry>], now: u64) -> Option<&'a Arc<NodeEntry>> {
-    let entry = list.get(place(nodes, list.len()))?;
-    (!entry.is_ejected(now)).then_some(entry)
-}
-
-fn random<'a>(candidates: &Candidates<'a>) -> Option<&'a Arc<NodeEntry>> {
-    let place = place(candidates.nodes, candidates.count);
-    let mut chosen = None;
-    // Other calls may change what a candidate is while we look, so there may be fewer than counted.
-    for (at, entry) in candidates.iter().enumerate() {
-        chosen = Some(entry);
-        if at == place {
-            break;
-        }
-    }
-    chosen
-}
-
-fn place(nodes: &Nodes, count: usize) -> usize {
-    let random = nodes.turns.random(nodes.turns.take());
-    // The high half of the product is even over the places, without a division.
-    let place = (u128::from(random) * count as u128) >> 64;
-    usize::try_from(place).unwrap_or(0)
-}
-
-fn longest_unchosen<'a, I: Iterator<Item = &'a Arc<NodeEntry>>>(
-    nodes: &Nodes,
-    candidates: impl Fn() -> I,
-) -> Option<&'a Arc<NodeEntry>> {
-    // Whoever loses a node to another call looks for the next one. Each lost race is another call's
-    // choice, so a few tries are enough for a fair one; then any turn will do.
-    let mut chosen = None;
-    for _ in 0..8 {
-        let (entry, before) = candidates()
-            .map(|entry| (entry, entry.turn().load(Ordering::Relaxed)))
-            .min_by_key(|(_, turn)| *turn)?;
-        chosen = Some(entry);
-        // Taken as late as possible: a turn that waits while others pass would come up too soon.
-        let turn = nodes.turns.take();
-        let taken = entry.turn().compare_exchange(
-            before,
-            turn.max(before + 1),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        );
-        if taken.is_ok() {
-            break;
-        }
-    }
-    chosen
 }
 
 impl<F> From<F> for Strategy
@@ -127,25 +135,51 @@ where
 impl FromStr for Strategy {
     type Err = Error;
 
-    /// Reads `random` and `roundrobin`.
+    /// Reads [names](Strategy::name), `p2c` and `leastconn`. `hash` and `sticky` go by a call's key,
+    /// and `hash:Name` and `sticky:Name` by what its metadata has under that name.
     fn from_str(name: &str) -> Result<Self, Error> {
-        match name {
-            "random" => Ok(Self::Random),
-            "roundrobin" => Ok(Self::RoundRobin),
-            _ => Err(Error::bad_request(
-                id::CLIENT,
-                format!("Selector {name} not found; there are random and roundrobin"),
-            )),
+        let (kind, affinity) = match name.split_once(':') {
+            Some((kind @ ("hash" | "sticky"), key)) if !key.is_empty() => {
+                (kind, Affinity::Metadata(key.to_owned().into()))
+            }
+            _ => (name, Affinity::Key),
+        };
+        Ok(match kind {
+            "poweroftwo" | "p2c" => Self::PowerOfTwo,
+            "leastconnections" | "leastconn" => Self::LeastConnections,
+            "hash" => Self::Hash(affinity),
+            "sticky" => Self::Sticky(affinity),
+            "weighted" => Self::Weighted,
+            "random" => Self::Random,
+            "roundrobin" => Self::RoundRobin,
+            _ => {
+                return Err(Error::bad_request(
+                    id::CLIENT,
+                    format!("Selector {name} not found; there are {NAMES}"),
+                ));
+            }
+        })
+    }
+}
+
+/// The strategies that settings name.
+pub(crate) const NAMES: &str =
+    "poweroftwo, leastconnections, hash, sticky, weighted, random and roundrobin";
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())?;
+        match self {
+            Self::Hash(Affinity::Metadata(key)) | Self::Sticky(Affinity::Metadata(key)) => {
+                write!(f, ":{key}")
+            }
+            _ => Ok(()),
         }
     }
 }
 
 impl fmt::Debug for Strategy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Random => "Random",
-            Self::RoundRobin => "RoundRobin",
-            Self::Own(_) => "Own",
-        })
+        fmt::Display::fmt(self, f)
     }
 }

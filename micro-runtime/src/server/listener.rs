@@ -76,6 +76,11 @@ impl Server {
         self.connections.load(Ordering::Acquire)
     }
 
+    /// The count of open connections, for who looks at it later.
+    pub(crate) fn open_connections(&self) -> Arc<AtomicUsize> {
+        self.connections.clone()
+    }
+
     /// What is served.
     pub fn core(&self) -> &Arc<Core> {
         &self.core

@@ -10,7 +10,7 @@ mod local;
 mod port;
 
 pub use crate::router::{Core, CoreOptions, Draining, Inline, Limits, Route, Serving};
-pub(crate) use debug::debug_service;
+pub(crate) use debug::{Process, debug_service};
 pub use grpc::{Health, ServingStatus};
 pub(crate) use grpc::{health_service, reflection_services};
 pub use listener::Server;

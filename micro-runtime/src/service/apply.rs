@@ -10,6 +10,7 @@ use super::ID;
 use super::options::Options;
 use super::plugins::Setup;
 use super::settings::Settings;
+use crate::client::{HealthCheck, Outliers};
 use crate::error::{Error, Result};
 use crate::registry::Registry;
 use crate::transport::Tcp;
@@ -30,6 +31,8 @@ impl Options {
         }
         set(&mut self.origins, &settings.allowed_origins);
         self.reflection = settings.reflection.or(self.reflection);
+        set(&mut self.schema, &settings.schema);
+        set(&mut self.check_schema, &settings.check_schema);
         let (age, grace) = (
             settings.server_connection_age,
             settings.server_connection_grace,
@@ -49,9 +52,13 @@ impl Options {
         set(&mut self.pool_size, &settings.client_pool_size);
         set(&mut self.pool_ttl, &settings.client_pool_ttl);
         set(&mut self.selector, &settings.selector);
+        self.set_checks(settings);
+        set(&mut self.slow_start, &settings.client_slow_start);
+        self.zone = settings.zone.clone().or(self.zone);
         self.id = settings.server_id.clone().or(self.id);
         self.address = settings.server_address.clone().or(self.address);
         self.advertise = settings.server_advertise.clone().or(self.advertise);
+        self.admin = settings.admin_address.clone().or(self.admin);
         self.proxy = settings.proxy.clone().or(self.proxy);
         self.variables = settings.variables.clone();
         self.set_transport(settings)?;
@@ -59,6 +66,30 @@ impl Options {
         self.set_registry(settings)?;
         self.set_broker(settings)?;
         Ok(self)
+    }
+
+    fn set_checks(&mut self, settings: &Settings) {
+        match settings.outliers {
+            Some(false) => self.outliers = Outliers::off(),
+            Some(true) if self.outliers == Outliers::off() => self.outliers = Outliers::default(),
+            _ => {}
+        }
+        if let Some(check) = &settings.health_check {
+            // Naming what code has chosen changes nothing.
+            let name = |check: &Option<HealthCheck>| check.as_ref().map(HealthCheck::name);
+            if name(check) != name(&self.health_check) {
+                self.health_check.clone_from(check);
+            }
+        }
+        if let Some(mut check) = self.health_check.take() {
+            if let Some(interval) = settings.health_check_interval {
+                check = check.interval(interval);
+            }
+            if let Some(timeout) = settings.health_check_timeout {
+                check = check.timeout(timeout);
+            }
+            self.health_check = Some(check);
+        }
     }
 
     fn set_registry(&mut self, settings: &Settings) -> Result<()> {
@@ -221,6 +252,18 @@ impl Options {
         text("server_connection_grace", &time(self.connection_grace), "");
         let reflection = self.reflection.map(|on| on.to_string());
         text("reflection", reflection.as_deref().unwrap_or_default(), "");
+        let switch = |on: bool| on.to_string();
+        text("schema", &switch(self.schema), &switch(defaults.schema));
+        text(
+            "check_schema",
+            &switch(self.check_schema),
+            &switch(defaults.check_schema),
+        );
+        text(
+            "admin_address",
+            self.admin.as_deref().unwrap_or_default(),
+            "",
+        );
         text(
             "registry",
             self.registry
@@ -278,8 +321,22 @@ impl Options {
             &self.pool_size.to_string(),
             &defaults.pool_size.to_string(),
         );
-        let selector = |options: &Self| format!("{:?}", options.selector).to_lowercase();
+        let outliers = |options: &Self| (options.outliers != Outliers::off()).to_string();
+        text("outliers", &outliers(self), &outliers(&defaults));
+        if let Some(check) = &self.health_check {
+            let [interval, timeout] = check.times();
+            text("health_check", check.name(), "");
+            text("health_check_interval", &exact(interval), "10s");
+            text("health_check_timeout", &exact(timeout), "1s");
+        }
+        let selector = |options: &Self| options.selector.to_string();
         text("selector", &selector(self), &selector(&defaults));
+        text(
+            "client_slow_start",
+            &exact(self.slow_start),
+            &exact(defaults.slow_start),
+        );
+        text("zone", self.zone.as_deref().unwrap_or_default(), "");
         set
     }
 }

@@ -9,6 +9,7 @@ use crate::broker::Broker;
 use crate::call::Dispatch;
 use crate::event::Subscribed;
 use crate::registry::{self, Endpoint, Node, Reach, Registry};
+use crate::schema::KEY;
 use crate::server::Server;
 use crate::transport::advertised;
 
@@ -53,11 +54,18 @@ impl Service {
             .iter()
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
+        if let Some(announcement) = self.announcement(options) {
+            node.metadata.insert(KEY.to_owned(), announcement.text);
+        }
         // Like Go Micro: what a person says about the node stays beside it, and cannot lie about it.
         for (key, value) in &options.metadata {
             node.metadata
                 .entry(key.clone())
                 .or_insert_with(|| value.clone());
+        }
+        if let Some(zone) = &options.zone {
+            let place = node.metadata.entry("zone".to_owned());
+            place.or_insert_with(|| zone.clone());
         }
         let mut entry = registry::Service::new(&options.name, &options.version);
         entry.endpoints = endpoints(&self.services, &options.short_names);

@@ -103,6 +103,13 @@ impl Heartbeat {
         self.beat.told.load(Ordering::Acquire)
     }
 
+    /// Whether the registry knows the service, for who asks later.
+    pub(super) fn watch(&self) -> Box<dyn Fn() -> bool + Send + Sync> {
+        let beat = self.beat.clone();
+        // It may have been told and not have understood, until it has once.
+        Box::new(move || beat.told.load(Ordering::Acquire) && *beat.ever.borrow())
+    }
+
     /// Registers for the first time, unless the check fails or the registry does not answer: both
     /// may pass, and [`go_on`](Self::go_on) tries again.
     ///

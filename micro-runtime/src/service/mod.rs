@@ -4,6 +4,7 @@
 //! once. A later option wins over an earlier one, and what a person sets on the command line or in
 //! the environment wins over code.
 
+mod admin;
 mod apply;
 mod builder;
 #[cfg(feature = "consul")]
@@ -40,7 +41,7 @@ use crate::server::Health;
 use hooks::Hooks;
 use options::Options;
 use periodic::Job;
-use settings::{Parsed, Settings, Stop};
+use settings::{Origins, Parsed, Settings, Stop};
 
 /// The id of errors that a service makes about itself.
 const ID: &str = "go.micro.service";
@@ -59,6 +60,8 @@ pub struct Service {
     /// What was set from outside; it is laid over the options when they are used, so that it wins
     /// over those set later too.
     settings: Option<Settings>,
+    /// Where they came from.
+    origins: Origins,
     services: Vec<Arc<dyn Dispatch>>,
     periodic: Vec<Job>,
     subscribers: Vec<Subscribed>,
@@ -76,6 +79,7 @@ impl Service {
         Self {
             options: Options::new(name.into()),
             settings: None,
+            origins: Origins::new(),
             services: Vec::new(),
             periodic: Vec::new(),
             subscribers: Vec::new(),
@@ -150,6 +154,7 @@ impl Service {
             return Err(self.explanation(&parsed).into());
         }
         self.settings = Some(parsed.settings);
+        self.origins = parsed.origins;
         // What is wrong shows now and not when the service starts.
         let options = self.effective()?;
         self.spoken(&options)?;

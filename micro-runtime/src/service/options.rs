@@ -10,7 +10,7 @@ use super::guarded::Function;
 use super::plugins::{self, Table};
 use super::settings::Variables;
 use crate::broker::Broker;
-use crate::client::{CallDefaults, Outliers};
+use crate::client::{CallDefaults, HealthCheck, Outliers};
 use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result};
 use crate::http1::read_origin;
@@ -18,7 +18,7 @@ use crate::metadata::Text;
 use crate::protocol::Protocol;
 use crate::registry::{GRACE, Reach, Registry};
 use crate::router::Once;
-use crate::selector::{Filter, Strategy};
+use crate::selector::{Canary, Filter, Locality, SLOW_START, Strategy};
 use crate::server::Limits;
 use crate::tasks::Tasks;
 #[cfg(feature = "tls")]
@@ -63,6 +63,11 @@ pub(super) struct Options {
     pub(super) subscriber_wrappers: Vec<Arc<dyn Wrapper>>,
     pub(super) forward: Vec<String>,
     pub(super) selector: Strategy,
+    pub(super) canary: Option<Canary>,
+    pub(super) locality: Option<Locality>,
+    pub(super) slow_start: Duration,
+    /// Where it runs: its node's metadata and its calls' locality, where those do not say otherwise.
+    pub(super) zone: Option<String>,
     pub(super) filters: Vec<Filter>,
     pub(super) call: CallDefaults,
     pub(super) pool_size: usize,
@@ -72,11 +77,16 @@ pub(super) struct Options {
     pub(super) register_check: Option<Function<()>>,
     pub(super) registry_grace: Duration,
     pub(super) outliers: Outliers,
+    pub(super) health_check: Option<HealthCheck>,
     /// Takes one call or event in all, and no other.
     pub(super) once: Option<Arc<Once>>,
     pub(super) linger: Duration,
     pub(super) drain: Duration,
     pub(super) debug: bool,
+    /// Whether others are told what its services look like.
+    pub(super) schema: bool,
+    /// Whether its client minds what others tell so.
+    pub(super) check_schema: bool,
     /// Whether `grpc.health.v1.Health` is served.
     pub(super) health: bool,
     /// Web origins whose pages may call.
@@ -86,6 +96,8 @@ pub(super) struct Options {
     pub(super) connection_grace: Option<Duration>,
     /// Whether reflection is served; `None` where only this machine can ask.
     pub(super) reflection: Option<bool>,
+    /// Where the admin listener listens; `None` for none.
+    pub(super) admin: Option<String>,
     /// Full names of services that own their short names.
     pub(super) short_names: Vec<String>,
     pub(super) tasks: Tasks,
@@ -126,6 +138,10 @@ impl Options {
             subscriber_wrappers: Vec::new(),
             forward: Vec::new(),
             selector: Strategy::default(),
+            canary: None,
+            locality: None,
+            slow_start: SLOW_START,
+            zone: None,
             filters: Vec::new(),
             call: CallDefaults::default(),
             pool_size: 100,
@@ -135,15 +151,19 @@ impl Options {
             register_check: None,
             registry_grace: GRACE,
             outliers: Outliers::default(),
+            health_check: None,
             once: None,
             linger: Duration::from_secs(1),
             drain: Duration::from_secs(10),
             debug: true,
+            schema: true,
+            check_schema: true,
             health: true,
             origins: Vec::new(),
             connection_age: None,
             connection_grace: None,
             reflection: None,
+            admin: None,
             short_names: Vec::new(),
             tasks: Tasks::new(),
             proxy: None,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::options::Options;
 use super::{ID, Service};
+use crate::call::Dispatch;
 use crate::client::{CALLED_BY_NAME, Client, ClientOptions};
 use crate::codec::Codecs;
 use crate::error::{Error, Result};
@@ -14,7 +15,9 @@ use crate::protocol::mucp::Mucp;
 #[cfg(feature = "grpc")]
 use crate::protocol::{Connect, Grpc, GrpcWeb, Web};
 use crate::registry::Registry;
-use crate::router::{Core, CoreOptions};
+use crate::router::{CallCounters, Core, CoreOptions};
+use crate::schema::Announcement;
+use crate::selector::Locality;
 use crate::server::{Server, debug_service, health_service, reflection_services};
 
 impl Service {
@@ -48,12 +51,18 @@ impl Service {
         client.wrappers.clone_from(&options.call_wrappers);
         client.selector = options.selector.clone();
         client.filters = options.filters.clone();
+        client.canary = options.canary.clone();
+        let own_zone = || options.zone.clone().map(Locality::zone);
+        client.locality = options.locality.clone().or_else(own_zone);
+        client.slow_start = options.slow_start;
         client.call = options.call.clone();
         client.registry_grace = options.registry_grace;
         client.outliers = options.outliers.clone();
+        client.health_check = options.health_check.clone();
         client.pool_size = options.pool_size;
         client.pool_ttl = options.pool_ttl;
         client.max_message = options.limits.message;
+        client.check_schema = options.check_schema;
         client.forward.clone_from(&options.forward);
         client.proxy.clone_from(&options.proxy);
         #[cfg(feature = "tls")]
@@ -171,17 +180,17 @@ impl Service {
         core.limits = options.limits;
         core.once.clone_from(&options.once);
         core.events = events.direct();
+        if options.admin.is_some() {
+            core.counters = Arc::new(CallCounters::watched());
+        }
         core.codecs = options.codecs(Codecs::server());
         // A group of its own: a stop waits for it and ends it.
         core.tasks = options.tasks.group();
         core.wrappers.clone_from(&options.handler_wrappers);
         let mut services = self.services.clone();
-        if options.debug
-            && !services
-                .iter()
-                .any(|service| service.descriptor().name == "Debug")
-        {
-            services.push(debug_service(core.counters.clone(), options.tasks.clone()));
+        if self.serves_debug(options) {
+            let (counters, tasks) = (core.counters.clone(), options.tasks.clone());
+            services.push(debug_service(counters, tasks, self.announcement(options)));
         }
         self.health
             .know(std::iter::once("").chain([&*options.name]));
@@ -204,6 +213,20 @@ impl Service {
             None => server,
         };
         Ok(server)
+    }
+
+    /// Whether the runtime's own Debug service is served.
+    fn serves_debug(&self, options: &Options) -> bool {
+        let is_debug = |service: &Arc<dyn Dispatch>| service.descriptor().name == "Debug";
+        options.debug && !self.services.iter().any(is_debug)
+    }
+
+    /// What others are told of the schemas of its services.
+    pub(super) fn announcement(&self, options: &Options) -> Option<Announcement> {
+        if !options.schema || !self.serves_debug(options) {
+            return None;
+        }
+        Announcement::of(self.services.iter().map(|service| service.descriptor()))
     }
 
     /// The one registry of the service's server and client.

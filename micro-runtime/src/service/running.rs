@@ -8,11 +8,13 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use super::admin::Started;
 use super::heartbeat::{First, Heartbeat};
 use super::hooks::{Hooks, Moment};
 use super::options::Options;
 use super::periodic::Periodic;
 use super::{ID, Service};
+use crate::admin::Admin;
 use crate::broker::Broker;
 use crate::client::Client;
 use crate::error::{Error, Result};
@@ -119,13 +121,25 @@ impl Service {
         let address = listener.address().to_owned();
         let events = Arc::new(self.subscribers(&options, broker.clone()));
         let server = self.server(&options, &address, &events)?;
-        server.start(listener);
-
         let entry = self.entry(&options, &server, &address, &*registry, &*broker);
+        let settings = self.shown_settings();
         let periodic = Periodic::new(self.periodic, options.tasks.group());
         let hooks = self.hooks;
         let heartbeat = Heartbeat::new(registry, entry, &options, &self.health);
+        let started = Started {
+            options: &options,
+            server: &server,
+            address: &address,
+            client: &client,
+            health: &self.health,
+            events: &events,
+            heartbeat: &heartbeat,
+            settings,
+        };
+        let admin = started.admin().await?;
+        server.start(listener);
         Ok(Running {
+            admin,
             server,
             address,
             broker,
@@ -156,12 +170,18 @@ pub struct Running {
     hooks: Hooks,
     pub(super) options: Options,
     pub(super) heartbeat: Heartbeat,
+    admin: Option<Admin>,
 }
 
 impl Running {
     /// The address it listens on, with the port that was found.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// The address that its admin listener listens on, where it has one.
+    pub fn admin_address(&self) -> Option<&str> {
+        self.admin.as_ref().map(Admin::address)
     }
 
     /// What the registry was told.
@@ -215,6 +235,9 @@ impl Running {
 
     async fn end(&mut self) -> Result<()> {
         self.health.set_runs(false);
+        if let Some(admin) = &self.admin {
+            admin.begin_stop();
+        }
         self.periodic.close();
         let mut first = self.hooks.run_all(Moment::BeforeStop).await;
         // Side by side, so that a registry that hangs holds up a stop once.
@@ -236,7 +259,12 @@ impl Running {
             );
         }
         disconnect(&*self.broker).await;
-        first.and(self.hooks.run_all(Moment::AfterStop).await)
+        first = first.and(self.hooks.run_all(Moment::AfterStop).await);
+        // Until here a person sees what a stop waits for.
+        if let Some(admin) = &self.admin {
+            admin.close().await;
+        }
+        first
     }
 
     /// The second half of a start: registers, keeps it so and runs the hooks, unless `stop` is done
@@ -284,12 +312,15 @@ impl Running {
             self.heartbeat.registry().name(),
         );
         let tls = if self.has_tls() { "on" } else { "off" };
+        let admin = self.admin_address();
         if tracing::dispatcher::has_been_set() {
-            info!(service = %name, address = %self.address, advertised, registry, protocols, tls, "serving");
+            info!(service = %name, address = %self.address, advertised, registry, protocols, tls, admin, "serving");
         } else {
+            let admin = admin.map(|admin| format!(", admin http://{admin}/"));
             eprintln!(
-                "{name} serves on {} (advertised {advertised}, registry {registry}, protocols {protocols}, TLS {tls})",
-                self.address
+                "{name} serves on {} (advertised {advertised}, registry {registry}, protocols {protocols}, TLS {tls}{})",
+                self.address,
+                admin.unwrap_or_default()
             );
         }
     }
@@ -311,6 +342,9 @@ impl Drop for Running {
         self.server.abort();
         self.events.abort();
         self.periodic.abort();
+        if let Some(admin) = &self.admin {
+            admin.abort();
+        }
     }
 }
 

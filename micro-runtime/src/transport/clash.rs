@@ -162,7 +162,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Plain<T> {
         match buf.filled().get(before) {
             // Its end, or no room was given.
             None => {}
-            Some(&ALERT) => return Poll::Ready(Err(io::Error::other(WANTS_TLS))),
+            Some(&ALERT) => {
+                let kind = io::ErrorKind::InvalidData;
+                return Poll::Ready(Err(io::Error::new(kind, WANTS_TLS)));
+            }
             Some(_) => self.begun = true,
         }
         Poll::Ready(Ok(()))

@@ -103,8 +103,8 @@ fn refuse(request: &Request, by: &'static str, words: String, error: Error) -> E
         recorder.note(step.clone());
     }
     let mut why = Why::default();
-    why.service = request.service.to_string();
-    why.endpoint = request.method.endpoint.to_string();
+    why.service = request.service.clone();
+    why.endpoint = request.method.endpoint.to_string().into();
     why.push(step);
     error.unprocessed().with_why(why)
 }

@@ -10,11 +10,12 @@ use micro_runtime::protocol::{AttemptLimits, Channel, Destination, Environment, 
 use micro_runtime::router::{Core, CoreOptions, Limits};
 use micro_runtime::tasks::Tasks;
 use micro_runtime::transport::{Connection, Memory, Transport};
-use micro_runtime::{Context, Reply, Request, Result};
+use micro_runtime::{Context, Error, Reply, Request, Result};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::debug::debug::{
-    Debug, DebugServer, HealthRequest, HealthResponse, StatsRequest, StatsResponse,
+    Debug, DebugServer, HealthRequest, HealthResponse, SchemaRequest, SchemaResponse, StatsRequest,
+    StatsResponse,
 };
 use crate::generated::greeter::{GreeterClient, GreeterServer};
 use crate::greeter::Peer;
@@ -93,6 +94,10 @@ impl Debug for Healthy {
 
     async fn stats(&self, _cx: &Context, _request: StatsRequest) -> Result<StatsResponse> {
         Ok(StatsResponse::default())
+    }
+
+    async fn schema(&self, _cx: &Context, _request: SchemaRequest) -> Result<SchemaResponse> {
+        Err(Error::not_implemented("debug", "Go has no such method"))
     }
 }
 

@@ -25,7 +25,7 @@ const fn method(endpoint: &'static str, path: &'static str, kind: Kind, index: u
     Method::new("test", endpoint, path, kind, Idempotency::Unknown, index)
 }
 
-static METHODS: [Method; 4] = [
+pub static METHODS: [Method; 4] = [
     method("Say.Hello", "/test.Say/Hello", Kind::Unary, 0),
     method("Say.Count", "/test.Say/Count", Kind::ServerStream, 1),
     method("Say.Collect", "/test.Say/Collect", Kind::ClientStream, 2),

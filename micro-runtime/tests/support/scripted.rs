@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use micro_runtime::call::{Body, Frame, Reply, Request};
+pub use micro_runtime::call::Frame;
+use micro_runtime::call::{Body, Reply, Request};
 use micro_runtime::client::{Client, ClientOptions};
 use micro_runtime::protocol::{
     AttemptLimits, Channel, Destination, Environment, Protocol, Recognised,
@@ -20,8 +21,14 @@ use micro_runtime::selector::Strategy;
 use micro_runtime::transport::{Borrowed, Connection, Listener, Transport};
 use micro_runtime::{Error, Result};
 
-/// What a node does with each call, by its address.
+/// What a node does with each call, by its address and how many calls came before; [`ASKED`] where it
+/// is asked whether it answers, and [`DIALLED`] where somebody connects to it.
 pub type Behaviour = Arc<dyn Fn(&str, usize) -> Answer + Send + Sync>;
+
+/// See [`Behaviour`].
+pub const ASKED: usize = usize::MAX - 1;
+/// See [`Behaviour`].
+pub const DIALLED: usize = usize::MAX;
 
 /// What a node does with one call.
 #[derive(Clone, Debug)]
@@ -86,9 +93,9 @@ impl Channel for ScriptedChannel {
         _limits: AttemptLimits,
     ) -> Borrowed<'a, Result<Reply>> {
         Box::pin(async move {
-            // Whether a node answers at all is asked beside the calls, and of the same mood.
+            // Whether a node answers at all is asked beside the calls.
             let number = if request.method.endpoint == "Debug.Health" {
-                self.calls.load(Ordering::Relaxed)
+                ASKED
             } else {
                 self.script.asked.lock().unwrap().push(self.address.clone());
                 self.calls.fetch_add(1, Ordering::Relaxed)
@@ -126,7 +133,7 @@ impl Transport for Dial {
         "memory"
     }
     async fn dial(&self, address: &str) -> Result<Connection> {
-        match (self.0)(address, usize::MAX) {
+        match (self.0)(address, DIALLED) {
             Answer::Fail(error) if error.is_unprocessed() && error.id() == "go.micro.client" => {
                 Err(error)
             }
@@ -216,4 +223,9 @@ pub fn refused() -> Error {
 /// A connection that was lost.
 pub fn cut() -> Error {
     Error::internal("go.micro.client.transport", "unexpected EOF")
+}
+
+/// A message of these words.
+pub fn frame(words: &'static str) -> Frame {
+    Frame(words.into())
 }

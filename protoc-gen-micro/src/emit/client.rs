@@ -13,6 +13,7 @@ pub(super) fn items(service: &Service, with_server: bool) -> TokenStream {
         name,
         server,
         client,
+        descriptor_const,
         ..
     } = service;
     let mut docs = vec![format!(
@@ -33,7 +34,7 @@ pub(super) fn items(service: &Service, with_server: bool) -> TokenStream {
         #[derive(Clone, Debug)]
         pub struct #client(::micro_runtime::codegen::Target);
 
-        ::micro_runtime::codegen::client!(#client #local);
+        ::micro_runtime::codegen::client!(#client, #descriptor_const #local);
 
         impl #client {
             #(#methods)*

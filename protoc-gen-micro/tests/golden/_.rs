@@ -166,7 +166,7 @@ impl<T: Plains> ::micro_runtime::codegen::Dispatch for PlainsServer<T> {
 #[derive(Clone, Debug)]
 pub struct PlainsClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(PlainsClient, Plains, PlainsServer);
+::micro_runtime::codegen::client!(PlainsClient, PLAINS_DESCRIPTOR, Plains, PlainsServer);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl PlainsClient {

@@ -307,7 +307,7 @@ impl<T: Docs> ::micro_runtime::codegen::Dispatch for DocsServer<T> {
 #[derive(Clone, Debug)]
 pub struct DocsClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(DocsClient, Docs, DocsServer);
+::micro_runtime::codegen::client!(DocsClient, DOCS_DESCRIPTOR, Docs, DocsServer);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl DocsClient {

@@ -163,7 +163,7 @@ impl<T: Say> ::micro_runtime::codegen::Dispatch for SayServer<T> {
 #[derive(Clone, Debug)]
 pub struct SayClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(SayClient, Say, SayServer);
+::micro_runtime::codegen::client!(SayClient, SAY_DESCRIPTOR, Say, SayServer);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl SayClient {

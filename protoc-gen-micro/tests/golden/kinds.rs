@@ -231,7 +231,7 @@ impl<T: Kinds> ::micro_runtime::codegen::Dispatch for KindsServer<T> {
 #[derive(Clone, Debug)]
 pub struct KindsClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(KindsClient, Kinds, KindsServer);
+::micro_runtime::codegen::client!(KindsClient, KINDS_DESCRIPTOR, Kinds, KindsServer);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl KindsClient {

@@ -202,7 +202,7 @@ impl<T: Routes> ::micro_runtime::codegen::Dispatch for RoutesServer<T> {
 #[derive(Clone, Debug)]
 pub struct RoutesClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(RoutesClient, Routes, RoutesServer);
+::micro_runtime::codegen::client!(RoutesClient, ROUTES_DESCRIPTOR, Routes, RoutesServer);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl RoutesClient {

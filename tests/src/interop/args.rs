@@ -131,6 +131,9 @@ pub struct Args {
     /// Server of the greeter: how long each Hello takes.
     #[arg(long, value_parser = parse_duration, default_value = "0")]
     pub hold: Duration,
+    /// Server of the greeter: so many of a hundred Hellos fail, with a timeout.
+    #[arg(long, default_value_t = 0)]
+    pub flaky: u64,
     /// Server: how long it serves on after it is deregistered. No time at all if not given: nobody's
     /// cache lags behind a test's server.
     #[arg(long, value_parser = parse_duration, default_value = "0")]

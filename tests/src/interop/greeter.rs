@@ -1,5 +1,6 @@
 //! The greeter's handlers: those of the Go peer.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use micro_runtime::context::Context;
@@ -17,6 +18,9 @@ pub(super) struct Greeter {
     pace: Duration,
     hold: Duration,
     trace: bool,
+    flaky: u64,
+    /// How many Hellos there were.
+    hellos: AtomicU64,
     next: Option<Next>,
 }
 
@@ -42,6 +46,8 @@ impl Greeter {
             pace: args.pace,
             hold: args.hold,
             trace: args.trace,
+            flaky: args.flaky,
+            hellos: AtomicU64::new(0),
             next,
         })
     }
@@ -53,6 +59,11 @@ impl Handlers for Greeter {
             println!("RAN {}", request.name);
         }
         pause(self.hold).await;
+        let before = self.hellos.fetch_add(1, Ordering::Relaxed);
+        // Spread evenly: the share grows by one whole call where one is to fail.
+        if (before + 1) * self.flaky / 100 > before * self.flaky / 100 {
+            return Err(Error::timeout("greeter.hello", "flaky"));
+        }
         Ok(HelloResponse {
             msg: format!("Hello {}", request.name),
         })

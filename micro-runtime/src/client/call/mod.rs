@@ -1,12 +1,16 @@
 //! The builder that a generated method returns: options chain, `.await` sends.
 
+mod explain;
 mod options;
+
+pub use explain::{Explain, Explained, PendingExplained};
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context as Task, Poll, ready};
 
 use super::Defaults;
@@ -17,9 +21,11 @@ use crate::call::{
 };
 use crate::codec::{self, Codec};
 use crate::context::Context;
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::metadata::{Metadata, Text};
 use crate::method::{Kind, MethodRef};
+use explain::{Called, Unread};
 
 /// Where a typed client's calls go: a name resolved once, or a service in this process.
 ///
@@ -205,8 +211,12 @@ pub struct Full<K>(Call<K>);
 pub struct Pending<M> {
     state: State,
     codec: Option<Arc<dyn Codec>>,
-    read: fn(Reply, Arc<dyn Codec>) -> Result<Reply<M>>,
+    called: Called,
+    read: Read<M>,
 }
+
+/// Reads a reply.
+type Read<M> = fn(Reply, Arc<dyn Codec>) -> Result<Reply<M>, Unread>;
 
 enum State {
     Sent(BoxFuture<Result<Reply>>),
@@ -229,10 +239,11 @@ impl<M> Future for Pending<M> {
             State::Failed(error) => Err(error.take().unwrap_or_else(polled_again)),
         };
         this.state = State::Failed(None);
-        Poll::Ready(reply.and_then(|reply| match this.codec.take() {
-            Some(codec) => (this.read)(reply, codec),
+        let read = reply.and_then(|reply| match this.codec.take() {
+            Some(codec) => (this.read)(reply, codec).map_err(|unread| this.called.unread(unread)),
             None => Err(polled_again()),
-        }))
+        });
+        Poll::Ready(read.map_err(|error| this.called.failed(error)))
     }
 }
 
@@ -259,17 +270,24 @@ impl<M> Future for PendingMessage<M> {
 fn send<K, Q: Payload, M>(
     call: Call<K>,
     message: impl FnOnce(K) -> Option<Q>,
-    read: fn(Reply, Arc<dyn Codec>) -> Result<Reply<M>>,
+    read: Read<M>,
     reads: Option<Reads>,
 ) -> Pending<M> {
-    let fail = |error| Pending {
-        state: State::Failed(Some(error)),
+    let called = Called {
+        service: call.target.service.clone(),
+        method: call.method.clone(),
+        recorder: call.options.recorder.clone(),
+    };
+    let fail = |error: Error, called| Pending {
+        // No node was asked, and none is to blame.
+        state: State::Failed(Some(error.or_caused_by(Cause::Own))),
         codec: None,
+        called,
         read,
     };
     let codec = match call.codec() {
         Ok(codec) => codec,
-        Err(error) => return fail(error),
+        Err(error) => return fail(error, called),
     };
     // Taken apart here, once: a call is large, and each step on its way would copy it.
     let Call {
@@ -286,7 +304,7 @@ fn send<K, Q: Payload, M>(
     let body = match message(kind) {
         None => Body::Empty,
         Some(message) => match codec::encode(&*codec, &message) {
-            Err(error) => return fail(error),
+            Err(error) => return fail(error, called),
             Ok(bytes) => {
                 // JSON is the one encoding that a legacy node wants in another dialect.
                 if codec.content_type() == "application/json" {
@@ -311,6 +329,7 @@ fn send<K, Q: Payload, M>(
         method,
         options,
         source,
+        dialling: AtomicBool::new(false),
     };
     let sent = invoke.invoke(request);
     let sent = match parent.filter(|_| watch_parent) {
@@ -320,6 +339,7 @@ fn send<K, Q: Payload, M>(
     Pending {
         state: State::Sent(sent),
         codec: Some(codec),
+        called,
         read,
     }
 }
@@ -329,18 +349,53 @@ fn within(sent: BoxFuture<Result<Reply>>, parent: Context) -> BoxFuture<Result<R
     Box::pin(async move {
         tokio::select! {
             biased;
-            () = parent.cancelled() => Err(Error::timeout(id::CLIENT, "the call that this one belongs to was given up")),
+            () = parent.cancelled() => {
+                let words = "the call that this one belongs to was given up";
+                Err(Error::timeout(id::CLIENT, words).caused_by(Cause::GivenUp))
+            }
             reply = sent => reply.map(|reply| watched(reply, parent.clone())),
         }
     })
 }
 
-fn read_message<R: Payload + Default>(mut reply: Reply, codec: Arc<dyn Codec>) -> Result<Reply<R>> {
-    let read = reply.read.take(reply.message.as_bytes());
-    reply.try_map(|body| match read {
+fn read_message<R: Payload + Default>(
+    mut reply: Reply,
+    codec: Arc<dyn Codec>,
+) -> Result<Reply<R>, Unread> {
+    let already = reply.read.take(reply.message.as_bytes());
+    reply.try_read(|body| match already {
         Some(message) => Ok(message),
         None => decode(&*codec, body.into_bytes()),
     })
+}
+
+impl<M> Reply<M> {
+    /// As [`try_map`](Reply::try_map), where what cannot be read is the node's fault.
+    fn try_read<N>(self, read: impl FnOnce(M) -> Result<N>) -> Result<Reply<N>, Unread> {
+        let Self {
+            message,
+            metadata,
+            trailers,
+            peer,
+            began,
+            read: already,
+        } = self;
+        match read(message) {
+            Ok(message) => Ok(Reply {
+                message,
+                metadata,
+                trailers,
+                peer,
+                began,
+                read: already,
+            }),
+            Err(error) => Err(Unread {
+                error: error.or_caused_by(Cause::Garbled),
+                peer,
+                began,
+            }),
+        }
+    }
 }
 
 fn read_raw(body: Body) -> Result<RawStream> {
@@ -356,9 +411,9 @@ fn read_raw(body: Body) -> Result<RawStream> {
 fn read_receiver<R: Payload + Default>(
     reply: Reply,
     codec: Arc<dyn Codec>,
-) -> Result<Reply<Receiver<R>>> {
+) -> Result<Reply<Receiver<R>>, Unread> {
     let metadata = reply.metadata.clone();
-    reply.try_map(|body| {
+    reply.try_read(|body| {
         let receiver = Receiver::new(read_raw(body)?.receive, codec);
         Ok(receiver.opened_with(&metadata))
     })
@@ -367,29 +422,17 @@ fn read_receiver<R: Payload + Default>(
 fn read_upload<Q: Payload, R: Payload + Default>(
     reply: Reply,
     codec: Arc<dyn Codec>,
-) -> Result<Reply<Upload<Q, R>>> {
-    let Reply {
-        message,
-        metadata,
-        trailers,
-        peer,
-        ..
-    } = reply;
-    let raw = read_raw(message)?;
+) -> Result<Reply<Upload<Q, R>>, Unread> {
     let mut opening = Reply::new(());
-    opening.metadata = metadata.clone();
-    opening.peer = peer.clone();
-    let message = Upload {
-        send: Sender::new(raw.send, codec.clone()),
-        receive: Receiver::new(raw.receive, codec).opened_with(&metadata),
-        opening,
-    };
-    Ok(Reply {
-        message,
-        metadata,
-        trailers,
-        peer,
-        read: AlreadyRead::default(),
+    opening.metadata = reply.metadata.clone();
+    opening.peer = reply.peer.clone();
+    reply.try_read(|body| {
+        let raw = read_raw(body)?;
+        Ok(Upload {
+            send: Sender::new(raw.send, codec.clone()),
+            receive: Receiver::new(raw.receive, codec).opened_with(&opening.metadata),
+            opening,
+        })
     })
 }
 
@@ -404,9 +447,9 @@ type Both<Q, R> = (Sender<Q>, Receiver<R>);
 fn read_both<Q: Payload, R: Payload + Default>(
     reply: Reply,
     codec: Arc<dyn Codec>,
-) -> Result<Reply<Both<Q, R>>> {
+) -> Result<Reply<Both<Q, R>>, Unread> {
     let metadata = reply.metadata.clone();
-    reply.try_map(|body| {
+    reply.try_read(|body| {
         let raw = read_raw(body)?;
         Ok((
             Sender::new(raw.send, codec.clone()),
@@ -495,6 +538,7 @@ impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
             trailers: receive.trailers(),
             peer,
             read: AlreadyRead::default(),
+            began: None,
         })
     }
 

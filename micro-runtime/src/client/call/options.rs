@@ -106,6 +106,12 @@ impl<K> Call<K> {
         self
     }
 
+    /// Keeps calls of one key together where the strategy goes by keys: `user-17`.
+    pub fn key(mut self, key: impl Into<Text>) -> Self {
+        self.options.select.key = Some(key.into());
+        self
+    }
+
     /// Lets a caching wrapper answer from its cache for so long.
     pub fn cache(mut self, time: Duration) -> Self {
         self.options.cache = Some(time);

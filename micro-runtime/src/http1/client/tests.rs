@@ -154,6 +154,27 @@ async fn what_is_no_whole_answer_is_an_error_that_names_the_server() {
 }
 
 #[tokio::test]
+async fn who_speaks_something_else_is_not_waited_for() {
+    for text in [
+        "220 mail.example.com ESMTP ready\r\n",
+        "\u{ef}\u{bf}",
+        "HTTP/2",
+    ] {
+        let (http, mut listener) = pair().await;
+        let server = async {
+            let mut io = accept(&mut *listener).await;
+            read(&mut *io, "\r\n\r\n").await;
+            io.write_all(text.as_bytes()).await.unwrap();
+            // The connection stays open.
+            io
+        };
+        let (asked, _open) = tokio::join!(ask(&http, get("/")), server);
+        let told = asked.unwrap_err().to_string();
+        assert!(told.contains("neither HTTP/1.0 nor HTTP/1.1"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn where_nobody_listens_the_question_was_not_asked() {
     let http = Http::new("test", Arc::new(Memory::new()), 1000);
     let error = ask(&http, get("/")).await.unwrap_err();

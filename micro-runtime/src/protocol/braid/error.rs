@@ -4,6 +4,7 @@ use super::dictionary::{Known, Told};
 use super::fault::Fault;
 use super::fields::{Fields, cut, write_short_text};
 use super::wire::{ERROR, Frame, Hello, NAME, flag};
+use crate::error::why::Cause;
 use crate::error::{Detail, Error, status_text};
 
 /// How much of an error's words is sent.
@@ -105,6 +106,7 @@ pub(super) fn read_error(frame: Frame, limits: &Hello, known: &mut Known) -> Res
     if let Some(code) = grpc {
         error = error.with_grpc_code(code);
     }
+    let error = error.caused_by(Cause::Answered);
     Ok(match head.has(flag::UNPROCESSED) {
         true => error.unprocessed(),
         false => error,

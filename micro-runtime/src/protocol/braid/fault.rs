@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::wire::{CallId, HEAD, Kind};
+use crate::error::why::Cause;
 use crate::error::{Error, id};
 
 /// A violation of the protocol. Its [code](Fault::code) and words go to the peer in a GOAWAY.
@@ -95,7 +96,11 @@ impl Fault {
 
     /// What callers on the connection get.
     pub(super) fn to_error(self) -> Error {
-        Error::internal(id::CLIENT_TRANSPORT, format!("braid: {self}"))
+        let cause = match self {
+            Self::Slow => Cause::Silent,
+            _ => Cause::Garbled,
+        };
+        Error::internal(id::CLIENT_TRANSPORT, format!("braid: {self}")).caused_by(cause)
     }
 }
 

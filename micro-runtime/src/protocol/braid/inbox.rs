@@ -8,6 +8,7 @@ use tokio::io::AsyncReadExt;
 use super::fault::Fault;
 use super::fields::read_hello;
 use super::wire::{Frame, HEAD, Head, Hello, Kind, MAGIC};
+use crate::error::why::Cause;
 use crate::error::{Error, id};
 use crate::transport::ReadSide;
 
@@ -51,7 +52,10 @@ impl From<Broken> for Error {
         match broken {
             Broken::Fault(fault) => fault.to_error(),
             Broken::Io(error) => {
-                Error::internal(id::CLIENT_TRANSPORT, error.to_string()).with_source(error)
+                let cause = Cause::of_io(&error);
+                Error::internal(id::CLIENT_TRANSPORT, error.to_string())
+                    .with_source(error)
+                    .caused_by(cause)
             }
         }
     }

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use prost::Message;
 
 use super::headers::{self, LENIENT};
+use crate::error::why::Cause;
 use crate::error::{Detail, Error, id};
 
 pub(super) const STATUS: HeaderName = HeaderName::from_static("grpc-status");
@@ -211,7 +212,7 @@ pub(super) fn of_peer(
             false => Error::new(id::CLIENT, words, http_code(code)),
         }
     });
-    let error = error.with_grpc_code(code);
+    let error = error.with_grpc_code(code).caused_by(Cause::Answered);
     others.into_iter().fold(error, Error::with_detail)
 }
 
@@ -272,9 +273,27 @@ fn http_code(code: i32) -> i32 {
     }
 }
 
-/// An error that no trailers of the peer speak of.
+/// An error that no trailers of the peer speak of: its answer is none.
 pub(super) fn local(code: i32, words: impl Into<String>) -> Error {
-    Error::new(id::CLIENT_TRANSPORT, words.into(), http_code(code)).with_grpc_code(code)
+    Error::new(id::CLIENT_TRANSPORT, words.into(), http_code(code))
+        .with_grpc_code(code)
+        .caused_by(Cause::Garbled)
+}
+
+/// The error of an answer that is not gRPC's at all, but has this HTTP status.
+pub(super) fn of_http(status: StatusCode) -> Error {
+    let code = of_http_status(status.as_u16());
+    let error = local(code, words_of(status));
+    match status.as_u16() {
+        // Somebody on the way, or the server itself, takes no more.
+        429 | 503 => error.caused_by(Cause::Refused),
+        _ => error,
+    }
+}
+
+/// What is said of an answer with this HTTP status that says nothing itself.
+pub(super) fn words_of(status: StatusCode) -> String {
+    format!("the server answered with HTTP status {status}")
 }
 
 /// The code of gRPC for an answer that is not gRPC's at all, by its HTTP status.

@@ -13,7 +13,9 @@ use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
 use super::{Shared, Wire, upload};
+use crate::error::why::Cause;
 use crate::http1::{Decoder, Head, Opening, Outbox, Piece, Start, Trailers};
+use crate::protocol::connections::Open;
 use crate::protocol::http2::Fault;
 use crate::transport::{ReadSide, WriteSide};
 
@@ -128,6 +130,8 @@ pub(in crate::protocol) struct Inbound {
     pub(super) decoder: Decoder,
     pub(super) inbox: BytesMut,
     pub(super) since: Instant,
+    /// Counts the connection; gone with it.
+    pub(super) open: Option<Open>,
     /// Whether the connection has carried another exchange before.
     pub(super) used: bool,
     pub(super) sending: Sending,
@@ -154,11 +158,13 @@ impl Inbound {
             match ready!(poll_fill(&mut self.read, &mut self.inbox, room, task)) {
                 Ok(0) => {
                     let words = "the connection was closed without an answer";
-                    return Poll::Ready(Err(self.lost(nothing_yet, words.to_owned())));
+                    let words = words.to_owned();
+                    return Poll::Ready(Err(self.lost(nothing_yet, words, Cause::Lost)));
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    return Poll::Ready(Err(self.lost(nothing_yet, error.to_string())));
+                    let cause = Cause::of_io(&error);
+                    return Poll::Ready(Err(self.lost(nothing_yet, error.to_string(), cause)));
                 }
             }
         }
@@ -248,16 +254,22 @@ impl Inbound {
                 decoder,
                 inbox: std::mem::take(&mut self.inbox),
                 since: self.since,
+                open: self.open.take(),
             });
         } else {
+            self.open = None;
             self.read = Box::new(tokio::io::empty());
         }
     }
 
-    fn lost(&self, nothing_yet: bool, words: String) -> Fault {
+    fn lost(&self, nothing_yet: bool, words: String, cause: Cause) -> Fault {
         // An idle connection that its peer had closed, and nothing has left on it.
         let untaken = nothing_yet && self.used && self.sending.is_unsent();
-        Fault::Lost { words, untaken }
+        Fault::Lost {
+            words,
+            untaken,
+            cause,
+        }
     }
 }
 
@@ -284,11 +296,11 @@ pub(super) fn poll_fill(
 
 fn parts(opening: &Opening) -> Result<Parts, Fault> {
     let Start::Status { code, .. } = opening.head.start() else {
-        return Err(Fault::lost("a request came as the answer"));
+        return Err(Fault::garbled("a request came as the answer"));
     };
     let (mut parts, ()) = Response::new(()).into_parts();
     parts.status = StatusCode::from_u16(code)
-        .map_err(|_| Fault::lost(format_args!("the status {code} is none of HTTP's")))?;
+        .map_err(|_| Fault::garbled(format_args!("the status {code} is none of HTTP's")))?;
     parts.headers = headers(Head::fields(&opening.head))?;
     Ok(parts)
 }
@@ -296,8 +308,8 @@ fn parts(opening: &Opening) -> Result<Parts, Fault> {
 fn headers<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<HeaderMap, Fault> {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
-        let name = HeaderName::from_bytes(name).map_err(Fault::lost)?;
-        let value = HeaderValue::from_bytes(value).map_err(Fault::lost)?;
+        let name = HeaderName::from_bytes(name).map_err(Fault::garbled)?;
+        let value = HeaderValue::from_bytes(value).map_err(Fault::garbled)?;
         headers.append(name, value);
     }
     Ok(headers)

@@ -8,6 +8,7 @@ mod upload;
 pub(super) use answered::{Answered, Inbound};
 pub(super) use upload::Upload;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as Task, Waker};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use bytes::BytesMut;
 use http::Request;
 use tokio::time::Instant;
 
+use super::connections::Open;
 use super::http2::Chunk;
 use crate::http1::{Bounds, Decoder, Role};
 use crate::tasks::Tasks;
@@ -35,6 +37,8 @@ struct Wire {
     inbox: BytesMut,
     /// When it was made.
     since: Instant,
+    /// Counts it.
+    open: Option<Open>,
 }
 
 /// The free connections to one node.
@@ -43,6 +47,8 @@ pub(super) struct Pool(Arc<Shared>);
 struct Shared {
     /// The last one is the freshest; `None` once closed.
     idle: Mutex<Option<Vec<Wire>>>,
+    /// All connections, those with an exchange too.
+    open: Arc<AtomicUsize>,
     /// How many are kept.
     most: usize,
     /// How long one is used.
@@ -55,6 +61,7 @@ impl Pool {
     pub(super) fn new(most: usize, ttl: Duration, tasks: Tasks) -> Self {
         Self(Arc::new(Shared {
             idle: Mutex::new(Some(Vec::new())),
+            open: Arc::default(),
             most,
             ttl,
             tasks,
@@ -63,7 +70,7 @@ impl Pool {
 
     /// Adds a new connection.
     pub(super) fn add(&self, io: Box<dyn Io>) {
-        self.0.keep(new_wire(io));
+        self.0.keep(self.0.new_wire(io));
     }
 
     /// Sends `head` on a free connection, with the whole body or with one that is sent by and by;
@@ -84,7 +91,13 @@ impl Pool {
         head: &Request<()>,
         whole: Option<&Chunk>,
     ) -> (Answered, Option<Upload>) {
-        self.0.begin(new_wire(io), false, head, whole)
+        self.0.begin(self.0.new_wire(io), false, head, whole)
+    }
+
+    /// How many connections there are, and how many of them are free.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let idle = self.0.lock().as_ref().map_or(0, Vec::len);
+        (self.0.open.load(Ordering::Relaxed).max(idle), idle)
     }
 
     /// Closes the free connections, and each other when its exchange has ended.
@@ -115,6 +128,7 @@ impl Shared {
             decoder,
             inbox,
             since,
+            open,
         } = wire;
         let (sending, upload) = match whole {
             Some(body) => {
@@ -132,6 +146,7 @@ impl Shared {
             decoder,
             inbox,
             since,
+            open,
             used,
             sending,
             pool: Arc::downgrade(self),
@@ -164,19 +179,20 @@ impl Shared {
         drop(one_too_many);
     }
 
+    fn new_wire(&self, io: Box<dyn Io>) -> Wire {
+        let (read, write) = io.split();
+        Wire {
+            read,
+            write,
+            decoder: decoder(),
+            inbox: BytesMut::new(),
+            since: Instant::now(),
+            open: Some(Open::count(&self.open)),
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Option<Vec<Wire>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn new_wire(io: Box<dyn Io>) -> Wire {
-    let (read, write) = io.split();
-    Wire {
-        read,
-        write,
-        decoder: decoder(),
-        inbox: BytesMut::new(),
-        since: Instant::now(),
     }
 }
 

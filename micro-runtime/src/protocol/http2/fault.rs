@@ -4,6 +4,7 @@ use std::fmt;
 
 use h2::Reason;
 
+use crate::error::why::Cause;
 use crate::http1::Malformed;
 
 /// Why a stream or a connection failed, as far as it matters to calls.
@@ -30,6 +31,7 @@ pub(in crate::protocol) enum Fault {
         words: String,
         /// Whether the peer certainly has nothing of the request.
         untaken: bool,
+        cause: Cause,
     },
 }
 
@@ -56,6 +58,34 @@ impl Fault {
         Self::Lost {
             words: words.to_string(),
             untaken: false,
+            cause: Cause::Lost,
+        }
+    }
+
+    /// What came is no answer, in these words.
+    pub(in crate::protocol) fn garbled(words: impl fmt::Display) -> Self {
+        Self::Lost {
+            words: words.to_string(),
+            untaken: false,
+            cause: Cause::Garbled,
+        }
+    }
+
+    /// In which way a call fails by it.
+    pub(in crate::protocol) fn cause(&self) -> Cause {
+        match self {
+            Self::Untaken(_) => Cause::Refused,
+            Self::Broken(error) => match error.get_io() {
+                Some(error) => Cause::of_io(error),
+                // The library has ended the connection itself, by what it read.
+                None if error.is_library() => Cause::Garbled,
+                None => Cause::Lost,
+            },
+            Self::Silent => Cause::Silent,
+            Self::Flood => Cause::Garbled,
+            Self::Malformed(malformed) => malformed.cause(),
+            Self::Lost { cause, .. } => *cause,
+            Self::Reset(_) | Self::Over | Self::Closed => Cause::Lost,
         }
     }
 }

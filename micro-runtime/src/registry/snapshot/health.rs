@@ -311,7 +311,7 @@ impl NodeEntry {
             None => Verdict::Borne,
             Some((good, bad)) => {
                 // Whoever comes first asks it.
-                let asked = (after.0, after.asked().0);
+                let asked = (after.0, after.asked(now).0);
                 let first = health
                     .tally
                     .compare_exchange(asked.0, asked.1, Relaxed, Relaxed);
@@ -337,7 +337,8 @@ impl NodeEntry {
             let lately = alive != 0 && alive.saturating_add(2 * WINDOW) >= now;
             return lately.then_some(1.0);
         }
-        (good + bad >= volume).then(|| f64::from(good) / f64::from(good + bad))
+        (good + bad >= volume && !tally.is_stale(now))
+            .then(|| f64::from(good) / f64::from(good + bad))
     }
 
     /// Whether a call succeeded at `since` or later, and the node was not left alone since then.
@@ -368,8 +369,8 @@ impl NodeEntry {
         self.health().tally().is_out()
     }
 
-    /// Notes an active check at `now`. Gives whether it is time to leave the node alone: then
-    /// [`keep_out`](Self::keep_out).
+    /// Notes an active check at `now`, of which so many must fail or pass in a row to change something.
+    /// Gives whether the node is to be left alone: then [`keep_out`](Self::keep_out).
     pub(crate) fn checked(&self, well: bool, (fails, passes): (u32, u32), now: u64) -> bool {
         let health = self.health();
         let by_check = health.tally().is_out() && health.found() == Found::ByCheck;
@@ -390,14 +391,17 @@ impl NodeEntry {
         }
     }
 
-    /// Leaves it alone until `until`, since active checks say so.
-    pub(crate) fn keep_out(&self, cause: Cause, until: u64, now: u64) {
+    /// Leaves it alone until `until`, since active checks say so; for the cause that it is left alone for
+    /// where there is no new one.
+    pub(crate) fn keep_out(&self, cause: Option<Cause>, until: u64, now: u64) {
         let health = self.health();
         if !health.tally().is_out() {
             health.ejected_at.store(now, Relaxed);
             health.times.fetch_add(1, Relaxed);
         }
-        health.cause.store(cause as u8, Relaxed);
+        if let Some(cause) = cause {
+            health.cause.store(cause as u8, Relaxed);
+        }
         health.found.store(Found::ByCheck as u8, Relaxed);
         health.ejected_until.store(until, Relaxed);
         health.tally.store(Tally::OUT.0, Relaxed);

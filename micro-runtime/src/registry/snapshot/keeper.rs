@@ -322,7 +322,8 @@ impl<'a> Keeper<'a> {
                 (service.nodes).retain(|node| !is_unix(&node.address));
             }
         }
-        let nodes = Nodes::renewed(&self.shared.nodes.load(), &self.services);
+        let now = self.home.millis(Instant::now());
+        let nodes = Nodes::renewed(&self.shared.nodes.load(), &self.services, now);
         self.shared.nodes.store(Arc::new(nodes));
     }
 

@@ -9,13 +9,16 @@
 
 mod health;
 mod keeper;
+mod load;
 mod nodes;
 mod tally;
 mod view;
 
 pub use health::Standing;
 pub(crate) use health::{Found, Term, Verdict, Weight};
+pub use load::Underway;
 use nodes::Turns;
+pub(crate) use nodes::mix;
 pub use nodes::{NodeEntry, Nodes};
 pub use view::{NodesGuard, View};
 
@@ -141,12 +144,31 @@ impl Directory {
             .iter()
             .map(|address| {
                 let entry = by_hand.entries.entry(address.clone());
-                entry.or_insert_with(|| NodeEntry::by_hand(address)).clone()
+                let make = || NodeEntry::by_hand_in(address, &by_hand.turns.total);
+                entry.or_insert_with(make).clone()
             })
             .collect();
         let nodes = Arc::new(Nodes::of_entries(list, by_hand.turns.clone()));
         by_hand.lists.insert(addresses.into(), nodes.clone());
         nodes
+    }
+
+    /// What `look` finds at each view: for a person who looks. It is called
+    /// under a lock, and must be short.
+    pub(crate) fn survey<T>(&self, mut look: impl FnMut(&View) -> T) -> Vec<T> {
+        self.0
+            .views
+            .lock()
+            .values()
+            .map(|view| look(view))
+            .collect()
+    }
+
+    /// The nodes at addresses given by hand that are remembered.
+    pub(crate) fn given(&self) -> Vec<Arc<NodeEntry>> {
+        let by_hand = self.0.by_hand.lock();
+        let by_hand = by_hand.unwrap_or_else(PoisonError::into_inner);
+        by_hand.entries.values().cloned().collect()
     }
 
     /// An instant as nodes are told it: milliseconds since the directory was made.

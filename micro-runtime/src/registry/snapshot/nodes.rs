@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::health::Health;
+use super::load::{Load, Total};
 use crate::metadata::Text;
 use crate::registry::{Node, Service};
 
@@ -68,8 +69,10 @@ impl Nodes {
     /// [`Directory::addresses`](super::Directory::addresses) gives the same ones again, with what
     /// calls have learned about them.
     pub fn from_addresses(addresses: &[Text], seed: u64) -> Self {
-        let entries = addresses.iter().map(|address| NodeEntry::by_hand(address));
-        Self::of_entries(entries.collect(), Arc::new(Turns::new(seed)))
+        let turns = Arc::new(Turns::new(seed));
+        let entries = addresses.iter();
+        let entries = entries.map(|address| NodeEntry::by_hand_in(address, &turns.total));
+        Self::of_entries(entries.collect(), turns)
     }
 
     pub(crate) fn of_entries(list: Box<[Arc<NodeEntry>]>, turns: Arc<Turns>) -> Self {
@@ -80,8 +83,20 @@ impl Nodes {
         }
     }
 
-    /// The nodes that `services` have, with the entries of `old` wherever nothing has changed.
-    pub(crate) fn renewed(old: &Self, services: &[Service]) -> Self {
+    /// Some of these nodes, as a snapshot of the same service.
+    pub(crate) fn only(&self, list: Box<[Arc<NodeEntry>]>) -> Self {
+        Self {
+            name: self.name.clone(),
+            list,
+            known: self.known,
+            hint: self.hint,
+            turns: self.turns.clone(),
+            derived: Derived::default(),
+        }
+    }
+
+    /// The nodes that `services` have at `now`, with the entries of `old` wherever nothing has changed.
+    pub(crate) fn renewed(old: &Self, services: &[Service], now: u64) -> Self {
         let known: BTreeMap<&str, &Arc<NodeEntry>> =
             old.list.iter().map(|entry| (entry.id(), entry)).collect();
         let mut list = BTreeMap::new();
@@ -98,7 +113,10 @@ impl Nodes {
                         Arc::new(NodeEntry {
                             node: node.clone(),
                             service: release,
-                            state: known.map(|entry| entry.state.clone()).unwrap_or_default(),
+                            state: match known {
+                                Some(entry) => entry.state.clone(),
+                                None => Arc::new(State::come(old, now)),
+                            },
                         })
                     }
                 };
@@ -126,27 +144,51 @@ pub struct NodeEntry {
     pub node: Node,
     /// Its service, without nodes.
     pub service: Arc<Service>,
-    state: Arc<State>,
+    pub(super) state: Arc<State>,
 }
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     health: Health,
     /// The turn in which it was chosen last.
     turn: AtomicU64,
+    pub(super) load: Load,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl State {
+    /// Of a node that comes at `now`: it warms up where others are there already.
+    fn come(old: &Nodes, now: u64) -> Self {
+        let load = Load::of(&old.turns.total);
+        if !old.list.is_empty() {
+            load.begin_at(now);
+        }
+        Self {
+            load,
+            ..Self::default()
+        }
+    }
 }
 
 impl NodeEntry {
     /// A node at an address given by hand.
+    #[cfg(test)]
     pub(crate) fn by_hand(address: &str) -> Arc<Self> {
+        Self::by_hand_in(address, &Arc::default())
+    }
+
+    /// A node at an address given by hand, whose calls `total` counts with those of others.
+    pub(crate) fn by_hand_in(address: &str, total: &Arc<Total>) -> Arc<Self> {
         let mut node = Node::new(address, address);
         // As Go Micro's client does: without it the peer would be taken for one before protocols.
         node.metadata.insert("protocol".into(), "mucp".into());
         Arc::new(Self {
             node,
             service: Arc::new(Service::default()),
-            state: Arc::default(),
+            state: Arc::new(State {
+                load: Load::of(total),
+                ..State::default()
+            }),
         })
     }
 
@@ -223,10 +265,13 @@ impl fmt::Debug for NodeEntry {
 
 /// Counts choices, and makes numbers that look random of the count: no lock, and the same numbers
 /// for the same seed, which [`Tasks`](crate::tasks::Tasks) gives once for each view.
-#[derive(Debug)]
 pub(crate) struct Turns {
     seed: u64,
     taken: AtomicU64,
+    /// The calls in flight to all nodes.
+    pub(crate) total: Arc<Total>,
+    /// What is kept over all snapshots.
+    lasting: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Turns {
@@ -234,7 +279,21 @@ impl Turns {
         Self {
             seed,
             taken: AtomicU64::new(0),
+            total: Arc::default(),
+            lasting: OnceLock::new(),
         }
+    }
+
+    /// A number of this client's own for this name: the same as long as the view lives.
+    pub(crate) fn own(&self) -> u64 {
+        mix(self.seed)
+    }
+
+    /// What is kept over all snapshots of the name, made on first use; `None` where something of
+    /// another type is kept.
+    pub(crate) fn lasting<T: Any + Send + Sync + Default>(&self) -> Option<&T> {
+        let kept = self.lasting.get_or_init(|| Box::new(T::default()));
+        kept.downcast_ref()
     }
 
     /// The number of this choice, from 1.
@@ -250,8 +309,18 @@ impl Turns {
     }
 }
 
+impl fmt::Debug for Turns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Turns")
+            .field("seed", &self.seed)
+            .field("taken", &self.taken)
+            .field("total", &self.total)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The output function of splitmix64.
-fn mix(mut number: u64) -> u64 {
+pub(crate) fn mix(mut number: u64) -> u64 {
     number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ (number >> 31)

@@ -41,7 +41,7 @@ impl Tally {
     /// With a failure at `now`, which may stand in the row of those that count by themselves.
     pub(super) fn failed(self, now: u64, in_row: bool) -> Self {
         let mut word = self.0;
-        if BAD.of(word) == 0 || self.age(now) >= 2 * WINDOW {
+        if BAD.of(word) == 0 || self.is_stale(now) {
             word = BAD.with(GOOD.with(word, 0), 0);
             word = OPENED.with(word, (now / TICK) & OPENED.mask);
         }
@@ -54,7 +54,7 @@ impl Tally {
     /// With a good answer at `now`.
     pub(super) fn answered(self, now: u64) -> Self {
         let word = ROW.with(self.0, 0);
-        if BAD.of(word) == 0 || self.age(now) >= 2 * WINDOW {
+        if BAD.of(word) == 0 || self.is_stale(now) {
             return Self(word & OUT);
         }
         Self(GOOD.counted(word))
@@ -66,9 +66,15 @@ impl Tally {
         (good + bad >= volume && self.age(now) >= WINDOW).then_some((good, bad))
     }
 
-    /// Without its window, which was asked.
-    pub(super) fn asked(self) -> Self {
-        Self(OPENED.with(BAD.with(GOOD.with(self.0, 0), 0), 0))
+    /// With a window that begins at `now`, after it was asked: half of what it held is kept, so that
+    /// nobody takes its node for one that never failed.
+    pub(super) fn asked(self, now: u64) -> Self {
+        Self(OPENED.with(halved(self.0), (now / TICK) & OPENED.mask))
+    }
+
+    /// Whether its window is so old at `now` that it says nothing.
+    pub(super) fn is_stale(self, now: u64) -> bool {
+        self.age(now) >= 2 * WINDOW
     }
 
     /// Milliseconds since the window was opened, rounded.
@@ -116,12 +122,16 @@ impl Part {
     fn counted(self, word: u64) -> u64 {
         let mut word = word;
         if self.of(word) == self.mask {
-            word = GOOD.with(word, GOOD.of(word) / 2);
-            // Never to 0, which would close the window.
-            word = BAD.with(word, (BAD.of(word) / 2).max(1));
+            word = halved(word);
         }
         self.with(word, self.of(word) + 1)
     }
+}
+
+fn halved(word: u64) -> u64 {
+    // Never to 0, which would close the window.
+    let bad = (BAD.of(word) / 2).max(1);
+    GOOD.with(BAD.with(word, bad), GOOD.of(word) / 2)
 }
 
 #[cfg(test)]

@@ -106,6 +106,16 @@ impl View {
         NodesGuard(self.shared.nodes.load())
     }
 
+    /// The present snapshot for somebody who calls nobody: it counts as no use.
+    pub(crate) fn peek(&self) -> Arc<Nodes> {
+        self.shared.nodes.load_full()
+    }
+
+    /// Why the registry could not be asked when it was asked last.
+    pub(crate) fn last_error(&self) -> Option<Error> {
+        self.shared.loads.borrow().error.clone()
+    }
+
     /// Whether there is a snapshot to call with. Where not, see [`ready`](Self::ready).
     pub fn is_ready(&self) -> bool {
         self.shared.ready.load(Ordering::Acquire)
@@ -233,6 +243,13 @@ impl Drop for View {
 /// A snapshot that a call reads. Meant to be held shortly: take what you need, not across an await.
 #[derive(Debug)]
 pub struct NodesGuard(arc_swap::Guard<Arc<Nodes>>);
+
+impl NodesGuard {
+    /// Tells this snapshot from others without keeping it.
+    pub(crate) fn downgrade(&self) -> Weak<Nodes> {
+        Arc::downgrade(&self.0)
+    }
+}
 
 impl Deref for NodesGuard {
     type Target = Nodes;

@@ -1,6 +1,8 @@
-//! Go Micro's Debug service: health and counters, served beside a service's own handlers.
+//! Go Micro's Debug service: health and counters, served beside a service's own handlers; and what
+//! these look like, which is ours.
 
 mod generated;
+mod schema;
 
 use std::fs;
 use std::sync::Arc;
@@ -10,19 +12,27 @@ use crate::call::Dispatch;
 use crate::context::Context;
 use crate::error::Result;
 use crate::router::CallCounters;
+use crate::schema::Announcement;
 use crate::tasks::Tasks;
 
 use generated::debug::{
-    Debug, DebugServer, HealthRequest, HealthResponse, StatsRequest, StatsResponse,
+    Debug, DebugServer, HealthRequest, HealthResponse, SchemaRequest, SchemaResponse, StatsRequest,
+    StatsResponse,
 };
 
-/// Serves `Debug.Health` and `Debug.Stats` with what `counters` count from now on.
-pub(crate) fn debug_service(counters: Arc<CallCounters>, tasks: Tasks) -> Arc<dyn Dispatch> {
+/// Serves `Debug.Health`, `Debug.Stats` with what `counters` count from now on, and `Debug.Schema` of
+/// what is `announced`.
+pub(crate) fn debug_service(
+    counters: Arc<CallCounters>,
+    tasks: Tasks,
+    announced: Option<Announcement>,
+) -> Arc<dyn Dispatch> {
     let started = tasks.now();
     Arc::new(DebugServer::new(Own {
         counters,
         tasks,
         started,
+        announced,
     }))
 }
 
@@ -30,6 +40,7 @@ struct Own {
     counters: Arc<CallCounters>,
     tasks: Tasks,
     started: SystemTime,
+    announced: Option<Announcement>,
 }
 
 impl Debug for Own {
@@ -42,7 +53,7 @@ impl Debug for Own {
     async fn stats(&self, _cx: &Context, _request: StatsRequest) -> Result<StatsResponse> {
         let now = self.tasks.now();
         let (requests, errors) = self.counters.totals();
-        let process = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let process = Process::read();
         Ok(StatsResponse {
             timestamp: unix(now),
             started: unix(self.started),
@@ -50,13 +61,39 @@ impl Debug for Own {
                 .duration_since(self.started)
                 .unwrap_or_default()
                 .as_secs(),
-            memory: status(&process, "VmRSS:") * 1024,
-            threads: status(&process, "Threads:"),
+            memory: process.memory,
+            threads: process.threads,
             // There is no garbage collection.
             gc: 0,
             requests,
             errors,
         })
+    }
+
+    async fn schema(&self, _cx: &Context, request: SchemaRequest) -> Result<SchemaResponse> {
+        let file_descriptor_set = schema::set(self.announced.as_ref(), &request.services)?;
+        Ok(SchemaResponse {
+            file_descriptor_set,
+        })
+    }
+}
+
+/// What the system says of this process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Bytes of memory that it has, 0 where that is not known.
+    pub(crate) memory: u64,
+    /// Its threads, 0 where that is not known.
+    pub(crate) threads: u64,
+}
+
+impl Process {
+    pub(crate) fn read() -> Self {
+        let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        Self {
+            memory: status(&text, "VmRSS:") * 1024,
+            threads: status(&text, "Threads:"),
+        }
     }
 }
 

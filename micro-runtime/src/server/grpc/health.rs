@@ -117,6 +117,22 @@ impl Health {
         self.change(|state| state.unwell = !well);
     }
 
+    /// Between the end of the start and the beginning of the stop.
+    pub(crate) fn runs(&self) -> bool {
+        self.lock().runs
+    }
+
+    /// What is wrong with the service as a whole, whether it runs or not: its own check fails, or
+    /// code says that it does not serve.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let state = self.lock();
+        match state.statuses.get("") {
+            _ if state.unwell => Some("the service's own check fails"),
+            Some(ServingStatus::Serving) | None => None,
+            Some(_) => Some("the program says that it does not serve"),
+        }
+    }
+
     /// Ends what waits for changes, so that no stop waits for it.
     pub(crate) fn close(&self) {
         self.change(|state| state.closed = true);

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::super::Service;
 use crate::call::{Backoff, Hedge, Retry};
-use crate::client::{Outliers, RetryBudget};
+use crate::client::{HealthCheck, Outliers, RetryBudget};
 use crate::metadata::Text;
-use crate::selector::{Filter, Strategy};
+use crate::selector::{Canary, Filter, Locality, Strategy};
 #[cfg(feature = "tls")]
 use crate::transport::tls::ClientTls;
 use crate::wrapper::Wrapper;
@@ -46,9 +46,16 @@ impl Service {
         self
     }
 
-    /// How the client chooses a node; at random.
+    /// How the client chooses a node; by [`Strategy::PowerOfTwo`].
     pub fn selector(mut self, strategy: impl Into<Strategy>) -> Self {
         self.options.selector = strategy.into();
+        self
+    }
+
+    /// Whether typed clients leave out nodes that would not understand them, as far as nodes tell what
+    /// their services look like ([`schema`](crate::schema)). They do by default.
+    pub fn check_schema(mut self, on: bool) -> Self {
+        self.options.check_schema = on;
         self
     }
 
@@ -56,6 +63,39 @@ impl Service {
     /// work one after the other.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
         self.options.filters.push(filter.into());
+        self
+    }
+
+    /// The client asks nodes from time to time whether they are well; it does not by itself.
+    pub fn health_check(mut self, check: HealthCheck) -> Self {
+        self.options.health_check = Some(check);
+        self
+    }
+
+    /// A share of the client's calls, from 0 to 1, goes to the nodes that `filter` lets pass, and the
+    /// others to the other nodes: `.canary(Filter::version("2.0.0"), 0.05)`.
+    pub fn canary(mut self, filter: impl Into<Filter>, share: f64) -> Self {
+        self.options.canary = Some(Canary::new(filter, share));
+        self
+    }
+
+    /// Where the service runs: its node's metadata tells it under `zone`, and its client's calls go to
+    /// nodes of the same zone while those are well.
+    pub fn zone(mut self, zone: impl Into<String>) -> Self {
+        self.options.zone = Some(zone.into());
+        self
+    }
+
+    /// Which nodes are near for the client; those of its [zone](Service::zone) otherwise.
+    pub fn locality(mut self, locality: Locality) -> Self {
+        self.options.locality = Some(locality);
+        self
+    }
+
+    /// How long it takes until a node that comes, or comes back, gets its full share of the client's
+    /// calls; 10 s, and zero for none.
+    pub fn slow_start(mut self, time: Duration) -> Self {
+        self.options.slow_start = time;
         self
     }
 

@@ -92,7 +92,14 @@ impl Service {
         self
     }
 
-    /// Serves no `Debug.Health` and `Debug.Stats`.
+    /// Whether the node's metadata tells hashes of its services' descriptors, so that callers see whether
+    /// it understands them, and `Debug.Schema` the descriptors. It does by default.
+    pub fn schema(mut self, on: bool) -> Self {
+        self.options.schema = on;
+        self
+    }
+
+    /// Serves no `Debug.Health`, `Debug.Stats` and `Debug.Schema`, so that no schema is told either.
     pub fn without_debug(mut self) -> Self {
         self.options.debug = false;
         self
@@ -124,6 +131,15 @@ impl Service {
     /// where only this machine can ask: on loopback.
     pub fn reflection(mut self, on: bool) -> Self {
         self.options.reflection = Some(on);
+        self
+    }
+
+    /// Opens the admin listener, which tells people and probes how the service stands (see
+    /// [`admin`](crate::admin)): `host:port`, or a port alone. Without a host it is reached from this
+    /// machine alone; who can reach it sees everything, and nobody has to prove who he is. None by
+    /// default.
+    pub fn admin_address(mut self, address: impl Into<String>) -> Self {
+        self.options.admin = Some(address.into());
         self
     }
 

@@ -32,6 +32,7 @@ mod variables;
 mod tests;
 
 pub use folder::{local_folder, local_folder_of};
+pub(super) use origin::{Origins, lines};
 pub use origin::{Parsed, Source, Stop};
 pub use variables::Variables;
 
@@ -40,6 +41,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::client::HealthCheck;
 use crate::selector::Strategy;
 
 /// What was set from outside; `None` where nothing was.
@@ -70,6 +72,10 @@ pub struct Settings {
     pub server_connection_grace: Option<Duration>,
     /// Whether gRPC's reflection is served.
     pub reflection: Option<bool>,
+    /// Where the admin listener listens.
+    pub admin_address: Option<String>,
+    /// Whether nodes tell what their services look like.
+    pub schema: Option<bool>,
     /// How long a registration holds without being renewed.
     pub register_ttl: Option<Duration>,
     /// How often the service is registered again.
@@ -98,8 +104,22 @@ pub struct Settings {
     pub client_pool_size: Option<usize>,
     /// How long the client uses a connection.
     pub client_pool_ttl: Option<Duration>,
+    /// Whether the client leaves out nodes whose services look otherwise.
+    pub check_schema: Option<bool>,
     /// How the client chooses a node.
     pub selector: Option<Strategy>,
+    /// Whether the client leaves nodes alone for how calls to them go.
+    pub outliers: Option<bool>,
+    /// What the client asks nodes from time to time; nothing for `Some(None)`.
+    pub health_check: Option<Option<HealthCheck>>,
+    /// How often.
+    pub health_check_interval: Option<Duration>,
+    /// How long they may take to answer.
+    pub health_check_timeout: Option<Duration>,
+    /// How long it takes until a new node gets its full share of the client's calls.
+    pub client_slow_start: Option<Duration>,
+    /// Where the service runs.
+    pub zone: Option<String>,
     /// The service that all calls go to, whatever name they call.
     pub proxy: Option<String>,
     /// The server's certificates, in PEM.

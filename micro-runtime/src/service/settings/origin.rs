@@ -59,7 +59,7 @@ pub struct Parsed {
     pub warnings: Vec<String>,
     /// Whether `--explain-config` was given: print [`explanation`](Parsed::explanation) and end.
     pub explain: bool,
-    pub(super) origins: BTreeMap<&'static str, (String, Source)>,
+    pub(in crate::service) origins: Origins,
 }
 
 impl Parsed {
@@ -114,30 +114,52 @@ impl Parsed {
     /// A line for each setting: its name, its value, where that comes from. `code` has what the
     /// program set, by name.
     pub fn explanation(&self, code: &BTreeMap<&str, String>) -> String {
-        let lines: Vec<(&str, String, Source)> = TABLE
-            .iter()
-            .map(|setting| match self.origins.get(setting.name) {
-                Some((_, source @ Source::File(_))) => {
-                    (setting.name, "(hidden)".to_owned(), source.clone())
-                }
-                Some((value, source)) => (setting.name, without_password(value), source.clone()),
-                None => match code.get(setting.name) {
-                    Some(value) => (setting.name, without_password(value), Source::Code),
-                    None => (setting.name, setting.default.to_owned(), Source::Default),
-                },
-            })
-            .collect();
-        let width = |column: fn(&(&str, String, Source)) -> usize| {
-            lines.iter().map(column).max().unwrap_or_default()
-        };
-        let names = width(|line| line.0.len());
-        let values = width(|line| line.1.chars().count()).min(40);
+        let lines = lines(&self.origins, code);
+        let width = |column: fn(&Line) -> usize| lines.iter().map(column).max().unwrap_or_default();
+        let names = width(|line| line.name.len());
+        let values = width(|line| line.value.chars().count()).min(40);
         let mut out = String::new();
-        for (name, value, source) in &lines {
+        for Line {
+            name,
+            value,
+            source,
+        } in &lines
+        {
             let _ = writeln!(out, "{name:names$}  {value:values$}  {source}");
         }
         out
     }
+}
+
+/// Values that were set from outside, with where they came from, by the setting's name.
+pub(in crate::service) type Origins = BTreeMap<&'static str, (String, Source)>;
+
+/// One setting as it may be shown.
+#[derive(Clone, Debug)]
+pub(in crate::service) struct Line {
+    pub(in crate::service) name: &'static str,
+    /// Without secrets.
+    pub(in crate::service) value: String,
+    pub(in crate::service) source: Source,
+}
+
+/// All settings, in the order of the help.
+pub(in crate::service) fn lines(origins: &Origins, code: &BTreeMap<&str, String>) -> Vec<Line> {
+    let line = |setting: &Setting| {
+        let (value, source) = match (origins.get(setting.name), code.get(setting.name)) {
+            (Some((_, source @ Source::File(_))), _) => ("(hidden)".to_owned(), source.clone()),
+            (Some((value, source)), _) => (without_password(value), source.clone()),
+            (None, Some(value)) => (without_password(value), Source::Code),
+            (None, None) => (setting.default.to_owned(), Source::Default),
+        };
+        let name = setting.name;
+        Line {
+            name,
+            value,
+            source,
+        }
+    };
+    TABLE.iter().map(line).collect()
 }
 
 /// The value of a setting from the strongest source that has one.

@@ -3,8 +3,8 @@
 use super::super::apply::DEFAULT_REGISTRY;
 use super::Settings;
 use super::value::{
-    Bad, address, duration, fingerprint, list, names, origins, pairs, path, positive, seconds,
-    strategy, switch, text, whole,
+    Bad, address, duration, fingerprint, health_check, list, names, origins, pairs, path, positive,
+    seconds, strategy, switch, text, whole,
 };
 
 /// One setting.
@@ -112,6 +112,10 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| duration(&mut to.server_connection_grace, from)),
     Setting::new(SERVER, "reflection", "", "Whether gRPC's reflection is served, which tells everybody all that is served", "true where only this machine can ask, on loopback",
         |to, from| switch(&mut to.reflection, from)),
+    Setting::new(SERVER, "admin_address", "HOST:PORT", "Where the admin listener tells a person and probes how the service stands: its readiness, calls, nodes, settings; of this machine alone unless a host is named", "none",
+        |to, from| address(&mut to.admin_address, from)),
+    Setting::new(SERVER, "schema", "", "Whether the node tells hashes of its services' descriptors, and Debug.Schema the descriptors", "true",
+        |to, from| switch(&mut to.schema, from)),
     Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", DEFAULT_REGISTRY,
         |to, from| text(&mut to.registry, from)),
     Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of local, its folder; of consul, its agents; of dns, name servers; of static, NAME=HOST:PORT,... or file:PATH", "the registry's own",
@@ -140,8 +144,22 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| positive(&mut to.client_pool_size, from)),
     Setting::new(CLIENT, "client_pool_ttl", "DURATION", "How long a connection is used", "1m",
         |to, from| duration(&mut to.client_pool_ttl, from)),
-    Setting::new(CLIENT, "selector", "NAME", "How a node is chosen: random, roundrobin", "random",
+    Setting::new(CLIENT, "check_schema", "", "Whether typed clients leave out nodes that would not understand them, as far as nodes tell what their services look like", "true",
+        |to, from| switch(&mut to.check_schema, from)),
+    Setting::new(CLIENT, "selector", "NAME", "How a node is chosen: poweroftwo, leastconnections, hash, sticky, weighted, random, roundrobin", "poweroftwo",
         |to, from| strategy(&mut to.selector, from)),
+    Setting::new(CLIENT, "outliers", "", "Whether nodes are left alone for how calls to them go", "true",
+        |to, from| switch(&mut to.outliers, from)),
+    Setting::new(CLIENT, "health_check", "KIND", "What nodes are asked from time to time: grpc (grpc.health.v1), debug (Debug.Health), off", "off",
+        |to, from| health_check(&mut to.health_check, from)),
+    Setting::new(CLIENT, "health_check_interval", "DURATION", "How often", "10s",
+        |to, from| duration(&mut to.health_check_interval, from)),
+    Setting::new(CLIENT, "health_check_timeout", "DURATION", "How long they may take to answer", "1s",
+        |to, from| duration(&mut to.health_check_timeout, from)),
+    Setting::new(CLIENT, "client_slow_start", "DURATION", "How long it takes until a new node gets its full share of calls; 0s for none", "10s",
+        |to, from| duration(&mut to.client_slow_start, from)),
+    Setting::new(CLIENT, "zone", "ZONE", "Where this service runs: told to others as the node's zone, and its calls go to nodes of the same one", "none",
+        |to, from| text(&mut to.zone, from)),
     Setting::new(CLIENT, "proxy", "SERVICE", "The service that all calls go to, whatever name they call", "none",
         |to, from| text(&mut to.proxy, from)),
     Setting::new(TLS, "tls_cert", "FILE", "The server's certificates, in PEM", "no TLS",

@@ -60,7 +60,10 @@ fn every_variable_is_read() {
         ("MICRO_CLIENT_POOL_SIZE", "3"),
         ("MICRO_CLIENT_POOL_TTL", "2m"),
         ("MICRO_SELECTOR", "roundrobin"),
+        ("MICRO_CLIENT_SLOW_START", "0s"),
+        ("MICRO_ZONE", "eu-1"),
         ("MICRO_PROXY", "go.micro.proxy"),
+        ("MICRO_ADMIN_ADDRESS", ":8081"),
         ("MICRO_TLS_CERT", "/c.pem"),
         ("MICRO_TLS_KEY", "/k.pem"),
         ("MICRO_TLS_CLIENT_CA", "/clients.pem"),
@@ -88,6 +91,7 @@ fn every_variable_is_read() {
     let grace = settings.server_connection_grace;
     assert_eq!(grace, Some(Duration::from_secs(10)));
     assert_eq!(settings.reflection, Some(true));
+    assert_eq!(settings.admin_address.as_deref(), Some(":8081"));
     assert_eq!(settings.register_ttl, Some(Duration::from_secs(90)));
     assert_eq!(settings.register_interval, Some(Duration::from_secs(90)));
     assert_eq!(settings.registry.as_deref(), Some("memory"));
@@ -109,6 +113,8 @@ fn every_variable_is_read() {
     assert_eq!(settings.client_pool_size, Some(3));
     assert_eq!(settings.client_pool_ttl, Some(Duration::from_secs(120)));
     assert!(matches!(settings.selector, Some(Strategy::RoundRobin)));
+    assert_eq!(settings.client_slow_start, Some(Duration::ZERO));
+    assert_eq!(settings.zone.as_deref(), Some("eu-1"));
     assert_eq!(settings.proxy.as_deref(), Some("go.micro.proxy"));
     assert_eq!(settings.tls_cert, Some(PathBuf::from("/c.pem")));
     assert_eq!(settings.tls_key, Some(PathBuf::from("/k.pem")));

@@ -5,7 +5,8 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::selector::Strategy;
+use crate::client::HealthCheck;
+use crate::selector::{NAMES, Strategy};
 
 /// What would have been right.
 pub(super) type Bad = String;
@@ -120,8 +121,16 @@ pub(super) fn switch(to: &mut Option<bool>, from: &str) -> Result<(), Bad> {
 }
 
 pub(super) fn strategy(to: &mut Option<Strategy>, from: &str) -> Result<(), Bad> {
-    let wrong = |_| "random or roundrobin".to_owned();
+    let wrong = |_| format!("one of {NAMES}");
     *to = Some(from.parse().map_err(wrong)?);
+    Ok(())
+}
+
+pub(super) fn health_check(to: &mut Option<Option<HealthCheck>>, from: &str) -> Result<(), Bad> {
+    *to = Some(match from {
+        "off" | "none" | "false" => None,
+        kind => Some(kind.parse().map_err(|_| "grpc, debug or off".to_owned())?),
+    });
     Ok(())
 }
 

@@ -19,8 +19,9 @@ use tokio_rustls::client::TlsStream;
 use super::identity::{Authorities, Identity};
 use super::live::{LOOK, Live, Material};
 use super::pinned::Pinned;
-use super::words::of_server;
+use super::words::{blame, of_server};
 use super::{alpn_text, bad, broken, provider};
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::transport::{Connection, Io, Listener, Transport};
 
@@ -222,8 +223,9 @@ impl Transport for TlsDial {
         let host = crate::transport::host(address);
         let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|error| failed(format!("tls: {host:?} is no server name: {error}")))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|error| {
+            failed(format!("tls: {host:?} is no server name: {error}")).caused_by(Cause::Own)
+        })?;
         let mut config = ClientConfig::clone(&*self.live.config()?);
         config.alpn_protocols.clone_from(&self.alpn);
         let Connection {
@@ -234,7 +236,9 @@ impl Transport for TlsDial {
             .await
             .map_err(|error| {
                 let why = of_server(&error, &self.alpn);
-                failed(format!("tls: {address}: {why}")).with_source(error)
+                failed(format!("tls: {address}: {why}"))
+                    .caused_by(blame(&error))
+                    .with_source(error)
             })?;
         let negotiated = stream.get_ref().1.alpn_protocol().and_then(alpn_text);
         Ok(Connection {
@@ -266,7 +270,11 @@ impl AsyncRead for Secured {
             .map_err(|error| match error.get_ref() {
                 Some(cause) if cause.is::<rustls::Error>() => {
                     let words = of_server(&error, &[]);
-                    io::Error::new(error.kind(), format!("tls: {words}"))
+                    let kind = match blame(&error) {
+                        Cause::Own => io::ErrorKind::PermissionDenied,
+                        _ => error.kind(),
+                    };
+                    io::Error::new(kind, format!("tls: {words}"))
                 }
                 _ => error,
             })

@@ -4,6 +4,19 @@ use std::io;
 
 use rustls::{AlertDescription, CertificateError, Error};
 
+use crate::error::why::Cause;
+
+/// Whose fault it is that a connection to a server failed.
+pub(super) fn blame(error: &io::Error) -> Cause {
+    match cause(error) {
+        None => Cause::of_io(error),
+        // Nothing of TLS, or a record that is broken.
+        Some(Error::InvalidMessage(_) | Error::DecryptError) => Cause::Garbled,
+        // Whom to trust, what to show and what to offer is what this client was told.
+        Some(_) => Cause::Own,
+    }
+}
+
 /// Why a connection to a server failed that was offered `alpn`.
 pub(super) fn of_server(error: &io::Error, alpn: &[Vec<u8>]) -> String {
     let Some(cause) = cause(error) else {

@@ -705,7 +705,7 @@ impl<T: Forms> ::micro_runtime::codegen::Dispatch for FormsServer<T> {
 #[derive(Clone, Debug)]
 pub struct FormsClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(FormsClient, Forms, FormsServer);
+::micro_runtime::codegen::client!(FormsClient, FORMS_DESCRIPTOR, Forms, FormsServer);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl FormsClient {

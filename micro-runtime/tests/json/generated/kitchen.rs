@@ -1265,7 +1265,9 @@ impl<T: Kitchen> ::micro_runtime::codegen::Dispatch for KitchenServer<T> {
 #[derive(Clone, Debug)]
 pub struct KitchenClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(KitchenClient, Kitchen, KitchenServer);
+::micro_runtime::codegen::client!(
+    KitchenClient, KITCHEN_DESCRIPTOR, Kitchen, KitchenServer
+);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl KitchenClient {

@@ -657,7 +657,9 @@ impl<T: Greeter> ::micro_runtime::codegen::Dispatch for GreeterServer<T> {
 #[derive(Clone, Debug)]
 pub struct GreeterClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(GreeterClient, Greeter, GreeterServer);
+::micro_runtime::codegen::client!(
+    GreeterClient, GREETER_DESCRIPTOR, Greeter, GreeterServer
+);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl GreeterClient {

@@ -237,7 +237,7 @@ impl<T: Teller> ::micro_runtime::codegen::Dispatch for TellerServer<T> {
 #[derive(Clone, Debug)]
 pub struct TellerClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(TellerClient, Teller, TellerServer);
+::micro_runtime::codegen::client!(TellerClient, TELLER_DESCRIPTOR, Teller, TellerServer);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl TellerClient {

@@ -16,7 +16,7 @@ use super::super::Braid as Settings;
 use super::super::fault::Fault;
 use super::super::fields::{Goaway, write_deadline, write_hello};
 use super::super::flow::Flow;
-use super::super::inbox::Inbox;
+use super::super::inbox::{Broken, Inbox};
 use super::super::outbox::{Closed, Flush, Outbox, Refused, Room};
 use super::super::packed::pack;
 use super::super::wire::{CallId, Head, Hello, Kind, MAGIC, flag};
@@ -114,8 +114,11 @@ impl Link {
                 write_hello(&ours, out);
             },
         );
-        write.write_all(opening.chunk()).await?;
-        write.flush().await?;
+        let sent = async {
+            write.write_all(opening.chunk()).await?;
+            write.flush().await
+        };
+        sent.await.map_err(Broken::Io)?;
         let mut inbox = Inbox::new(read, ours);
         let theirs = inbox.opening().await?;
         let link = Arc::new(Self {

@@ -15,12 +15,13 @@ use std::sync::atomic::Ordering;
 
 use super::Braid as Settings;
 use super::wire::Hello;
-use crate::call::{Reply, Request};
+use crate::call::{Reply, Request, dial};
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::method::Kind;
 use crate::protocol::age::Age;
 use crate::protocol::kept::{self, Connect};
-use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
+use crate::protocol::{AttemptLimits, Channel, Connections, Destination, Environment};
 use crate::transport::Borrowed;
 use link::{Failed, Link};
 use spread::Spread;
@@ -68,7 +69,10 @@ impl Channel for BraidChannel {
                 let kept = other.as_deref().unwrap_or(self.0.first());
                 let link = match kept.open() {
                     Some(link) => link,
-                    None => Box::pin(kept.link(limits.dial_timeout)).await?,
+                    None => {
+                        let link = kept.link(limits.dial_timeout);
+                        Box::pin(dial(&request.dialling, link)).await?
+                    }
                 };
                 if link.pressure.take() {
                     self.0.widen();
@@ -99,13 +103,19 @@ impl Channel for BraidChannel {
             }
             Err(last.unwrap_or_else(|| {
                 let words = format!("{} takes no calls", self.0.node().address);
-                Error::unavailable(id::CLIENT, words).unprocessed()
+                Error::unavailable(id::CLIENT, words)
+                    .unprocessed()
+                    .caused_by(Cause::Refused)
             }))
         })
     }
 
     fn close(&self) {
         self.0.close();
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        Some(Connections::shared("braid", self.0.open()))
     }
 }
 
@@ -126,9 +136,11 @@ impl Connect for Opens {
         Link::open(connection, node.id.clone(), ours, &self.0, age, tasks)
             .await
             .map_err(|error| {
+                let cause = Cause::of(&error);
                 Error::internal(id::CLIENT, format!("connection error: {}", error.detail()))
                     .with_source(error)
                     .unprocessed()
+                    .caused_by(cause)
             })
     }
 }

@@ -20,6 +20,7 @@ use super::calls::{Coming, Found, Lost, Settled};
 use super::link::Link;
 use super::stream::Opened;
 use crate::call::{Body, Reply, StreamEnd};
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
 
@@ -60,7 +61,10 @@ impl Link {
                 }
                 Ok(0) => Error::internal(id::CLIENT_TRANSPORT, "unexpected EOF"),
                 Err(error) => {
-                    Error::internal(id::CLIENT_TRANSPORT, error.to_string()).with_source(error)
+                    let cause = Cause::of_io(&error);
+                    Error::internal(id::CLIENT_TRANSPORT, error.to_string())
+                        .with_source(error)
+                        .caused_by(cause)
                 }
             };
             return End::Lost(words);
@@ -279,7 +283,7 @@ impl Link {
             self.peer.address, goaway.reason
         );
         let lost = Lost {
-            error: Error::unavailable(id::CLIENT, words),
+            error: Error::unavailable(id::CLIENT, words).caused_by(Cause::Refused),
             reached: u64::MAX,
             taken: goaway.taken,
         };

@@ -125,6 +125,13 @@ impl Spread {
         at.checked_sub(1).and_then(|at| more.kept.get(at)).cloned()
     }
 
+    /// How many are open.
+    pub(super) fn open(&self) -> usize {
+        let more = self.lock();
+        let others = more.kept.iter().filter(|kept| kept.open().is_some());
+        usize::from(self.first.open().is_some()) + others.count()
+    }
+
     /// Makes room for another connection: one was too narrow.
     pub(super) fn widen(&self) {
         let mut more = self.lock();

@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use super::batch::Batch;
 use super::pieces::Parts;
 use super::writer::Writer;
+use crate::error::why::Cause;
 use crate::error::{Error, id};
 use crate::transport::WriteSide;
 
@@ -403,7 +404,10 @@ pub(super) struct Closed {
 }
 
 fn failed(error: io::Error) -> Error {
-    Error::internal(id::CLIENT_TRANSPORT, error.to_string()).with_source(error)
+    let cause = Cause::of_io(&error);
+    Error::internal(id::CLIENT_TRANSPORT, error.to_string())
+        .with_source(error)
+        .caused_by(cause)
 }
 
 fn closed() -> Error {

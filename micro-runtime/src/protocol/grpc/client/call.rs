@@ -96,11 +96,7 @@ impl Answer {
             return Err(error);
         }
         if status != StatusCode::OK {
-            let words = format!("the server answered with HTTP status {status}");
-            return Err(status::local(
-                status::of_http_status(status.as_u16()),
-                words,
-            ));
+            return Err(status::of_http(status));
         }
         let content_type = headers.get(CONTENT_TYPE);
         if !content_type.is_some_and(|value| content::is_grpc(value.as_bytes())) {
@@ -253,6 +249,7 @@ pub(super) fn failed(fault: &Fault) -> Error {
         }
         _ => status::local(code, fault.to_string()),
     };
+    let error = error.caused_by(fault.cause());
     match fault.is_untaken() {
         true => error.unprocessed(),
         false => error,

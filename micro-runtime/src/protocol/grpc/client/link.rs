@@ -15,6 +15,7 @@ use super::super::{Grpc, content, headers, timeout};
 use super::held::HeldBack;
 use crate::call::Request;
 use crate::context::Peer;
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::protocol::age::Age;
 use crate::protocol::exchange::{Answered, Outbound};
@@ -72,13 +73,15 @@ impl Connect for Opens {
             return Err(cannot(format!(
                 "{} does not agree on HTTP/2 in its TLS handshake (ALPN)",
                 node.address
-            )));
+            ))
+            .caused_by(Cause::Own));
         }
         let authority = authority(&node.address).ok_or_else(|| {
             cannot(format!(
                 "{:?} cannot be named as an authority",
                 node.address
             ))
+            .caused_by(Cause::Own)
         })?;
         let mut peer = Peer::new(connection.peer, connection.local, "grpc");
         peer.node = node.id.clone();
@@ -92,7 +95,7 @@ impl Connect for Opens {
         };
         let (requests, driver) = http2::connect(connection.io, &offered)
             .await
-            .map_err(|fault| cannot(fault.to_string()))?;
+            .map_err(|fault| cannot(fault.to_string()).caused_by(fault.cause()))?;
         let link = Arc::new(Link {
             requests: Mutex::new(Some(requests)),
             marks: Marks::default(),

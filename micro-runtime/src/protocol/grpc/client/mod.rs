@@ -12,11 +12,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Grpc;
-use crate::call::{Reply, Request};
+use crate::call::{Reply, Request, dial};
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::method::Kind;
 use crate::protocol::kept::Kept;
-use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
+use crate::protocol::{AttemptLimits, Channel, Connections, Destination, Environment};
 use crate::transport::Borrowed;
 use link::{Failed, Opens};
 
@@ -45,7 +46,7 @@ impl Channel for GrpcChannel {
         Box::pin(async move {
             let mut last = None;
             for _ in 0..DIALS {
-                let link = match self.0.link(limits.dial_timeout).await {
+                let link = match dial(&request.dialling, self.0.link(limits.dial_timeout)).await {
                     Ok(link) => link,
                     // Why the peer has gone away says more.
                     Err(error) => return Err(last.unwrap_or(error)),
@@ -67,13 +68,20 @@ impl Channel for GrpcChannel {
             }
             Err(last.unwrap_or_else(|| {
                 let words = format!("{} takes no calls", self.0.node().address);
-                Error::unavailable(id::CLIENT, words).unprocessed()
+                Error::unavailable(id::CLIENT, words)
+                    .unprocessed()
+                    .caused_by(Cause::Refused)
             }))
         })
     }
 
     fn close(&self) {
         self.0.close();
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        let open = usize::from(self.0.open().is_some());
+        Some(Connections::shared("grpc", open))
     }
 }
 

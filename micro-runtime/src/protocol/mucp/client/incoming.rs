@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::http1::{Head, Start};
 use crate::protocol::mucp::envelope::Envelope;
@@ -62,13 +63,14 @@ pub(super) fn read(head: &Head, body: Bytes, expected: &Expected<'_>) -> Result<
     if content_type.starts_with(TEXT_PLAIN.as_bytes())
         && content_type != expected.content_type.as_bytes()
     {
-        return Err(Error::internal(id::CLIENT_CODEC, text_of(&body)));
+        return Err(Error::internal(id::CLIENT_CODEC, text_of(&body)).caused_by(Cause::Garbled));
     }
     let opened = expected.envelope.open_reply(body).map_err(|error| {
         Error::internal(
             id::CLIENT_CODEC,
             format!("the reply's envelope cannot be read: {}", error.detail()),
         )
+        .caused_by(Cause::Garbled)
     })?;
     match &*opened.error {
         "" => {}
@@ -96,7 +98,12 @@ fn status_error(code: u16, reason: &[u8], body: &[u8]) -> Error {
     } else {
         500
     };
-    Error::new(id::CLIENT_TRANSPORT, words, i32::from(code))
+    let cause = match code {
+        // Somebody on the way takes no more.
+        429 | 503 => Cause::Refused,
+        _ => Cause::Garbled,
+    };
+    Error::new(id::CLIENT_TRANSPORT, words, i32::from(code)).caused_by(cause)
 }
 
 fn text_of(body: &[u8]) -> String {

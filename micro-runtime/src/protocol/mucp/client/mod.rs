@@ -7,8 +7,8 @@ mod stream;
 mod wire;
 
 use std::borrow::Cow;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,13 +20,15 @@ use self::wire::{Failure, Wire};
 use super::Mucp;
 use super::envelope::Envelope;
 use super::names::{JSON, JSON_RPC, PROTO_RPC, PROTOBUF};
-use crate::call::{Body, CallOptions, Payload, Reply, Request};
+use crate::call::{Body, CallOptions, Payload, Reply, Request, dial};
 use crate::codec;
 use crate::context::Context;
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::metadata::Text;
 use crate::method::Method;
-use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
+use crate::protocol::connections::Open;
+use crate::protocol::{AttemptLimits, Channel, Connections, Destination, Environment};
 use crate::transport::Borrowed;
 
 /// The way to one node.
@@ -39,6 +41,8 @@ pub(super) struct MucpChannel {
     next: AtomicU64,
     /// Idle connections, the latest used last. At most `environment.pool_size`.
     idle: Mutex<Vec<Wire>>,
+    /// All connections, those of calls in flight too.
+    open: Arc<AtomicUsize>,
     closed: AtomicBool,
 }
 
@@ -53,6 +57,7 @@ struct Asked<'a> {
     accept: &'a str,
     message: &'a Bytes,
     source: Option<&'a dyn Payload>,
+    dialling: &'a AtomicBool,
 }
 
 impl<'a> Asked<'a> {
@@ -69,6 +74,7 @@ impl<'a> Asked<'a> {
                 Body::Empty | Body::Stream(_) => &NOTHING,
             },
             source: request.source.as_deref(),
+            dialling: &request.dialling,
         }
     }
 }
@@ -88,6 +94,7 @@ impl MucpChannel {
             settings,
             next: AtomicU64::new(0),
             idle: Mutex::default(),
+            open: Arc::default(),
             closed: AtomicBool::new(false),
         }
     }
@@ -104,7 +111,7 @@ impl MucpChannel {
             let timeout = remaining(request, limits)?;
             let (mut wire, used) = match self.take_idle() {
                 Some(wire) => (wire, true),
-                None => (self.dial(limits).await?, false),
+                None => (dial(request.dialling, self.dial(limits)).await?, false),
             };
             let outgoing = Outgoing {
                 host: crate::transport::host(&self.node.address),
@@ -146,7 +153,8 @@ impl MucpChannel {
                 Answer::End | Answer::Ends => Err(Error::internal(
                     id::CLIENT_TRANSPORT,
                     "the end of a stream came in answer to a unary call",
-                )),
+                )
+                .caused_by(Cause::Garbled)),
             };
         }
     }
@@ -155,7 +163,7 @@ impl MucpChannel {
         let number = self.number()?;
         let dialect = self.dialect(request)?;
         remaining(request, limits)?;
-        let wire = self.dial(limits).await?;
+        let wire = dial(request.dialling, self.dial(limits)).await?;
         stream::open(self, wire, request, dialect, number).await
     }
 
@@ -163,7 +171,9 @@ impl MucpChannel {
     fn number(&self) -> Result<u64> {
         if self.closed.load(Ordering::Acquire) {
             let words = format!("the client of {} is closed", self.node.id);
-            return Err(Error::unavailable(id::CLIENT, words).unprocessed());
+            return Err(Error::unavailable(id::CLIENT, words)
+                .unprocessed()
+                .caused_by(Cause::Own));
         }
         Ok(self.next.fetch_add(1, Ordering::Relaxed))
     }
@@ -176,6 +186,7 @@ impl MucpChannel {
                 connection?,
                 &self.node.id,
                 self.environment.max_message,
+                Open::count(&self.open),
             )),
             Err(_) => {
                 let words = format!("connection error: dial tcp {address}: i/o timeout");
@@ -248,6 +259,12 @@ impl Channel for MucpChannel {
         self.closed.store(true, Ordering::Release);
         let idle = std::mem::take(&mut *self.idle());
         drop(idle);
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        let idle = self.idle().len();
+        let open = self.open.load(Ordering::Relaxed);
+        Some(Connections::pooled("mucp", open.max(idle), idle))
     }
 }
 

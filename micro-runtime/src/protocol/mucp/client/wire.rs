@@ -10,9 +10,10 @@ use bytes::BytesMut;
 use tokio::time::Instant;
 
 use crate::context::Peer;
-use crate::error::{Error, id};
+use crate::error::{Error, id, why};
 use crate::http1::{Bounds, Decoder, Head, Malformed, Message, Outbox, Role, poll_fill};
 use crate::metadata::Text;
+use crate::protocol::connections::Open;
 use crate::transport::{Connection, Io};
 
 /// The largest head of a response. As much as Go's server takes of a request, so that what a
@@ -29,6 +30,7 @@ pub(super) struct Wire {
     pub(super) out: Outbox,
     peer: Arc<Peer>,
     born: Instant,
+    _open: Open,
 }
 
 /// Why an exchange failed, and how much of the request had left by then.
@@ -46,6 +48,10 @@ pub(super) enum Cause {
 
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
+        let blame = match &failure.cause {
+            Cause::Io(cause) => why::Cause::of_io(cause),
+            Cause::Malformed(cause) => cause.cause(),
+        };
         let error = match failure.cause {
             Cause::Io(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => {
                 Error::internal(id::CLIENT_TRANSPORT, "unexpected EOF").with_source(cause)
@@ -57,6 +63,7 @@ impl From<Failure> for Error {
                 Error::internal(id::CLIENT_TRANSPORT, cause.to_string()).with_source(cause)
             }
         };
+        let error = error.caused_by(blame);
         // Of what has left even in part nobody here knows whether a handler saw it.
         if failure.written == 0 {
             error.unprocessed()
@@ -68,7 +75,7 @@ impl From<Failure> for Error {
 
 impl Wire {
     /// A connection to the node `node`.
-    pub(super) fn new(connection: Connection, node: &Text, max_message: usize) -> Self {
+    pub(super) fn new(connection: Connection, node: &Text, max_message: usize, open: Open) -> Self {
         let bounds = Bounds {
             head: HEAD,
             headers: HEADERS,
@@ -84,6 +91,7 @@ impl Wire {
             out: Outbox::default(),
             peer: Arc::new(peer),
             born: Instant::now(),
+            _open: open,
         }
     }
 

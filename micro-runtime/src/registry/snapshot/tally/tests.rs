@@ -93,7 +93,9 @@ fn a_window_that_outgrows_its_place_keeps_the_share_of_good_answers() {
     assert!((0.74..0.76).contains(&share), "{tally:?}");
     assert_eq!(tally.said(5, 100), None, "it is young");
     assert_eq!(tally.said(5 + WINDOW + TICK, 100), Some((good, bad)));
-    assert_eq!(tally.asked().answers(), (0, 0));
+    let asked = tally.asked(5 + WINDOW + TICK);
+    assert_eq!(asked.answers(), (good / 2, bad / 2));
+    assert_eq!(asked.said(5 + 2 * WINDOW, 100), None, "it is young again");
 }
 
 #[test]

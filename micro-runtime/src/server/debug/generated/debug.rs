@@ -59,6 +59,26 @@ pub struct StatsResponse {
     pub errors: u64,
 }
 
+#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
+#[derive(Clone, PartialEq, Eq, Hash, ::micro_runtime::codegen::prost::Message)]
+#[prost(prost_path = "::micro_runtime::codegen::prost")]
+pub struct SchemaRequest {
+    /// Full names of services; all whose hashes are told where there are none.
+    #[prost(string, repeated, tag = "1")]
+    pub services: ::micro_runtime::codegen::prost::alloc::vec::Vec<
+        ::micro_runtime::codegen::prost::alloc::string::String,
+    >,
+}
+
+#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
+#[derive(Clone, PartialEq, Eq, Hash, ::micro_runtime::codegen::prost::Message)]
+#[prost(prost_path = "::micro_runtime::codegen::prost")]
+pub struct SchemaResponse {
+    /// A google.protobuf.FileDescriptorSet: the files that the services are made of, imports first.
+    #[prost(bytes = "vec", tag = "1")]
+    pub file_descriptor_set: ::micro_runtime::codegen::prost::alloc::vec::Vec<u8>,
+}
+
 ::micro_runtime::codegen::payload!(HealthRequest, form);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
@@ -210,18 +230,90 @@ impl ::micro_runtime::codegen::Fields for StatsResponse {
     }
 }
 
+::micro_runtime::codegen::payload!(SchemaRequest, form);
+
+#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
+impl ::micro_runtime::codegen::Fields for SchemaRequest {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "debug.SchemaRequest",
+            &[::micro_runtime::codegen::Field::new("services", "services")],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&self.services),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&mut self.services),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
+
+::micro_runtime::codegen::payload!(SchemaResponse, form);
+
+#[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
+impl ::micro_runtime::codegen::Fields for SchemaResponse {
+    fn shape(&self) -> &'static ::micro_runtime::codegen::Shape {
+        static SHAPE: ::micro_runtime::codegen::Shape = ::micro_runtime::codegen::Shape::new(
+            "debug.SchemaResponse",
+            &[
+                ::micro_runtime::codegen::Field::new(
+                    "file_descriptor_set",
+                    "fileDescriptorSet",
+                ),
+            ],
+            &[],
+        );
+        &SHAPE
+    }
+    fn field(
+        &self,
+        index: usize,
+    ) -> ::core::option::Option<&dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&self.file_descriptor_set),
+            _ => ::core::option::Option::None,
+        }
+    }
+    fn field_mut(
+        &mut self,
+        index: usize,
+    ) -> ::core::option::Option<&mut dyn ::micro_runtime::codegen::Form> {
+        match index {
+            0 => ::core::option::Option::Some(&mut self.file_descriptor_set),
+            _ => ::core::option::Option::None,
+        }
+    }
+}
+
 /// The `FileDescriptorSet` of this package's services, with all imports and custom options.
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-pub const FILE_DESCRIPTOR_SET: &[u8] = b"\n\xF3\x03\n\x17micro/debug/debug.proto\x12\x05debug\")\n\rHealthRequest\x12\x18\n\x07service\x18\x01 \x01(\tR\x07service\"(\n\x0EHealthResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\"(\n\x0CStatsRequest\x12\x18\n\x07service\x18\x01 \x01(\tR\x07service\"\xD5\x01\n\rStatsResponse\x12\x1C\n\ttimestamp\x18\x01 \x01(\x04R\ttimestamp\x12\x18\n\x07started\x18\x02 \x01(\x04R\x07started\x12\x16\n\x06uptime\x18\x03 \x01(\x04R\x06uptime\x12\x16\n\x06memory\x18\x04 \x01(\x04R\x06memory\x12\x18\n\x07threads\x18\x05 \x01(\x04R\x07threads\x12\x0E\n\x02gc\x18\x06 \x01(\x04R\x02gc\x12\x1A\n\x08requests\x18\x07 \x01(\x04R\x08requests\x12\x16\n\x06errors\x18\x08 \x01(\x04R\x06errors2r\n\x05Debug\x125\n\x06Health\x12\x14.debug.HealthRequest\x1A\x15.debug.HealthResponse\x122\n\x05Stats\x12\x13.debug.StatsRequest\x1A\x14.debug.StatsResponseb\x06proto3";
+pub const FILE_DESCRIPTOR_SET: &[u8] = b"\n\x9F\x05\n\x17micro/debug/debug.proto\x12\x05debug\")\n\rHealthRequest\x12\x18\n\x07service\x18\x01 \x01(\tR\x07service\"(\n\x0EHealthResponse\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\"(\n\x0CStatsRequest\x12\x18\n\x07service\x18\x01 \x01(\tR\x07service\"\xD5\x01\n\rStatsResponse\x12\x1C\n\ttimestamp\x18\x01 \x01(\x04R\ttimestamp\x12\x18\n\x07started\x18\x02 \x01(\x04R\x07started\x12\x16\n\x06uptime\x18\x03 \x01(\x04R\x06uptime\x12\x16\n\x06memory\x18\x04 \x01(\x04R\x06memory\x12\x18\n\x07threads\x18\x05 \x01(\x04R\x07threads\x12\x0E\n\x02gc\x18\x06 \x01(\x04R\x02gc\x12\x1A\n\x08requests\x18\x07 \x01(\x04R\x08requests\x12\x16\n\x06errors\x18\x08 \x01(\x04R\x06errors\"+\n\rSchemaRequest\x12\x1A\n\x08services\x18\x01 \x03(\tR\x08services\"@\n\x0ESchemaResponse\x12.\n\x13file_descriptor_set\x18\x01 \x01(\x0CR\x11fileDescriptorSet2\xAE\x01\n\x05Debug\x125\n\x06Health\x12\x14.debug.HealthRequest\x1A\x15.debug.HealthResponse\x122\n\x05Stats\x12\x13.debug.StatsRequest\x1A\x14.debug.StatsResponse\x12:\n\x06Schema\x12\x14.debug.SchemaRequest\x1A\x15.debug.SchemaResponse\"\x03\x90\x02\x01b\x06proto3";
 
 /// The methods of service `debug.Debug`.
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
-pub static DEBUG_METHODS: [::micro_runtime::codegen::Method; 2] = [
+pub static DEBUG_METHODS: [::micro_runtime::codegen::Method; 3] = [
     ::micro_runtime::codegen::method!(
         "debug", "Debug.Health", "/debug.Debug/Health", Unary, Unknown, 0
     ),
     ::micro_runtime::codegen::method!(
         "debug", "Debug.Stats", "/debug.Debug/Stats", Unary, Unknown, 1
+    ),
+    ::micro_runtime::codegen::method!(
+        "debug", "Debug.Schema", "/debug.Debug/Schema", Unary, NoSideEffects, 2
     ),
 ];
 
@@ -241,6 +333,10 @@ pub static DEBUG_DESCRIPTOR: ::micro_runtime::codegen::ServiceDescriptor = ::mic
             ("StatsResponse", "StatsResponse", ("timestamp", "uint64"), ("started",
             "uint64"), ("uptime", "uint64"), ("memory", "uint64"), ("threads", "uint64"),
             ("gc", "uint64"), ("requests", "uint64"), ("errors", "uint64")), []
+        ),
+        ::micro_runtime::codegen::endpoint!(
+            "Debug.Schema", ("SchemaRequest", "SchemaRequest", ("services", "[]string")),
+            ("SchemaResponse", "SchemaResponse", ("file_descriptor_set", "[]uint8")), []
         ),
     ],
     FILE_DESCRIPTOR_SET,
@@ -266,6 +362,15 @@ pub trait Debug: ::core::marker::Send + ::core::marker::Sync + 'static {
         request: StatsRequest,
     ) -> impl ::core::future::Future<
         Output = ::micro_runtime::codegen::Result<StatsResponse>,
+    > + ::core::marker::Send;
+    /// Schema gives the descriptors of services. Go Micro has no such method; the service answers where
+    /// its node's metadata tells hashes of them, under the key schema.
+    fn schema(
+        &self,
+        cx: &::micro_runtime::codegen::Context,
+        request: SchemaRequest,
+    ) -> impl ::core::future::Future<
+        Output = ::micro_runtime::codegen::Result<SchemaResponse>,
     > + ::core::marker::Send;
 }
 
@@ -303,6 +408,14 @@ impl<T: Debug> ::micro_runtime::codegen::Dispatch for DebugServer<T> {
                     },
                 )
             }
+            2 => {
+                ::micro_runtime::codegen::unary(
+                    request,
+                    move |cx, request| async move {
+                        <T as Debug>::schema(&service, &cx, request).await
+                    },
+                )
+            }
             _ => ::micro_runtime::codegen::no_such_method(&DEBUG_DESCRIPTOR, index),
         }
     }
@@ -315,7 +428,7 @@ impl<T: Debug> ::micro_runtime::codegen::Dispatch for DebugServer<T> {
 #[derive(Clone, Debug)]
 pub struct DebugClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(DebugClient, Debug, DebugServer);
+::micro_runtime::codegen::client!(DebugClient, DEBUG_DESCRIPTOR, Debug, DebugServer);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl DebugClient {
@@ -336,5 +449,15 @@ impl DebugClient {
         ::micro_runtime::codegen::Unary<StatsRequest, StatsResponse>,
     > {
         self.0.unary(&DEBUG_METHODS[1], request)
+    }
+    /// Schema gives the descriptors of services. Go Micro has no such method; the service answers where
+    /// its node's metadata tells hashes of them, under the key schema.
+    pub fn schema(
+        &self,
+        request: SchemaRequest,
+    ) -> ::micro_runtime::codegen::Call<
+        ::micro_runtime::codegen::Unary<SchemaRequest, SchemaResponse>,
+    > {
+        self.0.unary(&DEBUG_METHODS[2], request)
     }
 }

@@ -363,7 +363,7 @@ impl<T: Health> ::micro_runtime::codegen::Dispatch for HealthServer<T> {
 #[derive(Clone, Debug)]
 pub struct HealthClient(::micro_runtime::codegen::Target);
 
-::micro_runtime::codegen::client!(HealthClient, Health, HealthServer);
+::micro_runtime::codegen::client!(HealthClient, HEALTH_DESCRIPTOR, Health, HealthServer);
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]
 impl HealthClient {

@@ -643,7 +643,8 @@ for ServerReflectionServer<T> {
 pub struct ServerReflectionClient(::micro_runtime::codegen::Target);
 
 ::micro_runtime::codegen::client!(
-    ServerReflectionClient, ServerReflection, ServerReflectionServer
+    ServerReflectionClient, SERVER_REFLECTION_DESCRIPTOR, ServerReflection,
+    ServerReflectionServer
 );
 
 #[allow(clippy::all, clippy::pedantic, clippy::nursery, dead_code, deprecated, missing_docs, non_camel_case_types, unreachable_pub)]

@@ -15,13 +15,14 @@ use super::super::held::HeldBack;
 use super::super::link::{Failed, HEAD, STREAMS, authority};
 use super::How;
 use crate::context::Peer;
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::protocol::age::Age;
 use crate::protocol::exchange::{Answered, Outbound};
 use crate::protocol::http1_client::Pool;
 use crate::protocol::http2::{self, Chunk, Requests, Settings};
 use crate::protocol::kept::{self, Connect, Marks};
-use crate::protocol::{Destination, Environment};
+use crate::protocol::{Connections, Destination, Environment};
 use crate::transport::Connection;
 
 /// Finds out what a node speaks.
@@ -55,15 +56,17 @@ impl Connect for Opens {
 
     async fn connect(&self, node: &Destination, environment: &Environment) -> Result<Arc<Link>> {
         let how = &self.0;
-        let authority = authority(&node.address)
-            .ok_or_else(|| cannot(format!("{:?} cannot be named as a host", node.address)))?;
+        let authority = authority(&node.address).ok_or_else(|| {
+            cannot(format!("{:?} cannot be named as a host", node.address)).caused_by(Cause::Own)
+        })?;
         let connection = environment.transport.dial(&node.address).await?;
         let http2 = is_http2(&connection, how.http);
         if connection.secure && how.http == HttpVersion::Http2 && !http2 {
             return Err(cannot(format!(
                 "{} does not agree on HTTP/2 in its TLS handshake (ALPN)",
                 node.address
-            )));
+            ))
+            .caused_by(Cause::Own));
         }
         let mut peer = Peer::new(connection.peer, connection.local, how.name);
         peer.node = node.id.clone();
@@ -83,7 +86,7 @@ impl Connect for Opens {
             };
             let (requests, driver) = http2::connect(connection.io, &offered)
                 .await
-                .map_err(|fault| cannot(fault.to_string()))?;
+                .map_err(|fault| cannot(fault.to_string()).caused_by(fault.cause()))?;
             (Way::Http2(Mutex::new(Some(requests))), Some(driver))
         } else {
             let pool = Pool::new(
@@ -213,6 +216,17 @@ impl Link {
                     Answered::Http1Client(Box::new(answered)),
                     out.map(Outbound::Http1Client),
                 ))
+            }
+        }
+    }
+
+    /// Those that carry calls.
+    pub(super) fn connections(&self) -> Connections {
+        match &self.way {
+            Way::Http2(_) => Connections::shared(self.peer.protocol, 1),
+            Way::Http1 { pool, .. } => {
+                let (open, idle) = pool.counts();
+                Connections::pooled(self.peer.protocol, open, idle)
             }
         }
     }

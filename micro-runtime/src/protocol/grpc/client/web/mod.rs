@@ -20,11 +20,12 @@ use super::DIALS;
 use super::call::body;
 use super::link::Failed;
 use super::stream::Opening;
-use crate::call::{Reply, Request};
+use crate::call::{Reply, Request, dial};
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::method::Kind;
 use crate::protocol::kept::Kept;
-use crate::protocol::{AttemptLimits, Channel, Destination, Environment};
+use crate::protocol::{AttemptLimits, Channel, Connections, Destination, Environment};
 use crate::transport::Borrowed;
 use begin::Reads;
 use head::Heading;
@@ -94,7 +95,7 @@ impl WebChannel {
         let heading = Heading::new(&self.how, link, request, limits.deadline)?;
         let kind = request.method.kind;
         if (self.how.dialect, kind) == (Dialect::Connect, Kind::Unary) {
-            return unary::call(&self.how, link, heading, body(request)?, limits).await;
+            return unary::call(&self.how, link, heading, request, limits).await;
         }
         let encoding = self.how.encoding();
         let reads = Reads {
@@ -107,9 +108,8 @@ impl WebChannel {
             Kind::ClientStream | Kind::Bidi => None,
         };
         let finished = whole.is_some();
-        let (answered, out) = link
-            .open(heading.of_frames()?, whole, limits.dial_timeout)
-            .await?;
+        let opened = link.open(heading.of_frames()?, whole, limits.dial_timeout);
+        let (answered, out) = dial(&request.dialling, opened).await?;
         if kind == Kind::Unary {
             return Ok(begin::unary(answered, &reads, link.peer.clone()).await?);
         }
@@ -135,7 +135,8 @@ impl Channel for WebChannel {
     ) -> Borrowed<'a, Result<Reply>> {
         Box::pin(async move {
             for _ in 0..DIALS {
-                let link = self.kept.link(limits.dial_timeout).await?;
+                let link = self.kept.link(limits.dial_timeout);
+                let link = dial(&request.dialling, link).await?;
                 let answer = self.once(&link, request, limits).await;
                 if request.options.close_connection {
                     self.kept.leave(&link);
@@ -151,12 +152,21 @@ impl Channel for WebChannel {
                 }
             }
             let words = format!("{} takes no calls", self.kept.node().address);
-            Err(Error::unavailable(id::CLIENT, words).unprocessed())
+            Err(Error::unavailable(id::CLIENT, words)
+                .unprocessed()
+                .caused_by(Cause::Refused))
         })
     }
 
     fn close(&self) {
         self.kept.close();
+    }
+
+    fn connections(&self) -> Option<Connections> {
+        Some(match self.kept.open() {
+            Some(link) => link.connections(),
+            None => Connections::shared(self.how.name, 0),
+        })
     }
 }
 

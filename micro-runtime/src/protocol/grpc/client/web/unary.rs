@@ -10,14 +10,14 @@ use http::{HeaderMap, StatusCode};
 use super::super::super::headers;
 use super::super::super::message::{Broken, Encoding, Messages};
 use super::super::super::status::{self, code};
-use super::super::call::failed;
+use super::super::call::{body as body_of, failed};
 use super::super::link::Failed;
 use super::How;
 use super::begin::not_asked_for;
 use super::head::Heading;
 use super::link::Link;
 use super::wrong::{self, Wrong};
-use crate::call::{Body, Reply};
+use crate::call::{Body, Reply, Request, dial};
 use crate::error::{Error, Result};
 use crate::metadata::Metadata;
 use crate::protocol::AttemptLimits;
@@ -33,9 +33,10 @@ pub(super) async fn call(
     how: &How,
     link: &Link,
     heading: Heading<'_>,
-    message: Bytes,
+    request: &Request,
     limits: AttemptLimits,
 ) -> Result<Reply, Failed> {
+    let message = body_of(request)?;
     let (message, encoding) = match how.compress {
         Some(from) if message.len() >= from => (how.compression.pack(&message)?, how.encoding()),
         _ => (message, Encoding::Identity),
@@ -44,9 +45,8 @@ pub(super) async fn call(
         Some(head) => (head, Bytes::new()),
         None => (heading.of_post(encoding)?, message),
     };
-    let (mut answered, _out) = link
-        .open(head, Some(message.into()), limits.dial_timeout)
-        .await?;
+    let opened = link.open(head, Some(message.into()), limits.dial_timeout);
+    let (mut answered, _out) = dial(&request.dialling, opened).await?;
     let (head, input) = poll_fn(|task| answered.poll(task))
         .await
         .map_err(|fault| failed(&fault))?;
@@ -81,7 +81,7 @@ async fn read_error(status: StatusCode, headers: &HeaderMap, input: Inbound) -> 
         return wrong::of_status(status, headers);
     };
     let code = status::of_http_status(status.as_u16());
-    let error = wrong.into_error(code, &wrong::words(status));
+    let error = wrong.into_error(code, &status::words_of(status));
     let (mut metadata, trailers) = split(headers::read(headers));
     metadata.merge(&trailers);
     wrong::marked(error.with_metadata(metadata), headers)

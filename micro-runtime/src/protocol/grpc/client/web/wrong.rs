@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::super::super::headers::{self, LENIENT};
 use super::super::super::{names, status};
+use crate::error::why::Cause;
 use crate::error::{Detail, Error};
 
 /// An error as Connect writes it. Fields that are not known are passed over.
@@ -56,20 +57,14 @@ impl WrongDetail {
 
 /// The error of an answer that is none of the dialect's.
 pub(super) fn of_status(status: StatusCode, headers: &HeaderMap) -> Error {
-    let code = status::of_http_status(status.as_u16());
-    let error = status::local(code, words(status)).with_metadata(headers::read(headers));
+    let error = status::of_http(status).with_metadata(headers::read(headers));
     marked(error, headers)
 }
 
 /// The error, as of a call that has certainly reached no handler where `headers` say so.
 pub(super) fn marked(error: Error, headers: &HeaderMap) -> Error {
     match headers.contains_key(status::UNPROCESSED) {
-        true => error.unprocessed(),
+        true => error.unprocessed().caused_by(Cause::Refused),
         false => error,
     }
-}
-
-/// What is said where the server says nothing.
-pub(super) fn words(status: StatusCode) -> String {
-    format!("the server answered with HTTP status {status}")
 }

@@ -4,25 +4,35 @@
 //! for one ([`Call::explain`](crate::client::Call::explain)). It is of this process alone: no
 //! protocol sends it.
 
-use std::fmt::{self, Display};
-use std::sync::{Arc, Mutex, PoisonError};
+mod cause;
+mod json;
+mod recorder;
+mod tell;
+mod text;
+
+pub use cause::Cause;
+pub use recorder::Recorder;
+
+use std::borrow::Cow;
 use std::time::Duration;
 
-use super::{Error, id};
+use super::Error;
+use crate::metadata::Text;
 
 /// The decisions of one call.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Why {
-    /// The service called; empty where the call got no further than a wrapper.
-    pub service: String,
+    /// The service called: `go.micro.srv.greeter`.
+    pub service: Text,
     /// The endpoint called: `Say.Hello`.
-    pub endpoint: String,
+    pub endpoint: Text,
     /// How long the call had when it began; `None` for no limit.
     pub limit: Option<Duration>,
-    /// How long it took.
+    /// How long it took; zero where no node was asked and nobody has looked at the clock.
     pub took: Duration,
-    /// What was decided, oldest first; at most [`MAX_STEPS`].
+    /// What was decided, oldest first; at most [`MAX_STEPS`]. None where a wrapper of the caller's has
+    /// answered, a cache for instance.
     pub steps: Vec<Step>,
 }
 
@@ -51,15 +61,24 @@ pub enum Step {
 #[non_exhaustive]
 pub struct Choice {
     /// The node's id; `None` where none could be chosen.
-    pub node: Option<String>,
-    /// The strategy that chose, as settings name it.
-    pub strategy: String,
+    pub node: Option<Text>,
+    /// The strategy that chose, as settings name it; `own` for a function.
+    pub strategy: &'static str,
     /// How many nodes were known.
     pub known: usize,
-    /// How many of them the call could have gone to.
+    /// How many of them the call could have gone to. Of very many nodes only the first 1,024 are
+    /// looked at one by one: what speaks against others than those is not counted, unless it is a
+    /// filter. Where a node has answered with an error, and nobody has asked, none are.
     pub left: usize,
     /// The others and why, at most [`MAX_NAMED`] of them.
     pub out: Vec<LeftOut>,
+}
+
+impl Choice {
+    /// How many nodes were left out beside those that are named.
+    pub fn unnamed(&self) -> usize {
+        self.known.saturating_sub(self.left + self.out.len())
+    }
 }
 
 /// A node that a call did not go to.
@@ -67,14 +86,14 @@ pub struct Choice {
 #[non_exhaustive]
 pub struct LeftOut {
     /// The node's id.
-    pub node: String,
+    pub node: Text,
     /// What spoke against it.
     pub reason: Reason,
 }
 
 impl LeftOut {
     /// `node`, left out for `reason`.
-    pub fn new(node: impl Into<String>, reason: Reason) -> Self {
+    pub fn new(node: impl Into<Text>, reason: Reason) -> Self {
         let node = node.into();
         Self { node, reason }
     }
@@ -96,14 +115,27 @@ pub enum Reason {
     Schema(String),
 }
 
+impl Reason {
+    /// The reason in one word, as data forms name it.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Filtered(_) => "filtered",
+            Self::Ejected(..) => "ejected",
+            Self::Probed => "probed",
+            Self::Tried => "tried",
+            Self::Schema(_) => "schema",
+        }
+    }
+}
+
 /// One try at a call: where it went and how it ended.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Attempt {
     /// The node's id, or its address where it was given by hand.
-    pub node: String,
+    pub node: Text,
     /// The address dialled.
-    pub address: String,
+    pub address: Text,
     /// When it began, from the call's beginning.
     pub began: Duration,
     /// How long it took.
@@ -115,8 +147,8 @@ pub struct Attempt {
 impl Attempt {
     /// A try at `node` at `address` that began `began` after its call did and took `took`.
     pub fn new(
-        node: impl Into<String>,
-        address: impl Into<String>,
+        node: impl Into<Text>,
+        address: impl Into<Text>,
         began: Duration,
         took: Duration,
         result: Result<(), Failure>,
@@ -148,57 +180,7 @@ impl From<&Error> for Failure {
         Self {
             cause: Cause::of(error),
             code: error.code(),
-            error: error.to_string(),
-        }
-    }
-}
-
-/// In which way a try failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Cause {
-    /// No connection could be made: nothing listens there, or nothing answers there.
-    Unreachable,
-    /// The connection was lost before the answer was there.
-    Lost,
-    /// No answer came in the time of the try.
-    Silent,
-    /// What came was no answer.
-    Garbled,
-    /// The node took no more calls, or refused this one before it reached a handler.
-    Refused,
-    /// The node has answered with an error.
-    Answered,
-    /// The client itself could not.
-    Own,
-    /// The try was given up, since another one has answered or the caller went.
-    GivenUp,
-}
-
-impl Cause {
-    /// What `error` tells of it.
-    pub fn of(error: &Error) -> Self {
-        match (error.id(), error.is_unprocessed()) {
-            (id::CLIENT, _) if error.is_timeout() => Self::Silent,
-            (id::CLIENT, true) => Self::Unreachable,
-            (id::CLIENT, false) | (id::CLIENT_CODEC, _) => Self::Own,
-            (id::CLIENT_TRANSPORT, _) => Self::Lost,
-            (_, true) => Self::Refused,
-            (_, false) => Self::Answered,
-        }
-    }
-
-    /// The cause in one word, as data forms name it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Unreachable => "unreachable",
-            Self::Lost => "lost",
-            Self::Silent => "silent",
-            Self::Garbled => "garbled",
-            Self::Refused => "refused",
-            Self::Answered => "answered",
-            Self::Own => "own",
-            Self::GivenUp => "given_up",
+            error: error.words(),
         }
     }
 }
@@ -210,12 +192,12 @@ pub struct Refusal {
     /// Who refused: `breaker`, `budget`, `deadline`, `policy`, `rate limit`, …
     pub by: &'static str,
     /// Why, for a person.
-    pub words: String,
+    pub words: Cow<'static, str>,
 }
 
 impl Refusal {
     /// A refusal of `by`, because of `words`.
-    pub fn new(by: &'static str, words: impl Into<String>) -> Self {
+    pub fn new(by: &'static str, words: impl Into<Cow<'static, str>>) -> Self {
         let words = words.into();
         Self { by, words }
     }
@@ -238,50 +220,52 @@ impl Why {
         })
     }
 
+    /// In which way the last try failed; `None` where it has not, or there was none. Tries that were
+    /// given up beside another one do not count.
+    pub fn cause(&self) -> Option<Cause> {
+        let failed = |attempt: &Attempt| attempt.result.as_ref().err().map(|failed| failed.cause);
+        let causes = self.attempts().map(failed);
+        let counts = causes.filter(|cause| *cause != Some(Cause::GivenUp));
+        counts.last().flatten()
+    }
+
+    /// `words` without the addresses of the nodes that were tried; `None` where it has none of them.
+    pub(crate) fn hide(&self, words: &str) -> Option<String> {
+        let mut hidden: Option<String> = None;
+        for Attempt { address, .. } in self.attempts() {
+            let words = hidden.as_deref().unwrap_or(words);
+            if !address.is_empty() && words.contains(&**address) {
+                hidden = Some(words.replace(&**address, "[node]"));
+            }
+        }
+        hidden
+    }
+
+    /// Takes in what `later` has beside it. Decisions that both have are one.
+    pub(crate) fn join(&mut self, later: Self) {
+        if later.steps.starts_with(&self.steps) {
+            self.steps = later.steps;
+        } else {
+            for step in later.steps {
+                if !self.steps.contains(&step) {
+                    self.push(step);
+                }
+            }
+        }
+        self.limit = self.limit.or(later.limit);
+        self.took = self.took.max(later.took);
+        if self.service.is_empty() {
+            self.service = later.service;
+        }
+        if self.endpoint.is_empty() {
+            self.endpoint = later.endpoint;
+        }
+    }
+
     /// Adds a step, where there is room for it.
     pub fn push(&mut self, step: Step) {
         if self.steps.len() < MAX_STEPS {
             self.steps.push(step);
         }
-    }
-}
-
-impl Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.service, self.endpoint)?;
-        for attempt in self.attempts() {
-            write!(
-                f,
-                "\n  tried {} at {} for {:?}",
-                attempt.node, attempt.address, attempt.took
-            )?;
-            if let Err(failure) = &attempt.result {
-                write!(f, ": {}", failure.error)?;
-            }
-        }
-        for refusal in self.refusals() {
-            write!(f, "\n  {}: {}", refusal.by, refusal.words)?;
-        }
-        Ok(())
-    }
-}
-
-/// Where the decisions of a call that was asked for them are noted; a clone is the same.
-#[derive(Clone, Debug, Default)]
-pub struct Recorder(Arc<Mutex<Why>>);
-
-impl Recorder {
-    /// Notes a step: a wrapper's.
-    pub fn note(&self, step: Step) {
-        self.with(|why| why.push(step));
-    }
-
-    /// What was noted until now.
-    pub fn why(&self) -> Why {
-        self.with(|why| why.clone())
-    }
-
-    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Why) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,0 +1,34 @@
+//! The example prints what it says.
+#![allow(missing_docs)]
+
+use std::process::Command;
+
+#[test]
+fn prints_what_it_says() {
+    let registry = tempfile::tempdir().unwrap();
+    let run = Command::new(env!("CARGO_BIN_EXE_example-resilience"))
+        .env("MICRO_REGISTRY", "local")
+        .env("MICRO_REGISTRY_ADDRESS", registry.path().join("registry"))
+        .output()
+        .unwrap();
+    assert!(
+        run.status.success(),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    let printed = String::from_utf8_lossy(&run.stdout);
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "timeout: 1 of 2 calls gave up",
+            "another try: 2 of 2 calls were answered",
+            "hedging: 2 of 2 calls were answered, quickly: true",
+            "a full node: 10 of 10 calls were answered",
+            "a storm: call 1 failed after 6 tries",
+            "a storm: call 2 failed after 6 tries",
+            "a storm: call 3 failed after 1 tries",
+            "  budget: 10 further tries were made in the last 10 s, of 10 that 3 calls allow",
+        ]
+    );
+}

@@ -1,0 +1,120 @@
+//! Counts the calls that are with a node, and measures how long it takes to answer.
+
+use std::sync::Arc;
+use std::task::{Context as Task, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::call::{Body, RawReceive, RawStream, Reply};
+use crate::error::why::Cause;
+use crate::error::{Error, Result};
+use crate::metadata::Metadata;
+use crate::registry::{NodeEntry, Underway};
+
+/// A try that is under way. The node's entry counts it and is told how it ended.
+pub(super) struct Measure<'a> {
+    entry: &'a NodeEntry,
+    /// `None` where the end has been told.
+    underway: Option<Underway>,
+    began: Instant,
+    /// The same on the directory's clock.
+    began_at: u64,
+}
+
+impl<'a> Measure<'a> {
+    pub(super) fn begin(entry: &'a Arc<NodeEntry>, began: Instant, began_at: u64) -> Self {
+        Self {
+            entry,
+            underway: Some(entry.begin()),
+            began,
+            began_at,
+        }
+    }
+
+    /// Tells the node's entry how the try ended. A stream counts on until its end.
+    pub(super) fn end(mut self, result: Result<Reply>) -> Result<Reply> {
+        let underway = self.underway.take();
+        let mut reply = match result {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.failed(&error);
+                return Err(error);
+            }
+        };
+        if let (Body::Stream(_), Some(underway)) = (&reply.message, underway) {
+            // How long it took to open says little: some protocols do not wait for the peer.
+            reply.message = counted(reply.message, underway);
+        } else if self.entry.wants_latency(self.began_at) {
+            // Reading the clock costs more than much else here: once a millisecond is often enough.
+            let (took, now) = self.took();
+            self.entry.tell_latency(took, now);
+        }
+        Ok(reply)
+    }
+
+    fn failed(&self, error: &Error) {
+        let (took, now) = self.took();
+        match Cause::of(error) {
+            // Nothing that the node has done.
+            Cause::Own => {}
+            // What a caller did wrong says nothing either, but how long it took to say so.
+            Cause::Answered if error.code() < 500 => self.entry.tell_latency(took, now),
+            _ => self.entry.tell_failure(took, now),
+        }
+    }
+
+    fn took(&self) -> (Duration, u64) {
+        let took = self.began.elapsed();
+        let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        (took, self.began_at.saturating_add(millis))
+    }
+}
+
+impl Drop for Measure<'_> {
+    fn drop(&mut self) {
+        // The caller has given it up: a node that never answers must not look like the fastest.
+        if self.underway.is_some() {
+            let (took, now) = self.took();
+            self.entry.tell_latency(took, now);
+        }
+    }
+}
+
+/// The stream, which counts as a call until it is read to its end or dropped.
+fn counted(message: Body, underway: Underway) -> Body {
+    match message {
+        Body::Stream(RawStream { send, receive }) => Body::Stream(RawStream {
+            send,
+            receive: Box::new(Counted {
+                inner: receive,
+                underway: Some(underway),
+            }),
+        }),
+        other => other,
+    }
+}
+
+struct Counted {
+    inner: Box<dyn RawReceive>,
+    underway: Option<Underway>,
+}
+
+impl RawReceive for Counted {
+    fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
+        let next = self.inner.poll_next(task);
+        if let Poll::Ready(None | Some(Err(_))) = next {
+            self.underway = None;
+        }
+        next
+    }
+
+    fn metadata(&self) -> Metadata {
+        self.inner.metadata()
+    }
+
+    fn trailers(&self) -> Metadata {
+        self.inner.trailers()
+    }
+}

@@ -1,0 +1,112 @@
+//! Nodes that are asked whether they are well.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use micro_runtime::client::HealthCheck;
+use micro_runtime::error::why::Cause;
+use micro_runtime::registry::Standing;
+use tokio::time::sleep;
+
+use crate::fleet::{Fleet, Mood, Told, idempotent, plain, seeds};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn checked(count: usize, seed: u64) -> Fleet {
+    Fleet::with(count, seed, |options| {
+        options.health_check = Some(HealthCheck::debug().interval(SECOND));
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_says_no_gets_no_calls_until_it_says_yes_again() {
+    for seed in seeds(3) {
+        let _told = Told(seed);
+        let fleet = checked(3, seed).await;
+        fleet.set(1, Mood::Unwell);
+        // Three questions, one a second and up to a tenth more, begun at any time in the first.
+        sleep(SECOND * 5).await;
+        let standing = fleet.standing(1);
+        assert!(
+            matches!(
+                standing,
+                Standing::Ejected(_, Cause::Answered | Cause::Refused, 1)
+            ),
+            "{standing:?}"
+        );
+        let at = fleet.now();
+        fleet
+            .load(200, SECOND * 30, plain, |fleet| {
+                assert_eq!(fleet.out(), 1);
+            })
+            .await;
+        assert_eq!(fleet.met_since(at), 0);
+
+        fleet.set(1, Mood::Well);
+        sleep(SECOND * 3).await;
+        assert_eq!(fleet.standing(1), Standing::In);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn however_many_say_no_no_more_than_the_share_is_left_alone() {
+    let fleet = checked(10, 1).await;
+    for node in 0..10 {
+        fleet.set(node, Mood::Unwell);
+    }
+    let most = AtomicUsize::new(0);
+    let look = |fleet: &Fleet| {
+        most.fetch_max(fleet.out(), Ordering::Relaxed);
+    };
+    let failed = fleet.load(100, SECOND * 20, plain, look).await;
+    assert_eq!((failed, most.into_inner()), (0, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn questions_are_spread_and_end_with_the_client() {
+    let count = 1_000;
+    let fleet = checked(count, 1).await;
+    sleep(SECOND * 4).await;
+    let asked = std::mem::take(&mut *fleet.questions.lock().unwrap());
+    assert!(
+        (2 * count..=4 * count).contains(&asked.len()),
+        "{}",
+        asked.len()
+    );
+    for window in asked.windows(100) {
+        let [(first, _), .., (last, _)] = window else {
+            unreachable!();
+        };
+        assert!(
+            last - first >= 50,
+            "a hundred questions within {} ms",
+            last - first
+        );
+    }
+    let questions = fleet.questions.clone();
+    drop(fleet);
+    sleep(SECOND * 2).await;
+    questions.lock().unwrap().clear();
+    sleep(SECOND * 10).await;
+    assert_eq!(*questions.lock().unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_nobody_calls_any_more_are_not_asked_any_more() {
+    let fleet = checked(3, 1).await;
+    sleep(SECOND * 3600).await;
+    fleet.questions.lock().unwrap().clear();
+    sleep(SECOND * 60).await;
+    assert_eq!(*fleet.questions.lock().unwrap(), []);
+    // With the next call they are.
+    fleet.load(1, SECOND * 5, idempotent, |_| {}).await;
+    assert!(fleet.questions.lock().unwrap().len() > 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_wrong_and_none_is_wanted_nobody_is_asked() {
+    let fleet = Fleet::new(3, 1).await;
+    fleet.load(100, SECOND * 60, plain, |_| {}).await;
+    assert_eq!(*fleet.questions.lock().unwrap(), []);
+}

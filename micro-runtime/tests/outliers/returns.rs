@@ -1,0 +1,138 @@
+//! For how long a node is left alone, and how it comes back.
+
+use std::time::Duration;
+
+use micro_runtime::error::why::Cause;
+use micro_runtime::registry::Standing;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::fleet::{Fleet, Mood, Told, idempotent, plain, seeds};
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_stays_away_is_left_alone_for_growing_times() {
+    for mood in [Mood::Refuses, Mood::Loses, Mood::Silent, Mood::Slow] {
+        for seed in seeds(1) {
+            let _told = Told(seed);
+            let fleet = Fleet::new(3, seed).await;
+            fleet.set(0, mood);
+            let mut seen: Vec<(u32, Duration)> = Vec::new();
+            let look = |fleet: &Fleet| {
+                if let Standing::Ejected(left, _, times) = fleet.standing(0)
+                    && seen.last().is_none_or(|(last, _)| *last != times)
+                {
+                    seen.push((times, left));
+                }
+            };
+            fleet
+                .load(50, Duration::from_secs(100), idempotent, look)
+                .await;
+            assert!(seen.len() >= 7, "{mood:?}: {seen:?}");
+            for ((times, left), longest) in seen.iter().zip([1, 2, 4, 8, 16, 30, 30]) {
+                // A fifth less at random, and looked at within 10 ms; one that is tried before its time
+                // is over has the rest of it, too.
+                let longest = Duration::from_secs(longest);
+                let fits = *left <= longest && *left + Duration::from_millis(20) >= longest * 4 / 5;
+                assert!(fits, "{mood:?}, time {times}: {left:?} of {longest:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_there_but_fails_is_tried_by_one_call_at_a_time() {
+    for seed in seeds(1) {
+        let _told = Told(seed);
+        let fleet = Fleet::new(3, seed).await;
+        fleet.set(0, Mood::Slow);
+        let begin = Duration::from_secs(3);
+        fleet.load(200, begin, idempotent, |_| {}).await;
+        let at = fleet.now();
+        fleet
+            .load(200, Duration::from_secs(120), idempotent, |_| {})
+            .await;
+        // After 4 s, 8, 16, 30, 30, …
+        let met = fleet.met_since(at);
+        assert!((4..=8).contains(&met), "{met}");
+
+        fleet.set(0, Mood::Well);
+        let failed = fleet
+            .load(200, Duration::from_secs(31), plain, |_| {})
+            .await;
+        assert_eq!((failed, fleet.standing(0)), (0, Standing::In));
+        assert!(fleet.entries[0].back_at() > at);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_comes_and_goes_is_left_alone_longer_and_longer() {
+    for seed in seeds(1) {
+        let _told = Told(seed);
+        let fleet = Fleet::new(3, seed).await;
+        let mut met = Vec::new();
+        for _ in 0..60 {
+            let at = fleet.now();
+            fleet.set(0, Mood::Loses);
+            let second = Duration::from_secs(1);
+            fleet.load(300, second, idempotent, |_| {}).await;
+            met.push(fleet.met_since(at));
+            fleet.set(0, Mood::Well);
+            fleet.load(300, second, idempotent, |_| {}).await;
+        }
+        let (early, late) = (
+            met[..10].iter().sum::<usize>(),
+            met[30..].iter().sum::<usize>(),
+        );
+        println!("seed {seed}: met {met:?}");
+        // A hundred calls a second would have met it.
+        assert!(early <= 60, "{early} in 20 s");
+        assert!(late <= 60, "{late} in 60 s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_does_well_for_long_begins_anew() {
+    let fleet = Fleet::new(3, 1).await;
+    let seconds = Duration::from_secs;
+    fleet.set(0, Mood::Loses);
+    fleet.load(200, seconds(20), idempotent, |_| {}).await;
+    fleet.set(0, Mood::Well);
+    fleet.load(200, seconds(120), idempotent, |_| {}).await;
+    fleet.set(0, Mood::Loses);
+    let mut first = None;
+    let look = |fleet: &Fleet| {
+        if let Standing::Ejected(_, cause, times) = fleet.standing(0) {
+            first.get_or_insert((cause, times));
+        }
+    };
+    fleet.load(200, seconds(1), idempotent, look).await;
+    assert_eq!(first, Some((Cause::Lost, 1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_deregistered_gets_no_more_calls_and_those_in_flight_go_on() {
+    for seed in seeds(1) {
+        let _told = Told(seed);
+        let fleet = Fleet::new(3, seed).await;
+        fleet.set(0, Mood::Slow);
+        let mut calls = JoinSet::new();
+        for _ in 0..30 {
+            calls.spawn(plain(&fleet.setup));
+        }
+        sleep(Duration::from_millis(50)).await;
+        let in_flight = fleet.met_since(0);
+        assert!(in_flight > 0);
+
+        let mut gone = (*fleet.entries[0].service).clone();
+        gone.nodes = vec![fleet.entries[0].node.clone()];
+        fleet.registry.deregister(&gone).await.unwrap();
+        // The watch is told, and a call that begins then goes elsewhere.
+        sleep(Duration::from_millis(1)).await;
+        fleet
+            .load(300, Duration::from_secs(1), idempotent, |_| {})
+            .await;
+        assert_eq!(fleet.met_since(0), in_flight);
+        let ended = calls.join_all().await;
+        assert!(ended.iter().all(Result::is_ok), "{ended:?}");
+    }
+}

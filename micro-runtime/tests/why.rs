@@ -1,0 +1,290 @@
+//! Why a call went where it went: the decisions of calls that fail, and of those that are asked.
+#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
+#[path = "support/scripted.rs"]
+mod scripted;
+
+use std::time::Duration;
+
+use micro_runtime::Error;
+use micro_runtime::call::{Frame, Reply, Request};
+use micro_runtime::error::Why;
+use micro_runtime::error::why::{Cause, Choice, Reason, Refusal, Step};
+use micro_runtime::selector::Filter;
+use micro_runtime::wrapper::{Next, from_fn};
+
+use scripted::{Answer, Setup, cut, refused};
+
+fn choices(why: &Why) -> Vec<&Choice> {
+    let chosen = |step| match step {
+        &Step::Chosen(ref choice) => Some(choice),
+        _ => None,
+    };
+    why.steps.iter().filter_map(chosen).collect()
+}
+
+fn of_one(address: &'static str, answer: Answer) -> impl Fn(&str, usize) -> Answer {
+    move |asked, _| match asked == address {
+        true => answer.clone(),
+        false => Answer::Echo,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_succeeds_tells_its_way_where_it_is_asked() {
+    let setup = Setup::new(&["a", "b", "c"], of_one("a", Answer::Fail(refused()))).await;
+    let explained = setup.call().explain().await;
+    assert_eq!(explained.result.unwrap(), Frame("hi".into()));
+    let why = explained.why;
+    assert_eq!((&*why.service, &*why.endpoint), ("greeter", "Say.Hello"));
+    assert_eq!(why.limit, Some(Duration::from_secs(30)));
+    let [first, second] = &choices(&why)[..] else {
+        panic!("{why}")
+    };
+    assert_eq!(first.node.as_deref(), Some("node-a"));
+    assert_eq!(
+        (first.known, first.left, first.strategy),
+        (3, 3, "roundrobin")
+    );
+    assert_eq!(second.left, 2, "{why}");
+    assert_eq!(
+        second
+            .out
+            .iter()
+            .map(|out| (&*out.node, &out.reason))
+            .collect::<Vec<_>>(),
+        [("node-a", &Reason::Tried)]
+    );
+    let results: Vec<_> = why
+        .attempts()
+        .map(|attempt| {
+            (
+                &*attempt.address,
+                attempt.result.as_ref().map_err(|failed| failed.cause),
+            )
+        })
+        .collect();
+    assert_eq!(results, [("a", Err(Cause::Unreachable)), ("b", Ok(&()))]);
+    assert_eq!(why.cause(), None, "it went well in the end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_left_alone_is_named_with_the_time_that_is_left() {
+    let setup = Setup::new(&["a", "b"], of_one("a", Answer::Fail(refused()))).await;
+    setup.call().await.unwrap();
+    let why = setup.call().explain().await.why;
+    let [choice] = &choices(&why)[..] else {
+        panic!("{why}")
+    };
+    let [out] = &choice.out[..] else {
+        panic!("{why}")
+    };
+    assert_eq!(out.node, "node-a");
+    assert!(
+        matches!(out.reason, Reason::Ejected(left, Cause::Unreachable) if !left.is_zero() && left <= Duration::from_secs(1)),
+        "{out:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn filters_are_named_with_the_nodes_that_they_leave_out() {
+    let setup = Setup::new(&["a", "b", "c"], |_, _| Answer::Echo).await;
+    let why = setup
+        .call()
+        .filter(Filter::version("1"))
+        .filter(|node: &micro_runtime::registry::NodeEntry| node.address() == "b")
+        .explain()
+        .await
+        .why;
+    let [choice] = &choices(&why)[..] else {
+        panic!("{why}")
+    };
+    assert_eq!((choice.known, choice.left), (3, 1));
+    assert!(
+        choice
+            .out
+            .iter()
+            .all(|out| out.reason == Reason::Filtered("own".into())),
+        "{why}"
+    );
+
+    let error = setup.call().filter(Filter::version("2")).await.unwrap_err();
+    let why = error.why().unwrap();
+    let [choice] = &choices(why)[..] else {
+        panic!("{why}")
+    };
+    assert_eq!(
+        (choice.node.as_ref(), choice.known, choice.left),
+        (None, 3, 0)
+    );
+    assert_eq!(choice.out.len(), 3);
+    assert_eq!(choice.out[0].reason, Reason::Filtered("version=2".into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_many_nodes_few_are_named_and_all_are_counted() {
+    let nodes: Vec<String> = (0..3000).map(|number| format!("n{number:04}")).collect();
+    let nodes: Vec<&str> = nodes.iter().map(|node| &**node).collect();
+    let setup = Setup::new(&nodes, |_, _| Answer::Echo).await;
+    let why = setup
+        .call()
+        .filter(Filter::label("zone", "a"))
+        .explain()
+        .await
+        .why;
+    let [choice] = &choices(&why)[..] else {
+        panic!("{why}")
+    };
+    assert_eq!((choice.known, choice.left), (3000, 0));
+    assert_eq!((choice.out.len(), choice.unnamed()), (16, 2984));
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_no_other_node_is_asked_is_told() {
+    let setup = Setup::new(&["a", "b"], |_, _| Answer::Fail(cut())).await;
+    let error = setup.call().await.unwrap_err();
+    let refusals: Vec<_> = error.why().unwrap().refusals().collect();
+    assert_eq!(
+        refusals,
+        [&Refusal::new(
+            "policy",
+            "the call may have run, and is not marked as idempotent"
+        )]
+    );
+    let error = setup.call().idempotent().retries(1).await.unwrap_err();
+    let why = error.why().unwrap();
+    assert_eq!(why.attempts().count(), 2);
+    assert_eq!(
+        why.refusals().next().unwrap().words,
+        "the one retry that is allowed was made"
+    );
+
+    let setup = Setup::new(&["a"], |_, _| {
+        Answer::Fail(Error::not_found("greeter", "no"))
+    })
+    .await;
+    let error = setup.call().await.unwrap_err();
+    assert_eq!(
+        error.why().unwrap().refusals().count(),
+        0,
+        "an answer is an answer"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrapper_that_answers_shows_as_such() {
+    let setup = Setup::new(&["a"], |_, _| Answer::Echo).await;
+    let cache = from_fn(|_: Request, _: Next| async { Ok(Reply::default()) });
+    let explained = setup.call().wrap(cache).explain().await;
+    assert!(explained.result.is_ok());
+    let why = explained.why;
+    assert_eq!((&*why.service, &*why.endpoint), ("greeter", "Say.Hello"));
+    assert!(why.steps.is_empty(), "{why}");
+    assert!(
+        why.to_string().contains("before any node was chosen"),
+        "{why}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrapper_that_refuses_is_named_whichever_way_it_says_so() {
+    let setup = Setup::new(&["a"], |_, _| Answer::Fail(cut())).await;
+    let refusal = || Refusal::new("breaker", "open for 3 s more");
+    let by_error = move |_: Request, _: Next| async move {
+        Err(Error::unavailable("breaker", "open").with_step(Step::Refused(refusal())))
+    };
+    let explained = setup.call().wrap(from_fn(by_error)).explain().await;
+    assert_eq!(explained.why.steps, [Step::Refused(refusal())]);
+    let error = explained.result.unwrap_err();
+    assert_eq!(error.why(), Some(&explained.why));
+    let error = setup.call().wrap(from_fn(by_error)).await.unwrap_err();
+    let why = error.why().unwrap();
+    assert_eq!((&*why.service, why.steps.len()), ("greeter", 1));
+
+    // After the tries, with an error of its own.
+    let after = move |request: Request, next: Next| async move {
+        let error = next.run(request).await.unwrap_err();
+        Err(Error::unavailable("breaker", "open")
+            .with_source(error)
+            .with_step(Step::Refused(refusal())))
+    };
+    let why = setup.call().wrap(from_fn(after)).explain().await.why;
+    assert_eq!(why.attempts().count(), 1, "{why}");
+    assert_eq!(why.refusals().last(), Some(&refusal()), "{why}");
+
+    // Noted where the call's decisions are, and once.
+    let noted = move |request: Request, next: Next| async move {
+        if let Some(recorder) = &request.options.recorder {
+            recorder.note(Step::Refused(refusal()));
+        }
+        next.run(request).await
+    };
+    let why = setup.call().wrap(from_fn(noted)).explain().await.why;
+    assert_eq!(
+        why.refusals().filter(|one| **one == refusal()).count(),
+        1,
+        "{why}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_cannot_be_read_is_the_nodes_fault_and_a_message_that_cannot_be_sent_is_not() {
+    let setup = Setup::new(&["a"], |_, _| Answer::Echo).await;
+    let greeter = setup.client.target("greeter");
+    // What is echoed is no message of protobuf's.
+    let call = || greeter.unary::<_, String>("Say.Hello", Frame(b"\xff\xff\xff".to_vec().into()));
+    let error = call().await.unwrap_err();
+    assert_eq!(Cause::of(&error), Cause::Garbled, "{error:?}");
+    assert_eq!(error.why().unwrap().endpoint, "Say.Hello");
+    let why = call().explain().await.why;
+    let causes: Vec<_> = why
+        .attempts()
+        .map(|attempt| attempt.result.as_ref().unwrap_err().cause)
+        .collect();
+    assert_eq!(causes, [Cause::Garbled]);
+
+    let error = setup
+        .call()
+        .content_type("application/nothing")
+        .await
+        .unwrap_err();
+    assert_eq!(Cause::of(&error), Cause::Own, "{error:?}");
+    let why = error.why().unwrap();
+    assert_eq!((&*why.service, why.attempts().count()), ("greeter", 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_text_is_understood_at_a_glance() {
+    let setup = Setup::new(&["a", "b"], |address, _| match address {
+        "a" => Answer::Fail(refused()),
+        _ => Answer::Never,
+    })
+    .await;
+    let error = setup
+        .call()
+        .timeout(Duration::from_secs(2))
+        .await
+        .unwrap_err();
+    let text = format!("{error:?}");
+    println!("{text}");
+    for line in [
+        "greeter Say.Hello, 2s of 2s:",
+        "chose node-a of 2 nodes by roundrobin",
+        "tried node-a at a: could not be reached",
+        "go.micro.client: connection error: refused (500 Internal Server Error)",
+        "chose node-b of 2 nodes",
+        "not node-a: tried before",
+        "tried node-b at b",
+        "did not answer in time",
+        "deadline: no time is left",
+    ] {
+        assert!(text.contains(line), "{line:?} is missing in\n{text}");
+    }
+    assert_eq!(
+        text.matches("call timeout: context deadline exceeded")
+            .count(),
+        1,
+        "{text}"
+    );
+}

@@ -1,0 +1,212 @@
+//! Where a fault is played: a Consul, three nodes, and a load.
+
+use std::time::{Duration, Instant};
+
+use micro_runtime::error::why::Cause;
+use micro_tests::consul::Consul;
+use micro_tests::fleet::Fleet;
+use micro_tests::gate::Gate;
+use micro_tests::load::{Kind, Load, Plan};
+use micro_tests::netns::Namespace;
+use micro_tests::peers::Program;
+
+use super::causes::Askers;
+use super::fault::Fault;
+use super::verdict::Verdict;
+
+/// How long each handler runs: so there are calls in flight at any time.
+const HOLD: &str = "hold=20ms";
+
+/// Whose nodes suffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nodes {
+    Ours,
+    GoMucp,
+    GoGrpc,
+}
+
+impl Nodes {
+    pub const ALL: [Self; 3] = [Self::Ours, Self::GoMucp, Self::GoGrpc];
+
+    /// As the table calls them.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Ours => "Micro: braid, gRPC, mucp",
+            Self::GoMucp => "Go Micro: mucp",
+            Self::GoGrpc => "Go Micro: gRPC",
+        }
+    }
+
+    pub fn protocols(self) -> &'static [&'static str] {
+        match self {
+            Self::Ours => &["braid", "grpc", "mucp"],
+            Self::GoMucp => &["mucp"],
+            Self::GoGrpc => &["grpc"],
+        }
+    }
+
+    pub fn program(self) -> Program {
+        match self {
+            Self::Ours => Program::ours(env!("CARGO_BIN_EXE_micro-interop"), "greeter")
+                .with(&["protocol=auto", "linger=1s"]),
+            Self::GoMucp => Program::go("greeter"),
+            Self::GoGrpc => Program::go("greeter").with(&["protocol=grpc"]),
+        }
+    }
+}
+
+/// How long a fault lasts.
+fn seconds() -> usize {
+    let given = std::env::var("MICRO_FAULTS_SECONDS").ok();
+    given.map_or(8, |given| given.parse().expect("a number of seconds"))
+}
+
+/// Calls in a second.
+fn rate() -> u32 {
+    if is_long() { 500 } else { 200 }
+}
+
+/// Whether there is time for all.
+pub fn is_long() -> bool {
+    seconds() >= 30
+}
+
+/// All that one fault needs.
+pub struct Stage {
+    pub nodes: Nodes,
+    pub consul: Consul,
+    pub fleet: Fleet,
+    pub gate: Option<Gate>,
+    pub networks: Vec<Namespace>,
+    loads: Vec<Load>,
+    /// What callers were told that is not true.
+    pub wrongly_told: Vec<String>,
+}
+
+impl Stage {
+    /// Plays a fault and judges what it has cost.
+    pub fn play(fault: Fault, nodes: Nodes) {
+        // In a thread of its own, which may go into a network of its own.
+        let played = std::thread::spawn(move || Self::new(fault, nodes).go_through(fault));
+        if let Err(panic) = played.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    fn new(fault: Fault, nodes: Nodes) -> Self {
+        let mut networks = Vec::new();
+        fault.prepare(&mut networks);
+        let mut stage = Self {
+            nodes,
+            consul: Consul::start(),
+            fleet: Fleet::new(&nodes.program(), fault.name()),
+            gate: None,
+            networks,
+            loads: Vec::new(),
+            wrongly_told: Vec::new(),
+        };
+        fault.grow(&mut stage);
+        stage.grow_plain();
+        stage.grow_plain();
+        let all = |nodes: &[(String, String)]| {
+            nodes.len() == 3 && nodes.iter().all(|(_, status)| status == "passing")
+        };
+        stage.consul.wait_for_nodes(fault.name(), all);
+        stage
+    }
+
+    fn go_through(mut self, fault: Fault) {
+        self.begin("old");
+        self.run(2);
+        let before = Instant::now();
+        fault.strike(&mut self);
+        self.run(seconds());
+        fault.heal(&mut self);
+        let after = Instant::now();
+        // Until a node that was left alone is called again.
+        self.run(if is_long() {
+            40
+        } else if fault.heals() {
+            4
+        } else {
+            2
+        });
+        let reports: Vec<_> = self.loads.drain(..).map(Load::stop).collect();
+        let verdict = Verdict {
+            fault,
+            nodes: self.nodes,
+            faulty: fault
+                .costs(self.nodes)
+                .iter()
+                .map(|number| (*number, self.fleet.id(*number)))
+                .collect(),
+            struck: before..after,
+            reports,
+            wrongly_told: self.wrongly_told,
+            ran: self.fleet.stop(),
+        };
+        verdict.judge();
+    }
+
+    /// Starts a node with nothing special about it.
+    pub fn grow_plain(&mut self) {
+        let registry = self.consul.address().to_owned();
+        self.grow(&registry, &[], None);
+    }
+
+    /// Starts a node that finds its registry at `registry`, in one of the networks.
+    pub fn grow(&mut self, registry: &str, flags: &[&str], network: Option<usize>) {
+        let address = format!("registry_address={registry}");
+        let mut program = self.nodes.program();
+        program = program
+            .with(&["registry=consul", &address, HOLD])
+            .with(flags);
+        if let Some(network) = network {
+            program = program.within(&self.networks[network]);
+        }
+        self.fleet.grow_as(&program);
+    }
+
+    /// Callers of the faulty node that have a connection to it.
+    pub fn connected(&self, address: &str) -> Askers {
+        Askers::connected(address, self.nodes.protocols())
+    }
+
+    /// Asks the faulty node at `address`: `connected` are to be told one of `old`, those who come now
+    /// one of `new`.
+    pub fn ask(&mut self, address: &str, connected: &Askers, old: &[Cause], new: &[Cause]) {
+        let newcomers = Askers::new(address, self.nodes.protocols());
+        self.wrongly_told.extend(connected.wrongly_told(old));
+        self.wrongly_told.extend(newcomers.wrongly_told(new));
+    }
+
+    /// The gate before the faulty node.
+    pub fn gate(&self) -> &Gate {
+        self.gate.as_ref().expect("it was put up")
+    }
+
+    /// Starts a load of clients of its own.
+    pub fn begin(&mut self, label: &str) {
+        let address = self.consul.address();
+        self.loads.push(Load::start(Plan {
+            name: self.fleet.name().to_owned(),
+            label: label.to_owned(),
+            rate: rate(),
+            flags: vec![
+                "--registry=consul".to_owned(),
+                format!("--registry_address={address}"),
+            ],
+            kinds: Kind::each(self.nodes.protocols()),
+            settings: |service| service,
+        }));
+    }
+
+    /// Lets the load run for so long.
+    pub fn run(&self, seconds: usize) {
+        let begun = Instant::now();
+        // Calls begin at their time whatever becomes of others, but end when they do.
+        self.loads[0].wait_for(seconds * rate() as usize * 9 / 10);
+        let left = Duration::from_secs(seconds as u64).saturating_sub(begun.elapsed());
+        std::thread::sleep(left);
+    }
+}
