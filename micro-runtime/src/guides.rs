@@ -11,3 +11,6 @@ pub mod resilience {}
 
 #[doc = include_str!("../docs/WRAPPERS.md")]
 pub mod wrappers {}
+
+#[doc = include_str!("../docs/WHY.md")]
+pub mod why {}
