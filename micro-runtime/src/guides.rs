@@ -5,3 +5,6 @@
 
 #[doc = include_str!("../docs/RESILIENCE.md")]
 pub mod resilience {}
+
+#[doc = include_str!("../docs/SCHEMA.md")]
+pub mod schema {}
