@@ -24,11 +24,6 @@ impl Ran {
     pub fn of(&self, key: &str) -> &[usize] {
         self.0.get(key).map_or(&[], Vec::as_slice)
     }
-
-    /// How often handlers have run, of whatever calls.
-    pub fn times(&self) -> usize {
-        self.0.values().map(Vec::len).sum()
-    }
 }
 
 impl Fleet {

@@ -56,9 +56,10 @@ impl Kind {
     /// Over Go Micro's protocol alone.
     pub const MUCP: [Self; 2] = [Self::new("mucp", false), Self::new("mucp", true)];
 
-    /// What may run once and what may run again, over one protocol.
-    pub const fn over(protocol: &'static str) -> [Self; 2] {
-        [Self::new(protocol, false), Self::new(protocol, true)]
+    /// Over each of `protocols`, what may run once and what may run again.
+    pub fn each(protocols: &[&'static str]) -> Vec<Self> {
+        let kinds = |protocol: &&'static str| [false, true].map(|again| Self::new(protocol, again));
+        protocols.iter().flat_map(kinds).collect()
     }
 
     const fn new(protocol: &'static str, idempotent: bool) -> Self {

@@ -1,11 +1,12 @@
 //! The listener: where it listens, who is let in, how many at once.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
@@ -15,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::tasks::Tasks;
 use crate::transport::{Listener, Tcp, Transport, is_unix};
 
-/// How many connections are open at once; others are closed.
+/// How many connections are open at once. One more is let in, and the oldest gives way: who holds
+/// connections and says nothing keeps no probe out.
 const CONNECTIONS: usize = 32;
 /// How long accepting waits after it has failed: for file descriptors, as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,7 +42,6 @@ pub(super) struct Place {
     closing: watch::Sender<bool>,
     /// A group of its own: a close ends it.
     tasks: Tasks,
-    connections: AtomicUsize,
 }
 
 impl Admin {
@@ -66,7 +67,6 @@ impl Admin {
             stopping: watch::Sender::new(false),
             closing: watch::Sender::new(false),
             tasks,
-            connections: AtomicUsize::new(0),
         });
         place.tasks.spawn(accept(listener, place.clone()));
         debug!(address, "the admin listener is open");
@@ -117,6 +117,8 @@ impl Place {
 }
 
 async fn accept(mut listener: Box<dyn Listener>, place: Arc<Place>) {
+    // Oldest first.
+    let mut open: VecDeque<AbortHandle> = VecDeque::with_capacity(CONNECTIONS);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -125,41 +127,22 @@ async fn accept(mut listener: Box<dyn Listener>, place: Arc<Place>) {
         };
         match accepted {
             Ok(connection) => {
-                let open = Open::count(&place);
-                if open.others >= CONNECTIONS {
-                    debug!(peer = %connection.peer, "too many connections to the admin listener, one refused");
-                    continue;
+                open.retain(|task| !task.is_finished());
+                if open.len() >= CONNECTIONS
+                    && let Some(oldest) = open.pop_front()
+                {
+                    debug!("too many connections to the admin listener, the oldest gives way");
+                    oldest.abort();
                 }
-                place
-                    .tasks
-                    .spawn(async move { serving::serve(connection, &open.place).await });
+                let own = place.clone();
+                let serving = async move { serving::serve(connection, &own).await };
+                open.push_back(place.tasks.spawn(serving));
             }
             Err(error) => {
                 warn!(%error, "a connection to the admin listener could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
-    }
-}
-
-/// Counts a connection as long as it lives.
-struct Open {
-    place: Arc<Place>,
-    others: usize,
-}
-
-impl Open {
-    fn count(place: &Arc<Place>) -> Self {
-        Self {
-            others: place.connections.fetch_add(1, Ordering::AcqRel),
-            place: place.clone(),
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.place.connections.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

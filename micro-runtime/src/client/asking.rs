@@ -88,7 +88,8 @@ pub(super) async fn check(
             (Question::Grpc, Err(_)) => Err(Cause::Garbled),
         },
         Err(error) => match (Cause::of(&error), error.code()) {
-            (Cause::Answered, 404 | 501) => Ok(()),
+            // Go Micro's have no code for that, and gRPC's say 501.
+            (Cause::Answered, 0..408 | 501) => Ok(()),
             (cause, _) => Err(cause),
         },
     }

@@ -24,7 +24,7 @@ use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
 use crate::registry::{Directory, NodeEntry};
 use crate::selector::SelectOptions;
-use crate::tasks::{Tasks, after, is_never, later};
+use crate::tasks::{Tasks, is_never, later};
 
 /// What all calls of a client share.
 #[derive(Debug)]
@@ -158,12 +158,13 @@ impl Attempts {
             number += 1;
             owes |= met_a_node(&error);
             let pause = self.pause(&request.options, number);
-            if too_late(after(pause), deadline) {
+            let now = Instant::now();
+            if too_late(later(now, pause), deadline) {
                 let words = format!("it comes before the pause of {pause:?} is over");
                 decisions.note(Step::Refused(Refusal::new("deadline", words)));
                 return Err(decisions.explain(call_timeout(Some(error)), request, times));
             }
-            if owes && let Err(figures) = self.pay(to, times.tried_at) {
+            if owes && let Err(figures) = self.pay(to, now) {
                 decisions.note(Step::Refused(figures.refusal()));
                 return Err(decisions.explain(error, request, times));
             }
@@ -299,7 +300,8 @@ impl Attempts {
 /// Reads the reply of a call that another node may be asked for, so that garbage is found in time.
 fn read(request: &Request, mut reply: Reply) -> Result<Reply> {
     if let (Some(reads), Body::One(bytes)) = (request.reads, &reply.message) {
-        reply.read = reads(&*request.codec, bytes)?;
+        let already = reads(&*request.codec, bytes);
+        reply.read = already.map_err(|error| error.or_caused_by(Cause::Garbled))?;
     }
     Ok(reply)
 }
@@ -314,7 +316,7 @@ pub(super) fn is_idempotent(request: &Request) -> bool {
 /// those below.
 fn is_no_answer(error: &Error) -> bool {
     let cause = Cause::of(error);
-    matches!(cause, Cause::Silent | Cause::Lost | Cause::Garbled) || error.id() == id::CLIENT_CODEC
+    matches!(cause, Cause::Silent | Cause::Lost | Cause::Garbled)
 }
 
 /// Whether a try that failed so has put work on a node.

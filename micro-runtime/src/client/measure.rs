@@ -77,7 +77,7 @@ impl Drop for Measure<'_> {
         // The caller has given it up: a node that never answers must not look like the fastest.
         if self.underway.is_some() {
             let (took, now) = self.took();
-            self.entry.tell_at_least(took, now);
+            self.entry.tell_latency(took, now);
         }
     }
 }

@@ -317,9 +317,14 @@ impl Error {
     }
 
     /// The opposite: of a handler's error, which may be that of a call of its own.
+    ///
+    /// Which nodes that one went to is not its caller's affair: their addresses leave its words.
     pub(crate) fn processed(mut self) -> Self {
         self.0.unprocessed = false;
         self.0.cause = Some(Cause::Answered);
+        if let Some(hidden) = self.why().and_then(|why| why.hide(self.detail())) {
+            self.0.detail = hidden.into();
+        }
         self
     }
 

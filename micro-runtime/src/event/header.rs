@@ -64,7 +64,10 @@ pub(super) fn incoming(header: &Metadata, tasks: &Tasks) -> Context {
 
 /// The dead letter of `message`, whose handler was run `attempts` times and last failed with `error`.
 pub(super) fn dead_letter(message: &Message, topic: &str, error: &Error, attempts: u32) -> Message {
-    let mut words = error.to_string();
+    let words = error.to_string();
+    // Which nodes its handler's calls went to is not told to who reads it.
+    let hidden = error.why().and_then(|why| why.hide(&words));
+    let mut words = hidden.unwrap_or(words);
     if words.len() > LONGEST_ERROR {
         let end = (0..=LONGEST_ERROR)
             .rev()

@@ -72,8 +72,9 @@ impl Scope<'_> {
         }
     }
 
-    /// How many calls there are on a node with one more, as if it was warm.
+    /// How many calls there are on a node with one more. Those that a node has which is not warm count
+    /// more, so that it has fewer than others.
     pub(super) fn queue(&self, entry: &NodeEntry) -> f32 {
-        (entry.in_flight() + 1) as f32 / self.warmth(entry)
+        entry.in_flight() as f32 / self.warmth(entry) + 1.0
     }
 }

@@ -32,11 +32,11 @@ pub(super) fn next<'a>(
     }
     let cursor = &listed.tables.cursor.0;
     if cursor.load(Ordering::Relaxed) == 0 {
-        // Where the last snapshot's round stood. Nodes that were never chosen wait until it comes by.
+        // After the node that was chosen last: where the last snapshot's round stood.
         let turns = list.iter().zip(1..);
         let turns = turns.map(|(entry, at)| (entry.turn().load(Ordering::Relaxed), at));
-        let oldest = turns.filter(|(turn, _)| *turn != 0).min();
-        let at = oldest.map_or(1, |(_, at)| at);
+        let latest = turns.filter(|(turn, _)| *turn != 0).max();
+        let at = latest.map_or(1, |(_, at)| at + 1);
         let _ = cursor.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed);
     }
     let begin = cursor.fetch_add(1, Ordering::Relaxed) - 1;

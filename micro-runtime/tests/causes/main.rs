@@ -7,6 +7,7 @@
     clippy::disallowed_methods
 )]
 
+mod bytes;
 mod causes;
 mod net;
 mod secret;

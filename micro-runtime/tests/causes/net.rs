@@ -54,6 +54,8 @@ pub struct Node1 {
     pub wire: watch::Sender<Wire>,
     /// All that the server has sent.
     pub sent: Arc<Mutex<Vec<u8>>>,
+    /// All that it has been sent.
+    pub heard: Arc<Mutex<Vec<u8>>>,
     _server: Arc<Server>,
 }
 
@@ -78,16 +80,22 @@ impl Node1 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (wire, watched) = watch::channel(Wire::Whole);
-        let sent = Arc::new(Mutex::new(Vec::new()));
-        let (attach, noted) = (server.clone(), sent.clone());
+        let (sent, heard) = <(Arc<Mutex<Vec<u8>>>, Arc<Mutex<Vec<u8>>>)>::default();
+        let (attach, down, up) = (server.clone(), sent.clone(), heard.clone());
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
                 let (ours, theirs) = tokio::io::duplex(64 * 1024);
                 attach.attach(Connection::new(theirs, "caller", "server"));
                 let (from_client, to_client) = socket.into_split();
                 let (from_server, to_server) = tokio::io::split(ours);
-                let up = carry(from_client, to_server, watched.clone(), None);
-                let down = carry(from_server, to_client, watched.clone(), Some(noted.clone()));
+                let up = carry(from_client, to_server, Way::Up, watched.clone(), up.clone());
+                let down = carry(
+                    from_server,
+                    to_client,
+                    Way::Down,
+                    watched.clone(),
+                    down.clone(),
+                );
                 tokio::spawn(async move {
                     // Whichever ends first ends the connection.
                     tokio::select! {
@@ -102,29 +110,37 @@ impl Node1 {
             address,
             wire,
             sent,
+            heard,
             _server: server,
         }
     }
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    Up,
+    Down,
+}
+
 async fn carry(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
+    way: Way,
     mut wire: watch::Receiver<Wire>,
-    noted: Option<Arc<Mutex<Vec<u8>>>>,
+    noted: Arc<Mutex<Vec<u8>>>,
 ) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let now = *wire.borrow_and_update();
-        match (now, &noted) {
-            (Wire::Whole, _) | (_, None) if now != Wire::Cut => {}
-            (Wire::Noise, _) => {
+        match (now, way) {
+            (Wire::Cut, _) => return,
+            (Wire::Whole, _) | (_, Way::Up) => {}
+            (Wire::Still, Way::Down) => return std::future::pending().await,
+            (Wire::Noise, Way::Down) => {
                 let noise = b"\xff\xfe noise, and no answer of anybody\r\n\r\n".repeat(8);
                 let _ = to.write_all(&noise).await;
                 return std::future::pending().await;
             }
-            (Wire::Still, _) => return std::future::pending().await,
-            _ => return,
         }
         tokio::select! {
             biased;
@@ -133,9 +149,7 @@ async fn carry(
             }
             read = from.read(&mut buffer) => {
                 let Ok(read @ 1..) = read else { return };
-                if let Some(noted) = &noted {
-                    noted.lock().unwrap().extend_from_slice(&buffer[..read]);
-                }
+                noted.lock().unwrap().extend_from_slice(&buffer[..read]);
                 if to.write_all(&buffer[..read]).await.is_err() { return }
             }
         }

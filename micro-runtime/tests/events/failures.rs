@@ -218,6 +218,35 @@ async fn what_fails_for_good_becomes_a_dead_letter_that_tells_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_dead_letter_does_not_tell_which_nodes_its_handler_called() {
+    let bench = Bench::new();
+    let subscriber = Subscriber::new("t").dead_letter("dead");
+    let mut dead = bench.listen("dead").await;
+    let service = bench.service("s");
+    let client = service.client().clone();
+    let service = service
+        .subscribe_with(subscriber, move |_cx, _event: Frame| {
+            let call = client.request("other", "Say.Hello", frame("x"));
+            async move {
+                let error = call.address("nobody-is-here").retries(0).await.unwrap_err();
+                assert!(error.detail().contains("nobody-is-here"), "{error:?}");
+                assert!(error.why().is_some());
+                Err(error)
+            }
+        })
+        .start()
+        .await
+        .unwrap();
+    let publisher = service.client().publisher("t");
+    publisher.publish(frame("x")).await.unwrap();
+    let letter = next(&mut dead).await;
+    let told = format!("{letter:?}");
+    assert!(told.contains("nobody listens on [node]"), "{told}");
+    assert!(!told.contains("nobody-is-here"), "{told}");
+    service.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_handler_that_takes_too_long_is_dropped_and_has_failed() {
     let bench = Bench::new();
     let subscriber = Subscriber::new("t")

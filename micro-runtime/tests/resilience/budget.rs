@@ -140,7 +140,7 @@ async fn what_is_tried_again_follows_from_what_the_failure_says() {
             false,
         ),
         (
-            || Error::internal("go.micro.client.codec", "the reply cannot be read"),
+            || Error::internal("go.micro.client", "no answer at all").caused_by(Cause::Garbled),
             true,
             false,
         ),

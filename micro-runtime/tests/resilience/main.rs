@@ -4,8 +4,12 @@
 
 #[path = "../support/scripted.rs"]
 mod scripted;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod budget;
 mod hedge;
+#[cfg(feature = "grpc")]
+mod layers;
 mod storm;
 mod timeouts;

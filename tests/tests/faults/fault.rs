@@ -75,6 +75,14 @@ impl Fault {
         }
     }
 
+    /// Whether callers leave the node alone that is as before when it is over.
+    pub fn heals(self) -> bool {
+        matches!(
+            self,
+            Self::Stopped | Self::Slow | Self::Partitioned | Self::Garbage
+        )
+    }
+
     /// The numbers of the nodes whose calls may be lost.
     pub fn costs(self, nodes: Nodes) -> &'static [usize] {
         match self {

@@ -18,6 +18,7 @@
 mod causes;
 mod fault;
 mod stage;
+mod storm;
 mod verdict;
 
 use fault::Fault;

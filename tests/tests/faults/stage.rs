@@ -45,7 +45,7 @@ impl Nodes {
         }
     }
 
-    fn program(self) -> Program {
+    pub fn program(self) -> Program {
         match self {
             Self::Ours => Program::ours(env!("CARGO_BIN_EXE_micro-interop"), "greeter")
                 .with(&["protocol=auto", "linger=1s"]),
@@ -123,7 +123,12 @@ impl Stage {
         self.run(seconds());
         fault.heal(&mut self);
         let after = Instant::now();
-        self.run(2);
+        // Where callers leave a node alone, until they call it again.
+        self.run(match (fault.heals(), is_long()) {
+            (false, _) => 2,
+            (true, false) => 4,
+            (true, true) => 40,
+        });
         let reports: Vec<_> = self.loads.drain(..).map(Load::stop).collect();
         let verdict = Verdict {
             fault,
@@ -181,7 +186,6 @@ impl Stage {
     /// Starts a load of clients of its own.
     pub fn begin(&mut self, label: &str) {
         let address = self.consul.address();
-        let protocols = self.nodes.protocols().iter();
         self.loads.push(Load::start(Plan {
             name: self.fleet.name().to_owned(),
             label: label.to_owned(),
@@ -190,7 +194,7 @@ impl Stage {
                 "--registry=consul".to_owned(),
                 format!("--registry_address={address}"),
             ],
-            kinds: protocols.flat_map(|name| Kind::over(name)).collect(),
+            kinds: Kind::each(self.nodes.protocols()),
             settings: |service| service,
         }));
     }

@@ -73,6 +73,14 @@ impl Verdict {
         there && in_time && self.ran.of(&call.key).iter().all(of)
     }
 
+    /// How long after the fault the faulty node has had a call again, if it has.
+    fn back(&self) -> Option<Duration> {
+        let after = self.calls().filter(|call| call.begun >= self.struck.end);
+        let there = after.filter(|call| self.ran.of(&call.key).contains(&1));
+        let first = there.map(|call| call.begun).min()?;
+        Some(first.saturating_duration_since(self.struck.end))
+    }
+
     fn calls(&self) -> impl Iterator<Item = &Ended> {
         self.reports.iter().flat_map(|report| &report.calls)
     }
@@ -97,8 +105,13 @@ impl Verdict {
         };
         let twice = self.calls().filter(|call| !call.kind.idempotent);
         let twice = twice.filter(|call| self.ran.of(&call.key).len() > 1);
+        let back = match self.back() {
+            _ if !self.fault.heals() => "–".to_owned(),
+            Some(time) => format!("{} ms", time.as_millis()),
+            None => "later".to_owned(),
+        };
         format!(
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {back} |",
             self.fault.words(),
             self.nodes.words(),
             count(true, false),
@@ -138,6 +151,6 @@ impl Verdict {
 }
 
 const HEAD: &str = "\
-| fault | nodes | idempotent calls | failed | other calls | lost in flight | run twice | p50 | p99 | max |
-|---|---|--:|--:|--:|--:|--:|--:|--:|--:|
+| fault | nodes | idempotent calls | failed | other calls | lost in flight | run twice | p50 | p99 | max | called again after |
+|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|
 ";

@@ -220,10 +220,25 @@ impl Why {
         })
     }
 
-    /// In which way the last try failed; `None` where it has not, or there was none.
+    /// In which way the last try failed; `None` where it has not, or there was none. Tries that were
+    /// given up beside another one do not count.
     pub fn cause(&self) -> Option<Cause> {
-        let last = self.attempts().last()?;
-        last.result.as_ref().err().map(|failure| failure.cause)
+        let failed = |attempt: &Attempt| attempt.result.as_ref().err().map(|failed| failed.cause);
+        let causes = self.attempts().map(failed);
+        let counts = causes.filter(|cause| *cause != Some(Cause::GivenUp));
+        counts.last().flatten()
+    }
+
+    /// `words` without the addresses of the nodes that were tried; `None` where it has none of them.
+    pub(crate) fn hide(&self, words: &str) -> Option<String> {
+        let mut hidden: Option<String> = None;
+        for Attempt { address, .. } in self.attempts() {
+            let words = hidden.as_deref().unwrap_or(words);
+            if !address.is_empty() && words.contains(&**address) {
+                hidden = Some(words.replace(&**address, "[node]"));
+            }
+        }
+        hidden
     }
 
     /// Takes in what `later` has beside it. Decisions that both have are one.

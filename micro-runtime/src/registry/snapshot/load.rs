@@ -29,7 +29,7 @@ pub(crate) struct Total {
     in_flight: AtomicU64,
 }
 
-/// The latency figure loses half of its weight in 4096 ms.
+/// The latency figure fades by half in 4096 ms.
 const HALF_LIFE: u32 = 12;
 /// A figure this old, in milliseconds, is told anew: reading the clock for each call would cost more
 /// than it is worth.
@@ -65,10 +65,11 @@ impl Load {
         Some((f32::from_bits(low(figure)), age.max(0).cast_unsigned()))
     }
 
-    fn tell(&self, now: u64, change: impl FnOnce(Option<(f32, f32)>) -> f32) {
+    /// Changes the figure, of which so much is left at `now`.
+    fn tell(&self, now: u64, change: impl FnOnce(Option<f32>) -> f32) {
         let before = self.figure.load(Ordering::Relaxed);
         let told = self.read(now);
-        let nanos = change(told.map(|(nanos, age)| (nanos, weight(age)))).max(1.0);
+        let nanos = change(told.map(|(nanos, age)| nanos * weight(age))).max(1.0);
         let figure = u64::from(low(now)) << 32 | u64::from(nanos.to_bits());
         // Who comes second had about the same to tell.
         let _ = self
@@ -87,7 +88,7 @@ impl Total {
     }
 }
 
-/// What is left of a figure's weight after `age` milliseconds.
+/// What is left of a figure after `age` milliseconds.
 fn weight(age: u32) -> f32 {
     let halves = age >> HALF_LIFE;
     if halves > 100 {
@@ -112,8 +113,9 @@ impl NodeEntry {
         self.load().in_flight.load(Ordering::Relaxed)
     }
 
-    /// What it takes to answer, as it looks at `now`: a moving average that jumps to peaks and
-    /// fades while nothing is told. `None` where no call has told anything yet.
+    /// What it takes to answer, as it looks at `now`: the slowest answer of late, which fades by half
+    /// in four seconds, so that a node that was slow is tried again. `None` where no call has told
+    /// anything yet.
     ///
     /// A try that has failed counts as a slow one.
     pub fn latency(&self, now: u64) -> Option<Duration> {
@@ -174,38 +176,22 @@ impl NodeEntry {
         }
     }
 
-    /// Tells that a call was answered at `now` and took so long.
+    /// Tells that a call was answered at `now`, or given up before it was, and took so long.
     pub fn tell_latency(&self, took: Duration, now: u64) {
         let took = took.as_nanos() as f32;
-        self.load().tell(now, |before| match before {
-            // A moving average weighted by time: what is left of the old, and the rest of the new.
-            Some((nanos, weight)) if took < nanos * weight => {
-                nanos * weight + took * (1.0 - weight)
-            }
-            _ => took,
-        });
+        self.load()
+            .tell(now, |faded| took.max(faded.unwrap_or(0.0)));
     }
 
-    /// Tells that a call failed, or was given up, at `now` after so long: it counts as a slow one, so
-    /// that a node that fails fast, or never answers, does not attract calls.
+    /// Tells that a call failed at `now` after so long: it counts as a slow one, so that a node that
+    /// fails fast, or never answers, does not attract calls.
     pub fn tell_failure(&self, took: Duration, now: u64) {
         let took = took.as_nanos() as f32;
-        self.load().tell(now, |before| {
-            let usual = before.map(|(nanos, weight)| nanos * weight);
-            let peak = usual.map_or(FAILURE.0, |usual| usual * PEAK).max(took);
+        self.load().tell(now, |faded| {
+            let peak = faded.map_or(FAILURE.0, |faded| faded * PEAK).max(took);
             // What was slower still, and has answered, stays so.
-            peak.min(FAILURE.1).max(usual.unwrap_or(0.0))
+            peak.min(FAILURE.1).max(faded.unwrap_or(0.0))
         });
-    }
-
-    /// Tells that a call was given up at `now` after so long without an answer: it would have taken
-    /// that long at least.
-    pub fn tell_at_least(&self, took: Duration, now: u64) {
-        let took = took.as_nanos() as f32;
-        let usual = self.latency_nanos(now).unwrap_or(0.0);
-        if took > usual {
-            self.load().tell(now, |_| took);
-        }
     }
 }
 
@@ -243,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latency_jumps_to_a_peak_and_comes_down_slowly() {
+    fn the_latency_jumps_to_a_peak_and_fades_to_what_answers_take() {
         let node = NodeEntry::by_hand("a:1");
         assert_eq!(node.latency(0), None);
         node.tell_latency(MILLI, 5);

@@ -41,7 +41,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::HealthCheck;
+use crate::client::{HealthCheck, RetryBudget};
 use crate::selector::Strategy;
 
 /// What was set from outside; `None` where nothing was.
@@ -100,6 +100,8 @@ pub struct Settings {
     pub client_request_timeout: Option<Duration>,
     /// The client's tries after the first.
     pub client_retries: Option<u32>,
+    /// How many tries beyond their first all calls to one service may make; `Some(None)` for any number.
+    pub client_retry_budget: Option<Option<RetryBudget>>,
     /// Idle connections that the client keeps to a node.
     pub client_pool_size: Option<usize>,
     /// How long the client uses a connection.

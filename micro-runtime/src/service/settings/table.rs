@@ -4,7 +4,7 @@ use super::super::apply::DEFAULT_REGISTRY;
 use super::Settings;
 use super::value::{
     Bad, address, duration, fingerprint, health_check, list, names, origins, pairs, path, positive,
-    seconds, strategy, switch, text, whole,
+    retry_budget, seconds, strategy, switch, text, whole,
 };
 
 /// One setting.
@@ -140,6 +140,8 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| duration(&mut to.client_request_timeout, from)),
     Setting::new(CLIENT, "client_retries", "NUMBER", "Tries after the first", "5",
         |to, from| whole(&mut to.client_retries, from)),
+    Setting::new(CLIENT, "client_retry_budget", "PERCENT", "Tries beyond their first that all calls to a service may make, in percent of the calls; off for any number", "20",
+        |to, from| retry_budget(&mut to.client_retry_budget, from)),
     Setting::new(CLIENT, "client_pool_size", "NUMBER", "Idle connections kept to a node", "100",
         |to, from| positive(&mut to.client_pool_size, from)),
     Setting::new(CLIENT, "client_pool_ttl", "DURATION", "How long a connection is used", "1m",

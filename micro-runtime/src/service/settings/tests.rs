@@ -59,6 +59,7 @@ fn every_variable_is_read() {
         ("MICRO_CLIENT", "auto"),
         ("MICRO_CLIENT_REQUEST_TIMEOUT", "1.5s"),
         ("MICRO_CLIENT_RETRIES", "0"),
+        ("MICRO_CLIENT_RETRY_BUDGET", "off"),
         ("MICRO_CLIENT_POOL_SIZE", "3"),
         ("MICRO_CLIENT_POOL_TTL", "2m"),
         ("MICRO_SELECTOR", "roundrobin"),
@@ -114,6 +115,7 @@ fn every_variable_is_read() {
         Some(Duration::from_millis(1500))
     );
     assert_eq!(settings.client_retries, Some(0));
+    assert_eq!(settings.client_retry_budget, Some(None));
     assert_eq!(settings.client_pool_size, Some(3));
     assert_eq!(settings.client_pool_ttl, Some(Duration::from_secs(120)));
     assert!(matches!(settings.selector, Some(Strategy::RoundRobin)));
