@@ -13,18 +13,20 @@ use super::tally::{Tally, WINDOW};
 use crate::error::why::Cause;
 
 /// Times are milliseconds on the directory's clock.
+// In order: choices read the first four.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Health {
     ejected_until: AtomicU64,
     /// While one call, or a task, tries whether the node is back.
     probed_until: AtomicU64,
     /// A [`Tally`].
     tally: AtomicU64,
+    /// When it last came back, and when it was last ejected.
+    back_at: AtomicU64,
+    ejected_at: AtomicU64,
     /// How often its time has doubled.
     times: AtomicU32,
-    /// When it was last ejected, and when it last came back.
-    ejected_at: AtomicU64,
-    back_at: AtomicU64,
     /// Why it was last ejected, and who has found out.
     cause: AtomicU8,
     found: AtomicU8,

@@ -11,7 +11,9 @@ use std::time::Duration;
 use super::NodeEntry;
 
 /// What calls have told about one node's load. Times are milliseconds on the directory's clock.
+// In order and no longer than half a line of the processor's cache: see `State`.
 #[derive(Default)]
+#[repr(C)]
 pub(super) struct Load {
     in_flight: AtomicU32,
     /// The latency figure and when it was told: the bits of an `f32` of nanoseconds below, 32 bits

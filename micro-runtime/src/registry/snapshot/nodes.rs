@@ -139,20 +139,25 @@ impl Nodes {
 ///
 /// As long as a node's id, address and metadata stay the same, all snapshots share what is learned;
 /// as long as its service does not change either, the entry is the same `Arc`.
+// In order: the state stands beside the count of the `Arc`, which a choice touches, too.
+#[repr(C)]
 pub struct NodeEntry {
+    pub(super) state: Arc<State>,
     /// The node as it is registered.
     pub node: Node,
     /// Its service, without nodes.
     pub service: Arc<Service>,
-    pub(super) state: Arc<State>,
 }
 
+// In order and aligned: what a choice reads of a node is in one line of the processor's cache, since
+// those of thousands of nodes are not in it.
 #[derive(Default)]
+#[repr(C, align(64))]
 pub(super) struct State {
+    pub(super) load: Load,
     health: Health,
     /// The turn in which it was chosen last.
     turn: AtomicU64,
-    pub(super) load: Load,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
