@@ -3,6 +3,9 @@
 //! They are the pages of the repository's `docs/`, here so that their links lead somewhere and their
 //! programs compile.
 
+#[doc = include_str!("../docs/ADMIN.md")]
+pub mod admin {}
+
 #[doc = include_str!("../docs/RESILIENCE.md")]
 pub mod resilience {}
 

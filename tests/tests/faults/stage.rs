@@ -123,13 +123,11 @@ impl Stage {
         self.run(seconds());
         fault.heal(&mut self);
         let after = Instant::now();
-        // Until a node that was left alone is called again.
-        self.run(if is_long() {
-            40
-        } else if fault.heals() {
-            4
-        } else {
-            2
+        // Where callers leave a node alone, until they call it again.
+        self.run(match (fault.heals(), is_long()) {
+            (false, _) => 2,
+            (true, false) => 4,
+            (true, true) => 40,
         });
         let reports: Vec<_> = self.loads.drain(..).map(Load::stop).collect();
         let verdict = Verdict {
