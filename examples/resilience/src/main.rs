@@ -140,10 +140,10 @@ async fn guarded(say: &SayClient) -> Result<()> {
         .start()
         .await?;
     let nodes = [careful, node("examples.guarded", QUICK, 100).await?];
-    for _ in 0..20 {
+    for _ in 0..8 {
         say.hello(john()).await?;
     }
-    println!("a rate limit: 20 of 20 calls were answered");
+    println!("a rate limit: 8 of 8 calls were answered");
     stop(nodes).await
 }
 

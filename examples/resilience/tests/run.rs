@@ -29,7 +29,7 @@ fn prints_what_it_says() {
             "a storm: call 2 failed after 6 tries",
             "a storm: call 3 failed after 1 tries",
             "  budget: 10 further tries were made in the last 10 s, of 10 that 3 calls allow",
-            "a rate limit: 20 of 20 calls were answered",
+            "a rate limit: 8 of 8 calls were answered",
             "a breaker: call 6 failed: not today",
             "a breaker: call 7 failed: circuit breaker is open",
             "  Say.Hello is open",
