@@ -9,5 +9,11 @@ pub mod admin {}
 #[doc = include_str!("../docs/RESILIENCE.md")]
 pub mod resilience {}
 
+#[doc = include_str!("../docs/SCHEMA.md")]
+pub mod schema {}
+
 #[doc = include_str!("../docs/WRAPPERS.md")]
 pub mod wrappers {}
+
+#[doc = include_str!("../docs/WHY.md")]
+pub mod why {}
