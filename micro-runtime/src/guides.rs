@@ -14,3 +14,6 @@ pub mod schema {}
 
 #[doc = include_str!("../docs/WRAPPERS.md")]
 pub mod wrappers {}
+
+#[doc = include_str!("../docs/WHY.md")]
+pub mod why {}

@@ -65,6 +65,10 @@ fn every_variable_is_read() {
         ("MICRO_SELECTOR", "roundrobin"),
         ("MICRO_CLIENT_SLOW_START", "0s"),
         ("MICRO_ZONE", "eu-1"),
+        ("MICRO_OUTLIERS", "off"),
+        ("MICRO_HEALTH_CHECK", "grpc"),
+        ("MICRO_HEALTH_CHECK_INTERVAL", "3s"),
+        ("MICRO_HEALTH_CHECK_TIMEOUT", "200ms"),
         ("MICRO_PROXY", "go.micro.proxy"),
         ("MICRO_ADMIN_ADDRESS", ":8081"),
         ("MICRO_TLS_CERT", "/c.pem"),
@@ -121,6 +125,14 @@ fn every_variable_is_read() {
     assert!(matches!(settings.selector, Some(Strategy::RoundRobin)));
     assert_eq!(settings.client_slow_start, Some(Duration::ZERO));
     assert_eq!(settings.zone.as_deref(), Some("eu-1"));
+    assert_eq!(settings.outliers, Some(false));
+    assert_eq!(settings.health_check, Some(Some(HealthCheck::grpc())));
+    let times = [
+        settings.health_check_interval,
+        settings.health_check_timeout,
+    ];
+    let millis = |millis| Some(Duration::from_millis(millis));
+    assert_eq!(times, [millis(3_000), millis(200)]);
     assert_eq!(settings.proxy.as_deref(), Some("go.micro.proxy"));
     assert_eq!(settings.tls_cert, Some(PathBuf::from("/c.pem")));
     assert_eq!(settings.tls_key, Some(PathBuf::from("/k.pem")));
