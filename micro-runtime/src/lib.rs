@@ -40,7 +40,6 @@
 //! | [`client`] | calls: options of one call, timeouts, retries, streams, calls without generated code |
 //! | [`server`] | limits; a service called in its own process |
 //! | [`context`], [`metadata`], [`error`] | what travels with a call and comes back from it |
-//! | [`admin`] | how a running service stands: for people and probes |
 //! | [`wrapper`] | code around calls, on clients and servers |
 //! | [`event`], [`broker`] | events: published by topic, handled by who has subscribed; what carries them |
 //! | [`registry`], [`selector`] | where nodes are found; which one is called |
@@ -69,7 +68,7 @@
 // Generated code of our own names the crate as users' does.
 extern crate self as micro_runtime;
 
-pub mod admin;
+mod admin;
 pub mod broker;
 pub mod call;
 pub mod client;

@@ -78,7 +78,8 @@ fn main() {
     println!(
         "\n| choice | of one name, ns | of 64 names in turn, ns | of all names in turn, ns | allocations |\n|---|--:|--:|--:|--:|"
     );
-    let lines = Picks::all().map(|kind| kind.run(&views, picks));
+    let kinds = Picks::all();
+    let lines: Vec<_> = kinds.iter().map(|kind| kind.run(&views, picks)).collect();
     for line in &lines {
         println!("{line}");
     }

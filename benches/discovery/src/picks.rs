@@ -3,10 +3,13 @@
 use std::fmt;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 use allocation_counter::measure;
 use micro_runtime::registry::View;
-use micro_runtime::selector::{Filter, SelectOptions, Strategy, select};
+use micro_runtime::selector::{
+    Affinity, Canary, Filter, Locality, Pick, SelectOptions, Strategy, select,
+};
 
 use crate::clock::Clock;
 
@@ -23,54 +26,68 @@ pub(crate) struct Picks {
 }
 
 impl Picks {
-    pub(crate) fn all() -> [Self; 6] {
+    /// Every strategy, and what narrows its choice.
+    pub(crate) fn all() -> Vec<Self> {
         let filters = || vec![Filter::version("1.10.0"), Filter::label("region", "eu")];
-        let picks = |name, strategy, client, call| {
-            let mut picks = Self {
-                name,
-                client: SelectOptions::default(),
-                call: SelectOptions::default(),
-            };
-            picks.client.strategy = Some(strategy);
-            picks.client.filters = client;
-            picks.call.filters = call;
-            picks
+        let picks = |name, strategy: Strategy| Self {
+            name,
+            client: by(strategy),
+            call: SelectOptions::default(),
         };
-        let (random, turns) = (Strategy::Random, Strategy::RoundRobin);
-        [
-            picks("random", random.clone(), vec![], vec![]),
-            picks(
-                "random, client's version and label",
-                random.clone(),
-                filters(),
-                vec![],
-            ),
-            picks(
-                "random, call's version and label",
-                random,
-                vec![],
-                filters(),
-            ),
-            picks("round robin", turns.clone(), vec![], vec![]),
+        let two = || Strategy::PowerOfTwo;
+        let key = || Some("user-17".into());
+        let mut all = vec![
+            picks("power of two", two()),
+            picks("power of two, measured", two()),
+            picks("least connections", Strategy::LeastConnections),
+            picks("hash", Strategy::Hash(Affinity::Key)),
+            picks("sticky", Strategy::Sticky(Affinity::Key)),
+            picks("weighted", Strategy::Weighted),
+            picks("random", Strategy::Random),
+            picks("round robin", Strategy::RoundRobin),
+            picks("power of two, client's version and label", two()),
+            picks("power of two, call's version and label", two()),
+            picks("power of two, own zone", two()),
+            picks("power of two, canary", two()),
             picks(
                 "round robin, client's version and label",
-                turns.clone(),
-                filters(),
-                vec![],
+                Strategy::RoundRobin,
             ),
             picks(
                 "round robin, call's version and label",
-                turns,
-                vec![],
-                filters(),
+                Strategy::RoundRobin,
             ),
-        ]
+        ];
+        for picks in &mut all {
+            let name = picks.name;
+            if name == "hash" || name == "sticky" {
+                picks.call.key = key();
+            } else if name.ends_with("client's version and label") {
+                picks.client.filters = filters();
+            } else if name.ends_with("call's version and label") {
+                picks.call.filters = filters();
+            } else if name.ends_with("own zone") {
+                picks.client.locality = Some(Arc::new(Locality::label("region", "eu")));
+            } else if name.ends_with("canary") {
+                let canary = Canary::new(Filter::version("1.10.0"), 0.05);
+                picks.client.canary = Some(Arc::new(canary));
+            }
+        }
+        all
     }
 
     /// Chooses `times` times of one view, of some, and of all in turn.
     pub(crate) fn run(&self, views: &[Arc<View>], times: usize) -> Line {
         let one = &views[views.len() / 2..][..1];
         let some = &views[..SOME.min(views.len())];
+        if self.name.ends_with("measured") {
+            let nodes = views.iter().map(|view| view.nodes());
+            let took = |at: usize| Duration::from_micros(50 + at as u64 % 50);
+            nodes.for_each(|nodes| {
+                let numbered = nodes.list.iter().enumerate();
+                numbered.for_each(|(at, node)| node.tell_latency(took(at), 0));
+            });
+        }
         let allocations = measure(|| self.pick(one, 1000)).count_total;
         let mut line = Line {
             name: self.name,
@@ -109,12 +126,17 @@ impl Picks {
                 &views[at].nodes(),
                 &self.call,
                 &self.client,
-                &[],
-                now as u64,
+                Pick::at(now as u64 / 1024),
             );
             black_box(&chosen);
         }
     }
+}
+
+fn by(strategy: Strategy) -> SelectOptions {
+    let mut options = SelectOptions::default();
+    options.strategy = Some(strategy);
+    options
 }
 
 /// What was measured, sorted.

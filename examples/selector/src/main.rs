@@ -1,9 +1,10 @@
 //! cargo run -p example-selector
 //!
-//! Which node a call goes to: filters say which may be called at all, a strategy chooses one of them.
+//! Which node a call goes to: filters say which may be called at all, a strategy chooses one of them,
+//! and a zone or a canary narrows its choice. The guide to it is `micro_runtime::selector`.
 
 use micro_runtime::registry::NodeEntry;
-use micro_runtime::selector::{Filter, Strategy};
+use micro_runtime::selector::{Affinity, Filter, Locality, Strategy};
 use micro_runtime::{Context, Result, Service};
 
 micro_runtime::include_protos!();
@@ -39,21 +40,23 @@ async fn ask(what: &str, filters: &[Filter], client: &SayClient) -> Result<()> {
 #[tokio::main]
 async fn main() -> Result<()> {
     let mut running = Vec::new();
-    for (id, version, region) in [
-        ("a", "1.9.0", "eu"),
-        ("b", "1.10.0", "eu"),
-        ("c", "1.10.0", "us"),
+    for (id, version, region, weight) in [
+        ("a", "1.9.0", "eu", "0"),
+        ("b", "1.10.0", "eu", "1"),
+        ("c", "1.10.0", "us", "0"),
     ] {
         let node = Service::new(NAME)
             .id(id)
             .version(version)
             .metadata("region", region)
+            .metadata("weight", weight)
             .init()?
             .handle(SayServer::new(Greeter(id)));
         running.push(node.start().await?);
     }
 
-    // Nodes in turn, over all calls of this client. `--selector` chooses between the two by name.
+    // Nodes in turn, over all calls of this client. `--selector` chooses strategies by name; without
+    // a word it is the better of two by latency and calls in flight.
     let caller = Service::new("examples.caller").selector(Strategy::RoundRobin);
     let caller = caller.init()?;
     let say = SayClient::new(NAME, caller.client());
@@ -73,6 +76,40 @@ async fn main() -> Result<()> {
         .strategy(|nodes: &[std::sync::Arc<NodeEntry>]| nodes.len().checked_sub(1))
         .await?;
     println!("the last: {}", last.msg);
+
+    // By the weights that nodes name: nodes without any are the last resort.
+    let by_weight = say.hello(Request::default()).strategy(Strategy::Weighted);
+    println!("by weight: {}", by_weight.await?.msg);
+
+    // Calls of one key go to one node.
+    for user in ["user-1", "user-2", "user-3"] {
+        let mut nodes = Vec::new();
+        for _ in 0..3 {
+            let call = say.hello(Request::default()).key(user);
+            let call = call.strategy(Strategy::Hash(Affinity::Key));
+            nodes.push(call.await?.msg);
+        }
+        println!("{user}: {}", nodes.join(", "));
+    }
+
+    // Three users in ten try 1.9.0 out; a user stays on one side.
+    let careful = Service::new("examples.careful").canary(Filter::version("1.9.0"), 0.3);
+    let careful = careful.init()?;
+    let say = SayClient::new(NAME, careful.client());
+    let mut brave = Vec::new();
+    for user in 1..=10 {
+        let call = say.hello(Request::default()).key(format!("user-{user}"));
+        if call.await?.msg == "a" {
+            brave.push(user.to_string());
+        }
+    }
+    println!("on the canary: {}", brave.join(", "));
+
+    // Near nodes first: in a fleet of zones `.zone("eu-1")`, or `--zone`, says it for both sides.
+    let near = Locality::label("region", "us");
+    let american = Service::new("examples.american").locality(near).init()?;
+    let say = SayClient::new(NAME, american.client());
+    ask("near", &[], &say).await?;
 
     // For every call of a client.
     let european = Service::new("examples.european").filter(eu).init()?;

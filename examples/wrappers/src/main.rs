@@ -1,8 +1,8 @@
 //! cargo run -p example-wrappers
 //!
-//! Wrappers around handlers and calls: who may call, who called, and what happened.
+//! Wrappers around handlers and calls: who may call and with what, who called, and what happened.
 
-use micro_runtime::wrapper::{Next, from_fn};
+use micro_runtime::wrapper::{Next, RequestId, Validate, Violations, from_fn};
 use micro_runtime::{Context, Error, Reply, Request, Result, Service};
 
 micro_runtime::include_protos!();
@@ -36,6 +36,13 @@ async fn log(request: Request, next: Next) -> Result<Reply> {
     reply
 }
 
+/// What is wrong with a request.
+fn check(request: &crate::go::micro::srv::greeter::Request, wrong: &mut Violations) {
+    if request.name.is_empty() {
+        wrong.add("name", "must not be empty");
+    }
+}
+
 struct Greeter;
 
 impl Say for Greeter {
@@ -56,20 +63,34 @@ impl Say for Greeter {
 #[tokio::main]
 async fn main() -> Result<()> {
     let service = Service::new("examples.wrappers")
+        .wrap_handler(RequestId::new())
         .wrap_handler(from_fn(authenticate))
+        .wrap_handler(Validate::new().check("Say.Hello", check))
         .wrap_call(from_fn(log))
         .init()?
         .handle(SayServer::new(Greeter))
         .start()
         .await?;
     let say = SayClient::new("examples.wrappers", service.client());
-    let john = || crate::go::micro::srv::greeter::Request {
-        name: "John".into(),
-    };
+    let named = |name: &str| crate::go::micro::srv::greeter::Request { name: name.into() };
 
-    let reply = say.hello(john()).token("Jane").await?;
-    println!("{}", reply.msg);
-    let refused = say.hello(john()).await.expect_err("it has no token");
+    let call = say
+        .hello(named("John"))
+        .token("Jane")
+        .metadata("X-Request-Id", "r-17");
+    let reply = call.full().await?;
+    println!("{}", reply.message.msg);
+    println!(
+        "id {}",
+        reply.metadata.get("X-Request-Id").unwrap_or_default()
+    );
+    let refused = say.hello(named("John")).await.expect_err("it has no token");
+    println!("{}", refused.code());
+    let refused = say
+        .hello(named(""))
+        .token("Jane")
+        .await
+        .expect_err("it has no name");
     println!("{}", refused.code());
     service.stop().await
 }

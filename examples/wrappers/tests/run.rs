@@ -18,6 +18,10 @@ fn prints_what_it_says() {
     );
     assert_eq!(
         String::from_utf8_lossy(&run.stdout),
-        "Say.Hello: ok\nHello John, says Jane\nSay.Hello: greeter.auth: a token is needed (401 Unauthorized)\n401\n"
+        concat!(
+            "Say.Hello: ok\nHello John, says Jane\nid r-17\n",
+            "Say.Hello: greeter.auth: a token is needed (401 Unauthorized)\n401\n",
+            "Say.Hello: go.micro.server: name: must not be empty (400 Bad Request)\n400\n",
+        )
     );
 }

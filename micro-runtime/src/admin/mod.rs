@@ -1,4 +1,8 @@
-#![doc = include_str!("../../../docs/ADMIN.md")]
+//! The admin listener: tells people and probes how a running service stands.
+//!
+//! `docs/ADMIN.md` says what, field by field. It only reads what the rooms above keep, and changes
+//! nothing: a request is a GET, an answer is made anew for each, and where the listener is off
+//! nothing is kept for it.
 
 mod answer;
 mod facts;

@@ -209,15 +209,26 @@ fn table_of_nodes(html: &mut Html, nodes: &[facts::Node]) {
         ("version", Look::Plain),
         ("protocols", Look::Plain),
         ("standing", Look::Plain),
+        ("in flight", Look::Number),
+        ("latency", Look::Number),
         ("metadata", Look::Plain),
     ]);
     for node in nodes {
         let look = match node.standing {
+            "in" if node.schemas.iter().any(|schema| !schema.barred.is_empty()) => Look::Mild,
             "in" => Look::Good,
             "ejected" | "unusable" => Look::Bad,
             _ => Look::Mild,
         };
-        let standing = node.reason.as_deref().unwrap_or(node.standing);
+        let mut standing = node.reason.as_deref().unwrap_or(node.standing).to_owned();
+        if node.share < 1.0 {
+            let share = node.share * 100.0;
+            standing.push_str(&format!("; new: {share:.0} % of its share"));
+        }
+        let barred = node.schemas.iter().flat_map(|schema| &schema.barred);
+        for facts::Barred { method, difference } in barred {
+            standing.push_str(&format!("; not for {method}: {difference}"));
+        }
         let metadata = node.metadata.iter();
         let metadata: Vec<_> = metadata
             .filter(|(key, _)| !KNOWN.contains(&&***key))
@@ -228,7 +239,9 @@ fn table_of_nodes(html: &mut Html, nodes: &[facts::Node]) {
             (Look::Plain, &node.address),
             (Look::Plain, &node.version),
             (Look::Plain, &node.protocols.join(", ")),
-            (look, standing),
+            (look, &standing),
+            (Look::Number, &node.in_flight.to_string()),
+            (Look::Number, &node.latency_ms.map_or("-".to_owned(), time)),
             (Look::Soft, &metadata.join(" ")),
         ]);
     }

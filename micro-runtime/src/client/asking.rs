@@ -62,7 +62,8 @@ pub(super) async fn ask(
     service: &str,
     within: Duration,
 ) -> Result<(), Cause> {
-    let answer = send(channel, Question::Debug, service, within).await;
+    let question = Question::Debug.method().into();
+    let answer = send(channel, question, Bytes::new(), service, within).await;
     let answer = match answer.map_err(|error| Cause::of(&error)) {
         Ok(_) | Err(Cause::Answered | Cause::Refused) => Ok(()),
         Err(cause) => Err(cause),
@@ -78,7 +79,8 @@ pub(super) async fn check(
     service: &str,
     within: Duration,
 ) -> Result<(), Cause> {
-    match send(channel, question, service, within).await {
+    let method = question.method().into();
+    match send(channel, method, Bytes::new(), service, within).await {
         Ok(answer) => match (question, Status::decode(answer)) {
             (Question::Debug, _) => Ok(()),
             (Question::Grpc, Ok(Status { status: SERVING })) => Ok(()),
@@ -93,9 +95,11 @@ pub(super) async fn check(
     }
 }
 
-async fn send(
+/// One message in protobuf's encoding to a method of the service with this name, and what is answered.
+pub(super) async fn send(
     channel: &dyn Channel,
-    question: Question,
+    method: MethodRef,
+    message: Bytes,
     service: &str,
     within: Duration,
 ) -> Result<Bytes, Error> {
@@ -103,9 +107,9 @@ async fn send(
     let request = Request::new(
         Context::build(Metadata::new(), Some(until), None),
         Text::from(service.to_owned()),
-        MethodRef::from(question.method()),
+        method,
         Arc::new(Protobuf::new("application/protobuf")),
-        Body::One(Bytes::new()),
+        Body::One(message),
     );
     let limits = AttemptLimits {
         deadline: Some(until),

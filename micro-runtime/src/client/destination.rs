@@ -22,7 +22,8 @@ pub(super) struct Destination {
 /// What calls to one name share.
 #[derive(Debug, Default)]
 pub(super) struct State {
-    checks: Checks,
+    /// What typed clients know of its nodes' schemas.
+    pub(super) checks: Checks,
     /// How many of its nodes are left alone for how calls went.
     pub(super) share: Share,
     /// Whether its nodes are asked from time to time whether they are well.

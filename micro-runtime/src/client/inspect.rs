@@ -1,6 +1,7 @@
 //! What a client knows at this moment, for a person who looks. Not on the path of calls.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,9 +10,11 @@ use super::budget::BudgetFigures;
 use super::channels::Channels;
 use super::destination::State;
 use super::failures::Failures;
+use super::schema::SchemaTold;
 use crate::error::Error;
 use crate::protocol::Connections;
 use crate::registry::{NodeEntry, Nodes, Standing};
+use crate::selector::window;
 use crate::wrapper::Wrapper;
 
 /// The nodes of one name.
@@ -26,6 +29,26 @@ pub(crate) struct Place {
     pub(crate) nodes: Arc<Nodes>,
     /// How its retry budget stands; `None` where there is none.
     pub(crate) budget: Option<BudgetFigures>,
+    state: Arc<State>,
+}
+
+impl Place {
+    /// What typed clients know of a node's schemas.
+    pub(crate) fn schemas(&self, entry: &NodeEntry) -> Vec<SchemaTold> {
+        self.state.checks.told(entry)
+    }
+}
+
+/// How a node fares with a client.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fare {
+    pub(crate) standing: Standing,
+    /// Calls that are with it.
+    pub(crate) in_flight: u32,
+    /// What it takes to answer.
+    pub(crate) latency: Option<Duration>,
+    /// The share of its usual calls that it gets: less than one while it is new.
+    pub(crate) share: f32,
 }
 
 impl Client {
@@ -37,15 +60,15 @@ impl Client {
         let now = attempts.directory.millis(Instant::now());
         attempts.directory.survey(|view| {
             let state = view.slot(Arc::<State>::default);
+            let state = state.cloned().unwrap_or_default();
             let settings = attempts.settings.retry_budget;
             Place {
                 name: view.name().clone(),
                 ready: view.is_ready(),
                 error: view.last_error(),
                 nodes: view.peek(),
-                budget: state
-                    .zip(settings)
-                    .map(|(state, settings)| state.budget.figures(settings, now)),
+                budget: settings.map(|settings| state.budget.figures(settings, now)),
+                state,
             }
         })
     }
@@ -56,11 +79,15 @@ impl Client {
         attempts.map_or_else(|_| Vec::new(), |attempts| attempts.directory.given())
     }
 
-    /// Whether calls go to a node at `now`.
-    pub(crate) fn standing(&self, entry: &NodeEntry, now: Instant) -> Standing {
-        let attempts = self.0.attempts.as_ref();
-        attempts.map_or(Standing::In, |attempts| {
-            entry.standing(attempts.directory.millis(now))
+    /// How a node fares at `now`.
+    pub(crate) fn fare(&self, entry: &NodeEntry, now: Instant) -> Option<Fare> {
+        let attempts = self.0.attempts.as_ref().ok()?;
+        let now = attempts.directory.millis(now);
+        Some(Fare {
+            standing: entry.standing(now),
+            in_flight: entry.in_flight(),
+            latency: entry.latency(now),
+            share: entry.warmth(now, window(attempts.select.slow_start)),
         })
     }
 

@@ -83,7 +83,7 @@ impl Attempts {
                 }
                 Verdict::Borne | Verdict::Eject => true,
             };
-            let why = (cause, Found::ByCalls);
+            let why = (cause, Found::Calls);
             worse && peers.eject(entry, why, (now, outliers), &self.tasks)
         });
         if ejected {

@@ -33,6 +33,7 @@ pub(crate) use failures::Failed;
 pub(crate) use inspect::Place;
 pub use options::{CallDefaults, ClientOptions};
 pub use outlier::Outliers;
+pub(crate) use schema::Fits;
 pub(crate) use stream::bounded;
 
 use std::fmt;

@@ -94,7 +94,7 @@ impl Probe {
             nodes: &to.view.nodes(),
             share: &to.state.share,
         };
-        let why = (cause, Found::ByAsking);
+        let why = (cause, Found::Asking);
         peers.eject(entry, why, (now, &self.outliers), &self.tasks)
     }
 

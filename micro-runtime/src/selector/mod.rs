@@ -144,7 +144,7 @@ fn narrow<'a>(
     Some(near)
 }
 
-fn window(slow_start: Option<Duration>) -> u64 {
+pub(crate) fn window(slow_start: Option<Duration>) -> u64 {
     let window = slow_start.unwrap_or(SLOW_START).as_millis();
     u64::try_from(window).unwrap_or(u64::MAX)
 }

@@ -49,6 +49,7 @@ impl Options {
         set(&mut self.registry_grace, &settings.registry_grace);
         set(&mut self.call.timeout, &settings.client_request_timeout);
         set(&mut self.call.retries, &settings.client_retries);
+        set(&mut self.call.retry_budget, &settings.client_retry_budget);
         set(&mut self.pool_size, &settings.client_pool_size);
         set(&mut self.pool_ttl, &settings.client_pool_ttl);
         set(&mut self.selector, &settings.selector);
@@ -316,6 +317,11 @@ impl Options {
             &self.call.retries.to_string(),
             &defaults.call.retries.to_string(),
         );
+        let budget = |options: &Self| match options.call.retry_budget {
+            Some(budget) => budget.percent.to_string(),
+            None => "off".to_owned(),
+        };
+        text("client_retry_budget", &budget(self), &budget(&defaults));
         text(
             "client_pool_size",
             &self.pool_size.to_string(),

@@ -25,20 +25,25 @@
 //! | [`RequestId`] | one id for all that a request sets off |
 //! | [`AccessLog`] | one event a call |
 //! | [`Validate`] | messages are checked by rules in code |
+//! | [`Hystrix`], [`GoBreaker`] | calls to what fails are refused for a while: [`breaker`] |
+//! | [`RateLimit`] | so many calls in so much time: [`rate_limit`] |
+//! | [`AdaptiveLimit`] | as many calls at once as there is room for: [`adaptive`] |
+//! | [`Shed`] | what cannot make its deadline is refused at once: [`shed`] |
 //! | `tower` | tower's layers as wrappers, and wrappers as layers (feature `tower`) |
 
 mod access_log;
-mod recover;
-mod request_id;
-#[cfg(feature = "tower")]
-pub mod tower;
-mod validate;
-
+pub mod adaptive;
 pub mod breaker;
 mod keyed;
 pub mod rate_limit;
+mod recover;
+mod request_id;
 #[cfg(test)]
 mod seeds;
+pub mod shed;
+#[cfg(feature = "tower")]
+pub mod tower;
+mod validate;
 
 use std::fmt;
 use std::future::Future;
@@ -46,10 +51,13 @@ use std::future::Future;
 use async_trait::async_trait;
 
 pub use access_log::AccessLog;
+pub use adaptive::AdaptiveLimit;
+pub use breaker::{GoBreaker, Hystrix};
 pub use rate_limit::RateLimit;
 pub(crate) use recover::panicked;
 pub use recover::{Panic, Recover};
 pub use request_id::RequestId;
+pub use shed::Shed;
 pub use validate::{Validate, Violations};
 
 pub use crate::call::{Figure, Inspected, MAX_STANDINGS, Next, Standing, Wrapper};

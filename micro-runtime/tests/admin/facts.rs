@@ -10,7 +10,8 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use crate::asking::{ask, service};
-use crate::support::Say;
+use crate::support::{Say, World};
+use crate::versions::{V1, descriptor, nodes, v2, v3};
 
 fn echo() -> Say {
     Say::hello(|_, frame| async move { Ok(frame) })
@@ -422,5 +423,49 @@ async fn a_node_that_speaks_nothing_of_ours_is_told_as_unusable_and_a_budget_wit
         *budget,
         json!({"name": "foreign", "calls": 1, "retries": 0, "allowed": 10, "refused": 0})
     );
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn nodes_are_told_with_how_their_schemas_and_figures_stand() {
+    let world = World::default();
+    let greeters = nodes(&world, &[V1, &v2(), &v3()]).await;
+    let running = service("caller", &world.registry)
+        .transport(world.network.clone())
+        .start()
+        .await
+        .unwrap();
+    let own = descriptor(V1);
+    let typed = running.client().typed_target("greeter", own);
+    let told = loop {
+        let _: Frame = typed
+            .unary(&own.methods[0], Frame::default())
+            .await
+            .unwrap();
+        let told = ask(&running, "/nodes").await["destinations"][0]["nodes"].clone();
+        let asked = |node: &serde_json::Value| node["schemas"][0]["fits"] == "asked";
+        if !told.as_array().unwrap().iter().any(asked) {
+            break told;
+        }
+    };
+    let find = |id: &str| {
+        let mut told = told.as_array().unwrap().iter();
+        told.find(|node| node["id"] == id).unwrap()
+    };
+    let same = json!([{"service": "p.S", "fits": "same", "barred": []}]);
+    assert_eq!(find("greeter-one")["schemas"], same);
+    assert_eq!(find("greeter-two")["schemas"][0]["fits"], "compatible");
+    let differs = &find("greeter-three")["schemas"][0];
+    assert_eq!(differs["fits"], "differs");
+    assert_eq!(differs["barred"][0]["method"], "A");
+    let words = differs["barred"][0]["difference"].as_str().unwrap();
+    assert!(words.contains("age"), "{words}");
+    for node in told.as_array().unwrap() {
+        assert_eq!(
+            (&node["in_flight"], &node["share"]),
+            (&json!(0), &json!(1.0))
+        );
+    }
+    drop(greeters);
     running.stop().await.unwrap();
 }

@@ -12,5 +12,11 @@ mod document;
 mod facts;
 mod lives;
 mod page;
+#[allow(dead_code, reason = "a part of it is used here")]
+#[path = "../schema/proto.rs"]
+mod proto;
 #[path = "../support/mod.rs"]
 mod support;
+#[allow(dead_code, reason = "a part of it is used here")]
+#[path = "../schema/versions.rs"]
+mod versions;

@@ -12,7 +12,7 @@ use micro_runtime::{Error, Result};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use crate::scripted::{ASKED, Answer, DIALLED, Setup, cut, refused};
+use crate::scripted::{ASKED, Answer, Setup, cut, refused};
 
 /// What a node does with calls; and with the question whether it answers, which all
 /// from `Slow` on answer as if they were well.
@@ -87,7 +87,7 @@ impl Fleet {
                     questions.lock().unwrap().push((at(), node));
                 }
                 let mood = MOODS[usize::from(moods[node].load(Ordering::Relaxed))];
-                if mood != Mood::Well && number < ASKED.min(DIALLED) {
+                if mood != Mood::Well && number < ASKED {
                     met.lock().unwrap().push((at(), node));
                 }
                 match mood {
@@ -102,7 +102,7 @@ impl Fleet {
                     Mood::Loses => Answer::Fail(cut()),
                     Mood::Silent => Answer::Never,
                     Mood::Slow => Answer::After(Duration::from_secs(2)),
-                    Mood::Busy if number % 2 == 0 => {
+                    Mood::Busy if number.is_multiple_of(2) => {
                         Answer::Fail(Error::unavailable("greeter", "busy"))
                     }
                     Mood::Busy => Answer::After(LATENCY),

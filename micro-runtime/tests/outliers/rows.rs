@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use micro_runtime::client::Outliers;
-use micro_runtime::error::why::Cause;
+use micro_runtime::error::why::{Cause, LeftOut, Reason, Step};
 use micro_runtime::registry::Standing;
 use tokio::task::JoinSet;
 
@@ -123,4 +123,36 @@ async fn it_can_be_turned_off() {
     fleet.set(0, Mood::Refuses);
     fleet.load(100, time, idempotent, |_| {}).await;
     assert_eq!(fleet.out(), 1, "what cannot be connected to is skipped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_tells_why_nodes_were_left_alone() {
+    for (mood, cause) in [
+        (Mood::Refuses, Cause::Unreachable),
+        (Mood::Loses, Cause::Lost),
+        (Mood::Silent, Cause::Silent),
+        (Mood::Slow, Cause::Silent),
+    ] {
+        let fleet = Fleet::new(2, 1).await;
+        fleet.set(0, mood);
+        let time = Duration::from_millis(1_500);
+        fleet.load(200, time, idempotent, |_| {}).await;
+        let explained = fleet.setup.call().explain().await;
+        assert!(explained.result.is_ok());
+        let out: Vec<_> = explained
+            .why
+            .steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::Chosen(choice) => Some(choice.out.clone()),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        assert!(
+            matches!(&out[..], [LeftOut { node, reason: Reason::Ejected(_, told), .. }]
+                if node == "node-n00000" && *told == cause),
+            "{mood:?}: {out:?}"
+        );
+    }
 }

@@ -28,7 +28,7 @@ struct Storm {
     answered: usize,
 }
 
-/// A minute with 200 calls a second, of whose tries `failing` in a hundred fail.
+/// Half a minute with 200 calls a second, of whose tries `failing` in a hundred fail.
 async fn storm(seed: u64, nodes: usize, failing: u8, budget: Option<RetryBudget>) -> Storm {
     let names: Vec<_> = (0..nodes).map(|node| format!("n{node}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
@@ -53,7 +53,7 @@ async fn storm(seed: u64, nodes: usize, failing: u8, budget: Option<RetryBudget>
     .await;
     let answered = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
-    let calls = 60 * 200;
+    let calls = 30 * 200;
     let running = tasks.group();
     for number in 0..calls {
         sleep_until(began + Duration::from_millis(5) * number).await;
@@ -75,7 +75,7 @@ async fn storm(seed: u64, nodes: usize, failing: u8, budget: Option<RetryBudget>
 #[tokio::test(start_paused = true)]
 async fn the_load_of_a_service_that_fails_rises_by_a_fifth_at_most() {
     let seed = seed();
-    for nodes in [1, 3, 100] {
+    for nodes in [1, 3, 100, 10_000] {
         let found = storm(seed, nodes, 50, Some(RetryBudget::default())).await;
         eprintln!("{nodes} nodes: {found:?}");
         // The floor is of the first seconds, before there are fifty calls.
@@ -83,7 +83,7 @@ async fn the_load_of_a_service_that_fails_rises_by_a_fifth_at_most() {
         assert!(found.tries <= most, "{nodes} nodes, seed {seed}: {found:?}");
         // And the budget is made use of: most of it, and half of what is tried again is answered.
         assert!(
-            found.tries >= found.calls * 118 / 100,
+            found.tries >= found.calls * 117 / 100,
             "seed {seed}: {found:?}"
         );
         assert!(

@@ -2,11 +2,38 @@
 
 use std::time::Duration;
 
-use micro_runtime::Error;
 use micro_runtime::call::{Backoff, Frame};
+use micro_runtime::registry::{RegisterOptions, Registry, Service, Watcher};
+use micro_runtime::{Error, Result};
 use tokio::time::Instant;
 
 use crate::scripted::{Answer, Setup, cut};
+
+/// Never says anything.
+#[derive(Debug)]
+struct Silent;
+
+#[async_trait::async_trait]
+impl Registry for Silent {
+    fn name(&self) -> &str {
+        "silent"
+    }
+    async fn register(&self, _: &Service, _: RegisterOptions) -> Result<()> {
+        std::future::pending().await
+    }
+    async fn deregister(&self, _: &Service) -> Result<()> {
+        std::future::pending().await
+    }
+    async fn get(&self, _: &str) -> Result<Vec<Service>> {
+        std::future::pending().await
+    }
+    async fn list(&self) -> Result<Vec<Service>> {
+        std::future::pending().await
+    }
+    async fn watch(&self, _: Option<&str>) -> Result<Box<dyn Watcher>> {
+        std::future::pending().await
+    }
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_try_gets_no_more_than_what_is_left_of_the_call() {
@@ -86,4 +113,53 @@ async fn a_servers_word_that_the_time_is_up_is_no_answer() {
             .attempt_timeout(Duration::from_secs(1));
         call.await.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_never_answers_is_waited_for_until_the_calls_deadline() {
+    let setup = Setup::with(
+        &[],
+        |_, _| Answer::Echo,
+        |options| {
+            options.registry = std::sync::Arc::new(Silent);
+        },
+    )
+    .await;
+    for idempotent in [false, true] {
+        let began = Instant::now();
+        let call = setup.call().timeout(Duration::from_millis(700));
+        let call = if idempotent {
+            call.idempotent().hedge(Duration::from_millis(50))
+        } else {
+            call
+        };
+        let error = call.await.unwrap_err();
+        assert_eq!(
+            (error.code(), began.elapsed().as_millis(), setup.asked()),
+            (408, 700, 0)
+        );
+        assert!(error.is_unprocessed(), "{error}");
+    }
+    let began = Instant::now();
+    let target = setup.client.target("greeter");
+    let open = target.server_stream::<_, Frame>("Say.Count", Frame("hi".into()));
+    let error = open.timeout(Duration::from_millis(700)).await.unwrap_err();
+    assert_eq!((error.code(), began.elapsed().as_millis()), (408, 700));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_counts_into_the_calls_time() {
+    let setup = Setup::new(&["a", "b"], |_, _| {
+        Answer::FailAfter(Duration::from_millis(100), cut())
+    })
+    .await;
+    let began = Instant::now();
+    let pause = Backoff::Custom(std::sync::Arc::new(|_| Duration::from_millis(300)));
+    let call = setup.call().idempotent().retries(9).backoff(pause);
+    let error = call.timeout(Duration::from_secs(1)).await.unwrap_err();
+    // 100 of a try, 300 of a pause, 100, 300, 100: the next pause would end after the deadline.
+    assert_eq!(
+        (error.code(), setup.asked(), began.elapsed().as_millis()),
+        (408, 3, 900)
+    );
 }

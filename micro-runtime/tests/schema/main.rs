@@ -9,6 +9,7 @@
 mod allocations;
 mod calls;
 mod changes;
+mod evolution;
 mod fetching;
 mod hash;
 mod hostile;

@@ -8,7 +8,7 @@ mod why;
 
 pub(super) use breakers::{Breakers, Standing, Value, breakers};
 pub(super) use calls::calls;
-pub(super) use nodes::{Node, nodes, pools};
+pub(super) use nodes::{Barred, Node, nodes, pools};
 pub(super) use stats::stats;
 pub(super) use why::why;
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{NAMES, Sources, ms};
-use crate::client::{Client, PROTOCOL_KEY, PROTOCOLS_KEY, Place};
+use crate::client::{Client, Fits, PROTOCOL_KEY, PROTOCOLS_KEY, Place};
 use crate::error::why::Cause;
 use crate::registry::{NodeEntry, Standing};
 
@@ -46,7 +46,27 @@ pub(in crate::admin) struct Node {
     pub(in crate::admin) cause: Option<&'static str>,
     pub(in crate::admin) ejected_for_ms: Option<f64>,
     pub(in crate::admin) ejected_times: Option<u32>,
+    pub(in crate::admin) in_flight: u32,
+    pub(in crate::admin) latency_ms: Option<f64>,
+    pub(in crate::admin) share: f32,
+    pub(in crate::admin) schemas: Vec<Schema>,
     pub(in crate::admin) metadata: BTreeMap<String, String>,
+}
+
+/// How a node's schema of one service stands to that of a typed client here.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Schema {
+    pub(in crate::admin) service: &'static str,
+    /// `same`, `compatible`, `differs`, `asked`, `unknown`.
+    pub(in crate::admin) fits: &'static str,
+    pub(in crate::admin) barred: Vec<Barred>,
+}
+
+/// A method that a node would not understand.
+#[derive(Debug, Serialize)]
+pub(in crate::admin) struct Barred {
+    pub(in crate::admin) method: String,
+    pub(in crate::admin) difference: String,
 }
 
 pub(in crate::admin) fn nodes(sources: &Sources) -> Nodes {
@@ -64,7 +84,7 @@ pub(in crate::admin) fn nodes(sources: &Sources) -> Nodes {
         given: given
             .iter()
             .take(NODES)
-            .map(|entry| node(client, entry, now))
+            .map(|entry| node(client, None, entry, now))
             .collect(),
         left_out: left_out + given.len().saturating_sub(NODES),
     }
@@ -80,14 +100,15 @@ fn destination(client: &Client, place: &Place, now: Instant) -> Destination {
         nodes: all
             .iter()
             .take(NODES)
-            .map(|entry| node(client, entry, now))
+            .map(|entry| node(client, Some(place), entry, now))
             .collect(),
         left_out: all.len().saturating_sub(NODES),
     }
 }
 
-fn node(client: &Client, entry: &NodeEntry, now: Instant) -> Node {
-    let stands = client.standing(entry, now);
+fn node(client: &Client, place: Option<&Place>, entry: &NodeEntry, now: Instant) -> Node {
+    let fare = client.fare(entry, now);
+    let stands = fare.map_or(Standing::In, |fare| fare.standing);
     let trouble = Client::trouble(entry);
     let (standing, cause, left, times) = match stands {
         _ if trouble.is_some() => ("unusable", None, None, None),
@@ -118,8 +139,32 @@ fn node(client: &Client, entry: &NodeEntry, now: Instant) -> Node {
         cause: cause.map(Cause::name),
         ejected_for_ms: left,
         ejected_times: times,
+        in_flight: fare.map_or(0, |fare| fare.in_flight),
+        latency_ms: fare.and_then(|fare| fare.latency).map(ms),
+        share: fare.map_or(1.0, |fare| fare.share),
+        schemas: place.map(|place| schemas(place, entry)).unwrap_or_default(),
         metadata: entry.node.metadata.clone().into_iter().collect(),
     }
+}
+
+fn schemas(place: &Place, entry: &NodeEntry) -> Vec<Schema> {
+    let told = place.schemas(entry).into_iter();
+    told.map(|told| Schema {
+        service: told.service,
+        fits: match told.fits {
+            Fits::Same => "same",
+            Fits::Compatible => "compatible",
+            Fits::Differs => "differs",
+            Fits::Asked => "asked",
+            Fits::Unknown => "unknown",
+        },
+        barred: told
+            .barred
+            .into_iter()
+            .map(|(method, difference)| Barred { method, difference })
+            .collect(),
+    })
+    .collect()
 }
 
 /// What `/pools` tells.

@@ -31,7 +31,7 @@ fn however_many_ask_no_more_than_the_share_is_left_alone() {
             nodes: &nodes,
             share: &share,
         };
-        let why = (Cause::Lost, Found::ByCalls);
+        let why = (Cause::Lost, Found::Calls);
         for now in [1_000, 1_001, 1_200] {
             for entry in &nodes.list {
                 peers.eject(entry, why, (now, &outliers), &tasks);

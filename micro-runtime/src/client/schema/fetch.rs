@@ -3,18 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use prost::Message;
-use tokio::time::{Instant, timeout_at};
 
 use super::Check;
 use super::judge::Judgement;
-use crate::call::{Body, Request};
-use crate::codec::Protobuf;
-use crate::context::Context;
+use crate::client::asking::send;
 use crate::error::{Error, Result, id};
-use crate::metadata::{Metadata, Text};
 use crate::method::{Idempotency, Kind, Method};
-use crate::protocol::{AttemptLimits, Channel};
+use crate::protocol::Channel;
 use crate::schema::Hash;
 
 /// How long one node may take.
@@ -38,7 +35,7 @@ struct SchemaRequest {
 #[derive(Clone, PartialEq, Message)]
 struct SchemaResponse {
     #[prost(bytes = "bytes", tag = "1")]
-    file_descriptor_set: bytes::Bytes,
+    file_descriptor_set: Bytes,
 }
 
 /// Finds out what is behind one hash, and tells its check in any case.
@@ -62,7 +59,6 @@ impl Fetch {
 
     /// `name` is the service's in the registry.
     pub(super) async fn run(mut self, name: String) {
-        let name = Text::from(name);
         for channel in std::mem::take(&mut self.channels) {
             let service = self.check.descriptor;
             match ask(&*channel, &name, service.full_name).await {
@@ -90,28 +86,13 @@ impl Drop for Fetch {
     }
 }
 
-async fn ask(channel: &dyn Channel, name: &Text, service: &str) -> Result<bytes::Bytes> {
-    let until = Instant::now() + LIMIT;
+async fn ask(channel: &dyn Channel, name: &str, service: &str) -> Result<Bytes> {
     let wanted = SchemaRequest {
         services: vec![service.to_owned()],
     };
-    let mut request = Request::new(
-        Context::outgoing(None, Metadata::new(), &[]),
-        name.clone(),
-        &SCHEMA,
-        Arc::new(Protobuf::new("application/protobuf")),
-        Body::One(wanted.encode_to_vec().into()),
-    );
-    request.cx.limit(until);
-    let limits = AttemptLimits {
-        deadline: Some(until),
-        dial_timeout: LIMIT,
-    };
-    let reply = match timeout_at(until, channel.call(&request, limits)).await {
-        Ok(reply) => reply?,
-        Err(_) => return Err(Error::timeout(id::CLIENT, "no answer in time")),
-    };
-    let reply = SchemaResponse::decode(reply.message.into_bytes());
-    let reply = reply.map_err(|error| Error::internal(id::CLIENT, error.to_string()))?;
+    let wanted = wanted.encode_to_vec().into();
+    let reply = send(channel, (&SCHEMA).into(), wanted, name, LIMIT).await?;
+    let reply = SchemaResponse::decode(reply)
+        .map_err(|error| Error::internal(id::CLIENT_CODEC, error.to_string()))?;
     Ok(reply.file_descriptor_set)
 }

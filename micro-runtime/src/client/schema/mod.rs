@@ -8,6 +8,7 @@
 mod fetch;
 mod judge;
 mod ruling;
+mod told;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,6 +25,8 @@ use crate::error::{Error, id};
 use crate::method::{Method, ServiceDescriptor};
 use crate::registry::{NodeEntry, Nodes, NodesGuard, View};
 use crate::schema::{Hash, KEY, Schema, announced};
+
+pub(crate) use told::{Fits, SchemaTold};
 
 use fetch::Fetch;
 use judge::Judgement;

@@ -44,7 +44,8 @@ pub(super) struct Health {
 pub enum Standing {
     /// Calls go to it.
     In,
-    /// It is left alone for so long still, for this cause, for the so-manieth time in a row.
+    /// It is left alone for so long still, for this cause. The number tells how often it was, as far as
+    /// doing well in between has not made that forgotten: each time is twice as long as the last.
     Ejected(Duration, Cause, u32),
     /// Its time is over, and the next call tries whether it is back.
     OnTrial(Cause),
@@ -52,16 +53,16 @@ pub enum Standing {
     Probed,
 }
 
-/// Who has found out that a node is to be left alone: who may say that it is back.
+/// What has shown that a node is to be left alone: what may show that it is back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Found {
-    /// A connection could not be made, or a question had no answer: whoever reaches it.
-    ByAsking = 0,
+    /// A connection could not be made, or a question had no answer: any answer.
+    Asking = 0,
     /// Calls failed: a call that began later.
-    ByCalls = 1,
-    /// An active check: a check, or a call once its time is over.
-    ByCheck = 2,
+    Calls = 1,
+    /// An active check: another, or a call once its time is over.
+    Check = 2,
 }
 
 /// How long a node is left alone.
@@ -118,7 +119,7 @@ impl NodeEntry {
     /// gives `true`. After that time one call tries it, where nobody else has; the others follow when
     /// it has answered.
     pub fn eject(&self, now: u64) -> bool {
-        self.eject_for(Cause::Unreachable, Found::ByAsking, UNREACHABLE, now)
+        self.eject_for(Cause::Unreachable, Found::Asking, UNREACHABLE, now)
     }
 
     /// As [`eject`](Self::eject), for another cause and time.
@@ -135,7 +136,7 @@ impl NodeEntry {
         let times = match (was_out, found) {
             (true, _) => times,
             // A connection that was made is a new beginning.
-            (false, Found::ByAsking) if cause == Cause::Unreachable => 0,
+            (false, Found::Asking) if cause == Cause::Unreachable => 0,
             (false, _) => {
                 let well = now.saturating_sub(health.back_at.load(Relaxed)) / FORGIVEN;
                 times.saturating_sub(u32::try_from(well).unwrap_or(u32::MAX))
@@ -185,15 +186,15 @@ impl NodeEntry {
         let health = self.health();
         match failed {
             // That it can be reached is no answer: nothing is said of whether it is alive.
-            None if health.found() == Found::ByAsking => health.come_back(now),
+            None if health.found() == Found::Asking => health.come_back(now),
             // It is there, but calls have failed: a call is to try it.
             None => health.probed_until.store(0, Relaxed),
             Some(Cause::Unreachable) => {
-                let (cause, found) = (Cause::Unreachable, Found::ByAsking);
+                let (cause, found) = (Cause::Unreachable, Found::Asking);
                 self.eject_again(until, cause, found, UNREACHABLE, now);
             }
             Some(cause) => {
-                self.eject_again(until, cause, Found::ByAsking, term, now);
+                self.eject_again(until, cause, Found::Asking, term, now);
             }
         }
     }
@@ -373,7 +374,7 @@ impl NodeEntry {
     /// Gives whether the node is to be left alone: then [`keep_out`](Self::keep_out).
     pub(crate) fn checked(&self, well: bool, (fails, passes): (u32, u32), now: u64) -> bool {
         let health = self.health();
-        let by_check = health.tally().is_out() && health.found() == Found::ByCheck;
+        let by_check = health.tally().is_out() && health.found() == Found::Check;
         if well != by_check {
             // As it stands.
             health.checks.store(0, Relaxed);
@@ -402,7 +403,7 @@ impl NodeEntry {
         if let Some(cause) = cause {
             health.cause.store(cause as u8, Relaxed);
         }
-        health.found.store(Found::ByCheck as u8, Relaxed);
+        health.found.store(Found::Check as u8, Relaxed);
         health.ejected_until.store(until, Relaxed);
         health.tally.store(Tally::OUT.0, Relaxed);
     }
@@ -429,9 +430,9 @@ impl Health {
         }
         let back = match self.found() {
             // An answer, whenever it was asked for, comes over a connection.
-            Found::ByAsking if self.cause() == Cause::Unreachable => true,
-            Found::ByAsking | Found::ByCalls => began > self.ejected_at.load(Relaxed),
-            Found::ByCheck => began >= self.ejected_until.load(Relaxed),
+            Found::Asking if self.cause() == Cause::Unreachable => true,
+            Found::Asking | Found::Calls => began > self.ejected_at.load(Relaxed),
+            Found::Check => began >= self.ejected_until.load(Relaxed),
         };
         if back {
             self.come_back(began);
@@ -459,9 +460,9 @@ impl Health {
 
     fn found(&self) -> Found {
         match self.found.load(Relaxed) {
-            1 => Found::ByCalls,
-            2 => Found::ByCheck,
-            _ => Found::ByAsking,
+            1 => Found::Calls,
+            2 => Found::Check,
+            _ => Found::Asking,
         }
     }
 }

@@ -135,7 +135,7 @@ impl Service {
     }
 
     /// Opens the admin listener, which tells people and probes how the service stands (see
-    /// [`admin`](crate::admin)): `host:port`, or a port alone. Without a host it is reached from this
+    /// [the guide](crate::guides::admin)): `host:port`, or a port alone. Without a host it is reached from this
     /// machine alone; who can reach it sees everything, and nobody has to prove who he is. None by
     /// default.
     pub fn admin_address(mut self, address: impl Into<String>) -> Self {

@@ -41,7 +41,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::HealthCheck;
+use crate::client::{HealthCheck, RetryBudget};
 use crate::selector::Strategy;
 
 /// What was set from outside; `None` where nothing was.
@@ -72,10 +72,10 @@ pub struct Settings {
     pub server_connection_grace: Option<Duration>,
     /// Whether gRPC's reflection is served.
     pub reflection: Option<bool>,
-    /// Where the admin listener listens.
-    pub admin_address: Option<String>,
     /// Whether nodes tell what their services look like.
     pub schema: Option<bool>,
+    /// Where the admin listener listens.
+    pub admin_address: Option<String>,
     /// How long a registration holds without being renewed.
     pub register_ttl: Option<Duration>,
     /// How often the service is registered again.
@@ -100,6 +100,8 @@ pub struct Settings {
     pub client_request_timeout: Option<Duration>,
     /// The client's tries after the first.
     pub client_retries: Option<u32>,
+    /// How many tries beyond their first all calls to one service may make; `Some(None)` for any number.
+    pub client_retry_budget: Option<Option<RetryBudget>>,
     /// Idle connections that the client keeps to a node.
     pub client_pool_size: Option<usize>,
     /// How long the client uses a connection.

@@ -4,7 +4,7 @@ use super::super::apply::DEFAULT_REGISTRY;
 use super::Settings;
 use super::value::{
     Bad, address, duration, fingerprint, health_check, list, names, origins, pairs, path, positive,
-    seconds, strategy, switch, text, whole,
+    retry_budget, seconds, strategy, switch, text, whole,
 };
 
 /// One setting.
@@ -112,10 +112,10 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| duration(&mut to.server_connection_grace, from)),
     Setting::new(SERVER, "reflection", "", "Whether gRPC's reflection is served, which tells everybody all that is served", "true where only this machine can ask, on loopback",
         |to, from| switch(&mut to.reflection, from)),
-    Setting::new(SERVER, "admin_address", "HOST:PORT", "Where the admin listener tells a person and probes how the service stands: its readiness, calls, nodes, settings; of this machine alone unless a host is named", "none",
-        |to, from| address(&mut to.admin_address, from)),
     Setting::new(SERVER, "schema", "", "Whether the node tells hashes of its services' descriptors, and Debug.Schema the descriptors", "true",
         |to, from| switch(&mut to.schema, from)),
+    Setting::new(SERVER, "admin_address", "HOST:PORT", "Where the admin listener tells a person and probes how the service stands: its readiness, calls, nodes, settings; of this machine alone unless a host is named", "none",
+        |to, from| address(&mut to.admin_address, from)),
     Setting::new(DISCOVERY, "registry", "NAME", "The registry: memory, local, mdns, consul, dns, static, or one that the program brings", DEFAULT_REGISTRY,
         |to, from| text(&mut to.registry, from)),
     Setting::new(DISCOVERY, "registry_address", "ADDRESS,...", "Where the registry is; of local, its folder; of consul, its agents; of dns, name servers; of static, NAME=HOST:PORT,... or file:PATH", "the registry's own",
@@ -140,6 +140,8 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| duration(&mut to.client_request_timeout, from)),
     Setting::new(CLIENT, "client_retries", "NUMBER", "Tries after the first", "5",
         |to, from| whole(&mut to.client_retries, from)),
+    Setting::new(CLIENT, "client_retry_budget", "PERCENT", "Tries beyond their first that all calls to a service may make, in percent of the calls; off for any number", "20",
+        |to, from| retry_budget(&mut to.client_retry_budget, from)),
     Setting::new(CLIENT, "client_pool_size", "NUMBER", "Idle connections kept to a node", "100",
         |to, from| positive(&mut to.client_pool_size, from)),
     Setting::new(CLIENT, "client_pool_ttl", "DURATION", "How long a connection is used", "1m",

@@ -45,6 +45,8 @@ fn every_variable_is_read() {
         ("MICRO_SERVER_CONNECTION_AGE", "30m"),
         ("MICRO_SERVER_CONNECTION_GRACE", "10s"),
         ("MICRO_REFLECTION", "on"),
+        ("MICRO_SCHEMA", "off"),
+        ("MICRO_CHECK_SCHEMA", "off"),
         ("MICRO_REGISTER_TTL", "90"),
         ("MICRO_REGISTER_INTERVAL", "1m30s"),
         ("MICRO_REGISTRY", "memory"),
@@ -57,11 +59,16 @@ fn every_variable_is_read() {
         ("MICRO_CLIENT", "auto"),
         ("MICRO_CLIENT_REQUEST_TIMEOUT", "1.5s"),
         ("MICRO_CLIENT_RETRIES", "0"),
+        ("MICRO_CLIENT_RETRY_BUDGET", "off"),
         ("MICRO_CLIENT_POOL_SIZE", "3"),
         ("MICRO_CLIENT_POOL_TTL", "2m"),
         ("MICRO_SELECTOR", "roundrobin"),
         ("MICRO_CLIENT_SLOW_START", "0s"),
         ("MICRO_ZONE", "eu-1"),
+        ("MICRO_OUTLIERS", "off"),
+        ("MICRO_HEALTH_CHECK", "grpc"),
+        ("MICRO_HEALTH_CHECK_INTERVAL", "3s"),
+        ("MICRO_HEALTH_CHECK_TIMEOUT", "200ms"),
         ("MICRO_PROXY", "go.micro.proxy"),
         ("MICRO_ADMIN_ADDRESS", ":8081"),
         ("MICRO_TLS_CERT", "/c.pem"),
@@ -91,6 +98,8 @@ fn every_variable_is_read() {
     let grace = settings.server_connection_grace;
     assert_eq!(grace, Some(Duration::from_secs(10)));
     assert_eq!(settings.reflection, Some(true));
+    assert_eq!(settings.schema, Some(false));
+    assert_eq!(settings.check_schema, Some(false));
     assert_eq!(settings.admin_address.as_deref(), Some(":8081"));
     assert_eq!(settings.register_ttl, Some(Duration::from_secs(90)));
     assert_eq!(settings.register_interval, Some(Duration::from_secs(90)));
@@ -110,11 +119,20 @@ fn every_variable_is_read() {
         Some(Duration::from_millis(1500))
     );
     assert_eq!(settings.client_retries, Some(0));
+    assert_eq!(settings.client_retry_budget, Some(None));
     assert_eq!(settings.client_pool_size, Some(3));
     assert_eq!(settings.client_pool_ttl, Some(Duration::from_secs(120)));
     assert!(matches!(settings.selector, Some(Strategy::RoundRobin)));
     assert_eq!(settings.client_slow_start, Some(Duration::ZERO));
     assert_eq!(settings.zone.as_deref(), Some("eu-1"));
+    assert_eq!(settings.outliers, Some(false));
+    assert_eq!(settings.health_check, Some(Some(HealthCheck::grpc())));
+    let times = [
+        settings.health_check_interval,
+        settings.health_check_timeout,
+    ];
+    let millis = |millis| Some(Duration::from_millis(millis));
+    assert_eq!(times, [millis(3_000), millis(200)]);
     assert_eq!(settings.proxy.as_deref(), Some("go.micro.proxy"));
     assert_eq!(settings.tls_cert, Some(PathBuf::from("/c.pem")));
     assert_eq!(settings.tls_key, Some(PathBuf::from("/k.pem")));

@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::client::HealthCheck;
+use crate::client::{HealthCheck, RetryBudget};
 use crate::selector::{NAMES, Strategy};
 
 /// What would have been right.
@@ -130,6 +130,18 @@ pub(super) fn health_check(to: &mut Option<Option<HealthCheck>>, from: &str) -> 
     *to = Some(match from {
         "off" | "none" | "false" => None,
         kind => Some(kind.parse().map_err(|_| "grpc, debug or off".to_owned())?),
+    });
+    Ok(())
+}
+
+pub(super) fn retry_budget(to: &mut Option<Option<RetryBudget>>, from: &str) -> Result<(), Bad> {
+    *to = Some(match from {
+        "off" | "none" | "false" => None,
+        percent => {
+            let percent = percent.trim_end_matches('%').parse();
+            let wrong = |_| "a whole number of percent, or off".to_owned();
+            Some(RetryBudget::percent(percent.map_err(wrong)?))
+        }
     });
     Ok(())
 }

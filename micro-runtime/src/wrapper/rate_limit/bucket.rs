@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_token_bucket_lets_through_what_its_model_does() {
-        with_seeds(200, |random| {
+        with_seeds(50, |random| {
             let burst = random.u32(1..20);
             let pace = Pace::new(random.u32(1..2_000), Duration::from_secs(1), burst, true);
             let bucket = Bucket::default();

@@ -1,0 +1,5 @@
+//! Generates the code of `proto/greeter.proto`.
+
+fn main() -> micro_build::Result<()> {
+    micro_build::compile(&["../../proto/greeter.proto"])
+}
