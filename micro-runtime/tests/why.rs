@@ -23,10 +23,12 @@ use micro_runtime::wrapper::{Next, from_fn};
 use scripted::{Answer, Setup, cut, refused};
 
 fn choices(why: &Why) -> Vec<&Choice> {
-    let chosen = |step| match step {
-        &Step::Chosen(ref choice) => Some(choice),
-        _ => None,
-    };
+    fn chosen(step: &Step) -> Option<&Choice> {
+        match step {
+            Step::Chosen(choice) => Some(choice),
+            _ => None,
+        }
+    }
     why.steps.iter().filter_map(chosen).collect()
 }
 

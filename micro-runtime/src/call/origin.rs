@@ -23,10 +23,12 @@ impl Origin {
     /// `error`, by which that try has failed after all. What cannot be read is the node's fault.
     #[cold]
     pub(crate) fn explain(&self, error: Error) -> Error {
-        let mut why = Why::default();
-        why.service = self.service.clone();
-        why.endpoint = self.endpoint.clone();
-        why.took = self.began.map(|began| began.elapsed()).unwrap_or_default();
+        let mut why = Why {
+            service: self.service.clone(),
+            endpoint: self.endpoint.clone(),
+            took: self.began.map(|began| began.elapsed()).unwrap_or_default(),
+            ..Why::default()
+        };
         if let Some(peer) = &self.peer {
             let node = match peer.node.is_empty() {
                 true => &peer.address,

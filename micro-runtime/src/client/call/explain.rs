@@ -202,7 +202,7 @@ impl Called {
     pub(super) fn origin(&self, peer: Option<Arc<Peer>>, began: Option<Instant>) -> Origin {
         Origin {
             service: self.service.clone(),
-            endpoint: endpoint(&self.method.endpoint),
+            endpoint: endpoint(&self.method),
             peer,
             began,
         }
@@ -213,7 +213,7 @@ impl Called {
             why.service = self.service.clone();
         }
         if why.endpoint.is_empty() {
-            why.endpoint = endpoint(&self.method.endpoint);
+            why.endpoint = endpoint(&self.method);
         }
     }
 }
