@@ -132,23 +132,15 @@ async fn what_has_come_to_the_handler_is_processed_whatever_is_said_of_it() {
         Err(refused())
     }
     for protocol in ALL {
-        let wrappers: [Box<dyn Fn(&World, &Arc<AtomicUsize>) -> _>; 2] = [
-            Box::new(|world: &World, seen: &Arc<AtomicUsize>| {
-                world
-                    .service("guarded", protocol)
-                    .wrap_handler(from_fn(after))
-                    .handle(say(seen))
-            }),
-            Box::new(|world: &World, seen: &Arc<AtomicUsize>| {
-                world
-                    .service("guarded", protocol)
-                    .wrap_handler(from_fn(changed))
-                    .handle(say(seen))
-            }),
-        ];
-        for service in wrappers {
+        let wrappers: [Arc<dyn Wrapper>; 2] =
+            [Arc::new(from_fn(after)), Arc::new(from_fn(changed))];
+        for wrapper in wrappers {
             let (world, seen) = (World::default(), Arc::default());
-            let running = service(&world, &seen).start().await.unwrap();
+            let through = move |request: Request, next: Next| {
+                let wrapper = wrapper.clone();
+                async move { wrapper.wrap(request, next).await }
+            };
+            let running = node(&world, protocol, &seen, from_fn(through)).await;
             let client = running.client();
             let call = client.request("guarded", "Say.Hello", frame("x"));
             let error = call.retries(2).await.unwrap_err();

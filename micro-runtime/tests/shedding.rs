@@ -122,7 +122,7 @@ async fn without_a_deadline_nothing_is_shed() {
 
 /// Handlers that wait until they may go, behind a limit of four.
 struct Gated {
-    running: Arc<Running>,
+    running: Running,
     limit: AdaptiveLimit,
     go: Arc<Semaphore>,
 }
@@ -144,7 +144,7 @@ impl Gated {
         let service = World::default().service("gated", "braid");
         let service = service.wrap_handler(limit.clone()).handle(say);
         Self {
-            running: Arc::new(service.start().await.unwrap()),
+            running: service.start().await.unwrap(),
             limit,
             go,
         }

@@ -4,7 +4,12 @@
 
 #[path = "support/scripted.rs"]
 mod scripted;
+#[path = "support/mod.rs"]
+mod support;
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use micro_runtime::Error;
@@ -12,15 +17,18 @@ use micro_runtime::call::{Frame, Reply, Request};
 use micro_runtime::error::Why;
 use micro_runtime::error::why::{Cause, Choice, Reason, Refusal, Step};
 use micro_runtime::selector::Filter;
+use micro_runtime::server::Local;
 use micro_runtime::wrapper::{Next, from_fn};
 
 use scripted::{Answer, Setup, cut, refused};
 
 fn choices(why: &Why) -> Vec<&Choice> {
-    let chosen = |step| match step {
-        &Step::Chosen(ref choice) => Some(choice),
-        _ => None,
-    };
+    fn chosen(step: &Step) -> Option<&Choice> {
+        match step {
+            Step::Chosen(choice) => Some(choice),
+            _ => None,
+        }
+    }
     why.steps.iter().filter_map(chosen).collect()
 }
 
@@ -287,4 +295,115 @@ async fn the_text_is_understood_at_a_glance() {
         1,
         "{text}"
     );
+}
+
+/// Takes the fields of the events on `micro::why`.
+#[derive(Clone, Default)]
+struct Listens(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
+
+impl tracing::Subscriber for Listens {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target() == "micro::why"
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Fields(BTreeMap<String, String>);
+        impl tracing::field::Visit for Fields {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn fmt::Debug) {
+                self.0.insert(field.name().to_owned(), format!("{value:?}"));
+            }
+            fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+                self.0.insert(field.name().to_owned(), value.to_owned());
+            }
+        }
+        let mut fields = Fields(BTreeMap::new());
+        event.record(&mut fields);
+        self.0.lock().unwrap().push(fields.0);
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_fail_and_calls_that_are_asked_are_one_event_each() {
+    let listens = Listens::default();
+    let _guard = tracing::subscriber::set_default(listens.clone());
+    let setup = Setup::new(&["a", "b"], of_one("a", Answer::Fail(cut()))).await;
+    let told = || std::mem::take(&mut *listens.0.lock().unwrap());
+
+    setup.call().await.unwrap_err();
+    let [event] = &told()[..] else { panic!() };
+    let field = |name: &str| event.get(name).map(String::as_str);
+    assert_eq!(field("service"), Some("greeter"));
+    assert_eq!(field("endpoint"), Some("Say.Hello"));
+    assert_eq!((field("ok"), field("code")), (Some("false"), Some("500")));
+    assert_eq!(
+        (field("cause"), field("node")),
+        (Some("lost"), Some("node-a"))
+    );
+    assert_eq!(
+        (field("tries"), field("refused_by")),
+        (Some("1"), Some("policy"))
+    );
+    let steps = field("steps").unwrap();
+    assert!(
+        steps.contains(r#""step":"tried","node":"node-a""#),
+        "{steps}"
+    );
+
+    setup.call().await.unwrap();
+    assert_eq!(told(), [], "what goes well unasked is no event");
+
+    setup.call().explain().await.result.unwrap_err();
+    setup.call().explain().await.result.unwrap();
+    let told = told();
+    let ok: Vec<_> = told.iter().map(|event| &*event["ok"]).collect();
+    assert_eq!(ok, ["false", "true"]);
+    assert!(!told[1].contains_key("cause"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_data_is_json_with_stable_names() {
+    let slow = Duration::from_millis(1500);
+    let setup = Setup::new(&["b"], move |_, _| Answer::After(slow)).await;
+    let why = setup.call().explain().await.why;
+    assert_eq!(
+        why.to_json(),
+        r#"{"service":"greeter","endpoint":"Say.Hello","limit_ms":30000,"took_ms":1500,"cause":null,"steps":[{"step":"chosen","node":"node-b","strategy":"roundrobin","known":1,"left":1,"out":[],"unnamed":0},{"step":"tried","node":"node-b","address":"b","began_ms":0,"took_ms":1500,"cause":null}]}"#
+    );
+    let setup = Setup::new(&["a", "b"], of_one("a", Answer::Fail(refused()))).await;
+    let error = setup.call().retries(0).await.unwrap_err();
+    let json: serde_json::Value = serde_json::from_str(&error.why().unwrap().to_json()).unwrap();
+    assert_eq!(json["cause"], "unreachable");
+    assert_eq!(json["steps"][1]["code"], 500);
+    assert_eq!(json["steps"][2]["step"], "refused");
+    let why = setup.call().explain().await.why;
+    let json: serde_json::Value = serde_json::from_str(&why.to_json()).unwrap();
+    assert_eq!(json["steps"][0]["out"][0]["reason"], "ejected");
+    assert_eq!(json["steps"][0]["out"][0]["cause"], "unreachable");
+}
+
+#[tokio::test]
+async fn a_call_in_this_process_tells_its_own_way_and_not_that_of_its_handlers_calls() {
+    let setup = Setup::new(&["a"], |_, _| Answer::Fail(cut())).await;
+    let inner = setup.client.target("greeter");
+    let say = support::Say::hello(move |_, frame| {
+        let call = inner.unary::<_, Frame>(&support::METHODS[0], frame);
+        async move { call.await }
+    });
+    let local = micro_runtime::client::Target::new("here", Arc::new(Local::new(say)));
+    let call = || local.unary::<_, Frame>(&support::METHODS[0], Frame("hi".into()));
+    for why in [
+        call().await.unwrap_err().why().unwrap().clone(),
+        call().explain().await.why,
+    ] {
+        assert_eq!(&*why.service, "here", "{why}");
+        assert_eq!(why.attempts().count(), 1, "{why}");
+        assert_eq!(why.attempts().next().unwrap().node, "local");
+        assert_eq!(why.cause(), Some(Cause::Answered), "{why}");
+    }
 }

@@ -60,12 +60,10 @@ fn run(nodes: usize, call: Call, zones: bool) -> AllocationInfo {
         });
     };
     // Each node keeps its channel from its first call on.
-    let before = std::time::Instant::now();
     calls(10 * nodes as u64 + 100);
-    let took = before.elapsed() / (10 * nodes as u32 + 100);
     let measured = measure(|| calls(CALLS));
     println!(
-        "{nodes} nodes: {:.2} allocations, {:.0} bytes, {took:?} a call",
+        "{nodes} nodes: {:.2} allocations, {:.0} bytes a call",
         measured.count_total as f64 / CALLS as f64,
         measured.bytes_total as f64 / CALLS as f64,
     );

@@ -1,6 +1,6 @@
 //! cargo run -p example-resilience
 //!
-//! Nodes that are slow or full, and what callers notice of it.
+//! Nodes that are slow, full or ill, and what callers notice of it.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,8 @@ use micro_runtime::call::Backoff;
 use micro_runtime::router::Limits;
 use micro_runtime::selector::Strategy;
 use micro_runtime::service::Running;
-use micro_runtime::{Context, Result, Service};
+use micro_runtime::wrapper::{AdaptiveLimit, GoBreaker, RateLimit, Shed};
+use micro_runtime::{Context, Error, Result, Service};
 
 micro_runtime::include_protos!();
 use crate::go::micro::srv::greeter::{Request, Response, Say, SayClient, SayServer};
@@ -54,7 +55,9 @@ async fn main() -> Result<()> {
         .init()?;
     slow(&SayClient::new("examples.slow", caller.client())).await?;
     full(&SayClient::new("examples.full", caller.client())).await?;
-    budget(&SayClient::new("examples.storm", caller.client())).await
+    budget(&SayClient::new("examples.storm", caller.client())).await?;
+    guarded(&SayClient::new("examples.guarded", caller.client())).await?;
+    broken().await
 }
 
 /// One of two nodes is slow.
@@ -124,6 +127,55 @@ async fn budget(say: &SayClient) -> Result<()> {
         }
     }
     stop(nodes).await
+}
+
+/// A node has a rate limit, a limit of calls at once, and an eye on deadlines; its neighbour is free.
+async fn guarded(say: &SayClient) -> Result<()> {
+    let careful = Service::new("examples.guarded")
+        .wrap_handler(RateLimit::token_bucket(1, 3).per_caller())
+        .wrap_handler(Shed::new())
+        .wrap_handler(AdaptiveLimit::new())
+        .init()?
+        .handle(SayServer::new(Greeter(QUICK)))
+        .start()
+        .await?;
+    let nodes = [careful, node("examples.guarded", QUICK, 100).await?];
+    for _ in 0..8 {
+        say.hello(john()).await?;
+    }
+    println!("a rate limit: 8 of 8 calls were answered");
+    stop(nodes).await
+}
+
+/// Fails.
+struct Ill;
+
+impl Say for Ill {
+    async fn hello(&self, _cx: &Context, _request: Request) -> Result<Response> {
+        Err(Error::internal("examples.ill", "not today"))
+    }
+}
+
+/// A service fails each call: it is left alone for a while.
+async fn broken() -> Result<()> {
+    let breaker = GoBreaker::new();
+    let ill = Service::new("examples.ill")
+        .wrap_call(breaker.clone())
+        .init()?
+        .handle(SayServer::new(Ill))
+        .start()
+        .await?;
+    let say = SayClient::new("examples.ill", ill.client());
+    for number in 1..=7 {
+        let error = say.hello(john()).await.expect_err("it is ill");
+        if number >= 6 {
+            println!("a breaker: call {number} failed: {}", error.detail());
+        }
+    }
+    for circuit in breaker.circuits() {
+        println!("  {} is {}", circuit.endpoint, circuit.state.name());
+    }
+    ill.stop().await
 }
 
 async fn stop(nodes: [Running; 2]) -> Result<()> {

@@ -24,6 +24,12 @@ fn prints_what_it_says() {
          1.9.0: a, a, a\n\
          not a: c, b, c\n\
          the last: c\n\
+         by weight: b\n\
+         user-1: b, b, b\n\
+         user-2: a, a, a\n\
+         user-3: b, b, b\n\
+         on the canary: 6\n\
+         near: c, c, c\n\
          in both: error selecting examples.selector node: none available\n"
     );
 }

@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use tokio::task::coop;
 
-use super::Payload;
+use super::{Origin, Payload};
 use crate::codec::{self, Codec};
 use crate::error::{Error, Result};
 use crate::metadata::Metadata;
@@ -161,6 +161,8 @@ pub struct Receiver<M> {
     failed: bool,
     /// What came with the opening.
     opening: Metadata,
+    /// The call, on a client.
+    origin: Option<Box<Origin>>,
     message: PhantomData<fn() -> M>,
 }
 
@@ -172,13 +174,15 @@ impl<M: Payload + Default> Receiver<M> {
             codec,
             failed: false,
             opening: Metadata::new(),
+            origin: None,
             message: PhantomData,
         }
     }
 
-    /// The receiver of a stream whose opening brought `metadata`.
-    pub(crate) fn opened_with(mut self, metadata: &Metadata) -> Self {
+    /// The receiver of a stream of `origin` whose opening brought `metadata`.
+    pub(crate) fn opened_with(mut self, metadata: &Metadata, origin: Origin) -> Self {
         self.opening = metadata.clone();
+        self.origin = Some(Box::new(origin));
         self
     }
 
@@ -228,7 +232,16 @@ impl<M: Payload + Default> Receiver<M> {
         let next = ready!(self.raw.poll_next(task));
         // What does not decode is one message's fault, and the stream goes on.
         self.failed = matches!(next, Some(Err(_)));
-        Poll::Ready(next.map(|next| next.and_then(|body| codec::decode(&*self.codec, body))))
+        let read = match next {
+            None => return Poll::Ready(None),
+            Some(Ok(body)) => codec::decode(&*self.codec, body).map_err(|error| (error, true)),
+            Some(Err(error)) => Err((error, false)),
+        };
+        Poll::Ready(Some(read.map_err(|(error, unread)| match &self.origin {
+            Some(origin) if unread => origin.unread(error),
+            Some(origin) => origin.ended(error),
+            None => error,
+        })))
     }
 }
 

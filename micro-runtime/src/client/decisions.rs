@@ -13,6 +13,7 @@ use crate::error::why::{
     Attempt, Cause, Choice, Failure, LeftOut, MAX_NAMED, Reason, Recorder, Refusal, Step, Why,
 };
 use crate::metadata::Text;
+use crate::method::Method;
 use crate::registry::{NodeEntry, Standing};
 use crate::selector::{Strategy, census};
 use crate::tasks::is_never;
@@ -157,7 +158,7 @@ pub(super) struct Times {
 
 fn fill(why: &mut Why, request: &Request, times: Times) {
     why.service = request.service.clone();
-    why.endpoint = endpoint(&request.method.endpoint);
+    why.endpoint = endpoint(&request.method);
     let Times {
         started, deadline, ..
     } = times;
@@ -165,9 +166,9 @@ fn fill(why: &mut Why, request: &Request, times: Times) {
     why.took = started.elapsed();
 }
 
-/// An endpoint as shared text: of generated code it is a constant.
-pub(super) fn endpoint(name: &Cow<'static, str>) -> Text {
-    match name {
+/// A method's endpoint as shared text: of generated code it is a constant.
+pub(super) fn endpoint(method: &Method) -> Text {
+    match &method.endpoint {
         Cow::Borrowed(name) => Text::from_static(name),
         Cow::Owned(name) => Text::from(name),
     }

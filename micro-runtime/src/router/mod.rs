@@ -5,6 +5,7 @@
 //! cancelled when it is dropped before its end.
 
 mod core;
+mod counters;
 mod figures;
 mod limits;
 mod once;
@@ -14,8 +15,8 @@ mod room;
 mod serving;
 mod watch;
 
-pub(crate) use self::core::CallCounters;
 pub use self::core::{Core, CoreOptions, Draining, Route};
+pub(crate) use counters::CallCounters;
 pub(crate) use figures::Latency;
 pub use limits::Limits;
 pub(crate) use once::Once;

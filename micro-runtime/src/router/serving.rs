@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll};
 
-use super::core::CallCounters;
+use super::counters::CallCounters;
 use super::watch::{End, Ticket};
 use crate::call::{BoxFuture, Reply};
 use crate::context::Context;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use crate::call::{
     Body, BoxFuture, Dispatch, Invoke, Next, Queue, RawReceive, RawSend, RawStream, Reply, Request,
@@ -17,8 +18,9 @@ use crate::call::{
 };
 use crate::client::bounded;
 use crate::context::{Context, Peer};
+use crate::error::why::{Attempt, Failure, Step};
 use crate::error::{Error, Result, id};
-use crate::metadata::Metadata;
+use crate::metadata::{Metadata, Text};
 use crate::router::{Core, CoreOptions, Route, Serving};
 use crate::tasks::after;
 
@@ -49,12 +51,23 @@ impl Invoke for Local {
         }
         let core = self.0.clone();
         Box::pin(async move {
-            let route = core.find(&request.method.endpoint)?;
-            if route.method().kind.is_stream() {
-                stream(&core, &route, request).await
-            } else {
-                unary(&route, request).await
+            let asked = request.options.recorder.clone();
+            let began = asked.is_some().then(Instant::now);
+            let answer = call(&core, request).await;
+            let took = began.map(|began| began.elapsed()).unwrap_or_default();
+            let tried = |result| {
+                let here = || Text::from_static("local");
+                Step::Tried(Attempt::new(here(), here(), Duration::ZERO, took, result))
+            };
+            if let Some(asked) = asked {
+                asked.note(tried(answer.as_ref().map(|_| ()).map_err(Failure::from)));
             }
+            answer.map_err(|mut error| {
+                // Those of a call that the handler has made are not this call's.
+                error.take_why();
+                let failure = Failure::from(&error);
+                error.with_step(tried(Err(failure)))
+            })
         })
     }
 }
@@ -64,6 +77,15 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The most messages of a stream that wait: their bytes are not counted here.
 const WINDOW: usize = 128;
+
+async fn call(core: &Core, request: Request) -> Result<Reply> {
+    let route = core.find(&request.method.endpoint)?;
+    if route.method().kind.is_stream() {
+        stream(core, &route, request).await
+    } else {
+        unary(&route, request).await
+    }
+}
 
 async fn unary(route: &Route, mut request: Request) -> Result<Reply> {
     let timeout = request.options.timeout.unwrap_or(TIMEOUT);

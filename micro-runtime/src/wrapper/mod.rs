@@ -102,9 +102,11 @@ fn refuse(request: &Request, by: &'static str, words: String, error: Error) -> E
     if let Some(recorder) = &request.options.recorder {
         recorder.note(step.clone());
     }
-    let mut why = Why::default();
-    why.service = request.service.clone();
-    why.endpoint = request.method.endpoint.to_string().into();
-    why.push(step);
+    let why = Why {
+        service: request.service.clone(),
+        endpoint: request.method.endpoint.to_string().into(),
+        steps: vec![step],
+        ..Why::default()
+    };
     error.unprocessed().with_why(why)
 }

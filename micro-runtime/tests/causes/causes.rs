@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use micro_runtime::call::Frame;
 use micro_runtime::client::Client;
 use micro_runtime::error::Why;
 use micro_runtime::error::why::Cause;
@@ -120,6 +121,29 @@ async fn a_node_that_cannot_be_connected_to_in_time_is_unreachable() {
 #[tokio::test]
 async fn a_connection_that_ends_before_the_answer_is_lost() {
     spoiled(Wire::Cut, Cause::Lost).await;
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_is_lost_after_its_opening_too() {
+    for name in PROTOCOLS {
+        let say = Say::default().count(|_, _, mut out| async move {
+            out.send(Frame("first".into())).await?;
+            pending().await
+        });
+        let node = Node1::new(say).await;
+        let client = client(name, &node.address).await;
+        let count = client
+            .target("say")
+            .server_stream::<_, Frame>(&crate::support::METHODS[1], Frame("hi".into()));
+        let mut replies = timeout(LONG, count).await.unwrap().unwrap();
+        assert_eq!(
+            replies.next().await.unwrap().unwrap(),
+            Frame("first".into())
+        );
+        node.wire.send_replace(Wire::Cut);
+        let error = timeout(LONG, replies.next()).await.unwrap().unwrap();
+        check(Cause::Lost, name, &error.unwrap_err());
+    }
 }
 
 #[tokio::test]

@@ -113,6 +113,10 @@ async fn nor_does_the_end_of_a_stream() {
             }
         };
         check(name, &node, &nobody, &error);
+        let why = error.why().unwrap();
+        assert_eq!((&*why.service, &*why.endpoint), ("say", "Say.Count"));
+        assert_eq!(why.cause(), Some(Cause::Answered), "{name}: {error:?}");
+        assert_eq!(why.attempts().next().unwrap().node, "say-1", "{name}");
 
         let upload = say.client_stream::<Frame, Frame>(&methods[2]);
         let failed = async {

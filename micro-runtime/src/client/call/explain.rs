@@ -9,10 +9,10 @@ use std::task::{Context as Task, Poll, ready};
 use tokio::time::Instant;
 
 use super::{Bidi, Call, ClientStream, Full, Pending, ServerStream, Unary, Upload};
-use crate::call::{Payload, Receiver, Reply, Sender};
+use crate::call::{Origin, Payload, Receiver, Reply, Sender};
 use crate::client::decisions::endpoint;
 use crate::context::Peer;
-use crate::error::why::{Attempt, Failure, Recorder, Step};
+use crate::error::why::{Cause, Failure, Recorder, Step};
 use crate::error::{Error, Result, Why};
 use crate::metadata::Text;
 use crate::method::MethodRef;
@@ -169,14 +169,6 @@ pub(super) struct Called {
     pub(super) recorder: Option<Recorder>,
 }
 
-/// A reply that cannot be read.
-pub(super) struct Unread {
-    pub(super) error: Error,
-    pub(super) peer: Option<Arc<Peer>>,
-    /// When the try began that brought it.
-    pub(super) began: Option<Instant>,
-}
-
 impl Called {
     /// The error of the call with its decisions, which are told unless somebody has asked for them:
     /// then that is done later.
@@ -190,36 +182,30 @@ impl Called {
         error.with_why(why)
     }
 
-    /// The error of a call whose reply cannot be read: its last try has failed after all.
+    /// The error of a call whose reply, which is of `origin`, cannot be read: its last try has failed
+    /// after all.
     #[cold]
-    pub(super) fn unread(&self, unread: Unread) -> Error {
-        let Unread { error, peer, began } = unread;
-        let failure = Failure::from(&error);
-        if let Some(recorder) = &self.recorder {
-            recorder.with(|why| {
-                if let Some(Step::Tried(last)) = why.steps.last_mut() {
-                    last.result = Err(failure);
-                }
-            });
-            return error;
-        }
-        let Some(peer) = peer else { return error };
-        let mut why = Why::default();
-        why.took = began.map(|began| began.elapsed()).unwrap_or_default();
-        let node = match peer.node.is_empty() {
-            true => &peer.address,
-            false => &peer.node,
+    pub(super) fn unread(&self, error: Error, origin: &Origin) -> Error {
+        let error = error.or_caused_by(Cause::Garbled);
+        let Some(recorder) = &self.recorder else {
+            return origin.explain(error);
         };
-        let address = peer.address.clone();
-        let attempt = Attempt::new(
-            node.clone(),
-            address,
-            Default::default(),
-            why.took,
-            Err(failure),
-        );
-        why.push(Step::Tried(attempt));
-        error.with_why(why)
+        recorder.with(|why| {
+            if let Some(Step::Tried(last)) = why.steps.last_mut() {
+                last.result = Err(Failure::from(&error));
+            }
+        });
+        error
+    }
+
+    /// The call, as of a reply.
+    pub(super) fn origin(&self, peer: Option<Arc<Peer>>, began: Option<Instant>) -> Origin {
+        Origin {
+            service: self.service.clone(),
+            endpoint: endpoint(&self.method),
+            peer,
+            began,
+        }
     }
 
     fn name(&self, why: &mut Why) {
@@ -227,7 +213,7 @@ impl Called {
             why.service = self.service.clone();
         }
         if why.endpoint.is_empty() {
-            why.endpoint = endpoint(&self.method.endpoint);
+            why.endpoint = endpoint(&self.method);
         }
     }
 }

@@ -2,8 +2,10 @@
 
 mod explain;
 mod options;
+mod upload;
 
 pub use explain::{Explain, Explained, PendingExplained};
+pub use upload::Upload;
 
 use std::fmt;
 use std::future::{Future, IntoFuture};
@@ -25,7 +27,7 @@ use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::metadata::{Metadata, Text};
 use crate::method::{Kind, MethodRef};
-use explain::{Called, Unread};
+use explain::Called;
 
 /// Where a typed client's calls go: a name resolved once, or a service in this process.
 ///
@@ -216,7 +218,7 @@ pub struct Pending<M> {
 }
 
 /// Reads a reply.
-type Read<M> = fn(Reply, Arc<dyn Codec>) -> Result<Reply<M>, Unread>;
+type Read<M> = fn(Reply, Arc<dyn Codec>, &Called) -> Result<Reply<M>>;
 
 enum State {
     Sent(BoxFuture<Result<Reply>>),
@@ -240,7 +242,7 @@ impl<M> Future for Pending<M> {
         };
         this.state = State::Failed(None);
         let read = reply.and_then(|reply| match this.codec.take() {
-            Some(codec) => (this.read)(reply, codec).map_err(|unread| this.called.unread(unread)),
+            Some(codec) => (this.read)(reply, codec, &this.called),
             None => Err(polled_again()),
         });
         Poll::Ready(read.map_err(|error| this.called.failed(error)))
@@ -361,9 +363,10 @@ fn within(sent: BoxFuture<Result<Reply>>, parent: Context) -> BoxFuture<Result<R
 fn read_message<R: Payload + Default>(
     mut reply: Reply,
     codec: Arc<dyn Codec>,
-) -> Result<Reply<R>, Unread> {
+    called: &Called,
+) -> Result<Reply<R>> {
     let already = reply.read.take(reply.message.as_bytes());
-    reply.try_read(|body| match already {
+    reply.try_read(called, |body| match already {
         Some(message) => Ok(message),
         None => decode(&*codec, body.into_bytes()),
     })
@@ -371,7 +374,7 @@ fn read_message<R: Payload + Default>(
 
 impl<M> Reply<M> {
     /// As [`try_map`](Reply::try_map), where what cannot be read is the node's fault.
-    fn try_read<N>(self, read: impl FnOnce(M) -> Result<N>) -> Result<Reply<N>, Unread> {
+    fn try_read<N>(self, called: &Called, read: impl FnOnce(M) -> Result<N>) -> Result<Reply<N>> {
         let Self {
             message,
             metadata,
@@ -389,11 +392,7 @@ impl<M> Reply<M> {
                 began,
                 read: already,
             }),
-            Err(error) => Err(Unread {
-                error: error.or_caused_by(Cause::Garbled),
-                peer,
-                began,
-            }),
+            Err(error) => Err(called.unread(error, &called.origin(peer, began))),
         }
     }
 }
@@ -411,35 +410,33 @@ fn read_raw(body: Body) -> Result<RawStream> {
 fn read_receiver<R: Payload + Default>(
     reply: Reply,
     codec: Arc<dyn Codec>,
-) -> Result<Reply<Receiver<R>>, Unread> {
+    called: &Called,
+) -> Result<Reply<Receiver<R>>> {
     let metadata = reply.metadata.clone();
-    reply.try_read(|body| {
+    let origin = called.origin(reply.peer.clone(), reply.began);
+    reply.try_read(called, |body| {
         let receiver = Receiver::new(read_raw(body)?.receive, codec);
-        Ok(receiver.opened_with(&metadata))
+        Ok(receiver.opened_with(&metadata, origin))
     })
 }
 
 fn read_upload<Q: Payload, R: Payload + Default>(
     reply: Reply,
     codec: Arc<dyn Codec>,
-) -> Result<Reply<Upload<Q, R>>, Unread> {
+    called: &Called,
+) -> Result<Reply<Upload<Q, R>>> {
     let mut opening = Reply::new(());
     opening.metadata = reply.metadata.clone();
     opening.peer = reply.peer.clone();
-    reply.try_read(|body| {
+    let origin = called.origin(reply.peer.clone(), reply.began);
+    reply.try_read(called, |body| {
         let raw = read_raw(body)?;
         Ok(Upload {
             send: Sender::new(raw.send, codec.clone()),
-            receive: Receiver::new(raw.receive, codec).opened_with(&opening.metadata),
+            receive: Receiver::new(raw.receive, codec).opened_with(&opening.metadata, origin),
             opening,
         })
     })
-}
-
-/// The error of a stream that brought another number of replies than one.
-fn miscounted(words: &'static str) -> Error {
-    // gRPC's word for it is that the method is not implemented so.
-    Error::internal(id::CLIENT_TRANSPORT, words).with_grpc_code(12)
 }
 
 type Both<Q, R> = (Sender<Q>, Receiver<R>);
@@ -447,13 +444,15 @@ type Both<Q, R> = (Sender<Q>, Receiver<R>);
 fn read_both<Q: Payload, R: Payload + Default>(
     reply: Reply,
     codec: Arc<dyn Codec>,
-) -> Result<Reply<Both<Q, R>>, Unread> {
+    called: &Called,
+) -> Result<Reply<Both<Q, R>>> {
     let metadata = reply.metadata.clone();
-    reply.try_read(|body| {
+    let origin = called.origin(reply.peer.clone(), reply.began);
+    reply.try_read(called, |body| {
         let raw = read_raw(body)?;
         Ok((
             Sender::new(raw.send, codec.clone()),
-            Receiver::new(raw.receive, codec).opened_with(&metadata),
+            Receiver::new(raw.receive, codec).opened_with(&metadata, origin),
         ))
     })
 }
@@ -484,66 +483,3 @@ into_future!(Unary<Q, R> => R, |kind| Some(kind.request), read_message, Some(Alr
 into_future!(ServerStream<Q, R> => Receiver<R>, |kind| Some(kind.request), read_receiver, None);
 into_future!(ClientStream<Q, R> => Upload<Q, R>, |_| None::<Q>, read_upload, None);
 into_future!(Bidi<Q, R> => Both<Q, R>, |_| None::<Q>, read_both, None);
-
-/// An open call whose requests stream: send them, then finish for the one reply.
-#[derive(Debug)]
-pub struct Upload<Q, R> {
-    send: Sender<Q>,
-    receive: Receiver<R>,
-    opening: Reply<()>,
-}
-
-impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
-    /// Waits for room and sends `message`. Cancel safe.
-    ///
-    /// # Errors
-    /// As [`Sender::send`].
-    pub async fn send(&mut self, message: Q) -> Result<()> {
-        self.send.send(message).await
-    }
-
-    /// Ends the input and waits for the reply.
-    ///
-    /// # Errors
-    /// The handler's error; 500 when the connection is gone or the stream ends without a reply.
-    pub async fn finish(self) -> Result<R> {
-        Ok(self.finish_full().await?.message)
-    }
-
-    /// Like [`finish`](Upload::finish), with metadata, trailers and the peer.
-    ///
-    /// # Errors
-    /// As [`finish`](Upload::finish).
-    pub async fn finish_full(self) -> Result<Reply<R>> {
-        let Self {
-            send,
-            mut receive,
-            opening,
-        } = self;
-        // A handler may answer before the input ends; its answer or error then says more than ours.
-        let _ = send.finish().await;
-        let message = match receive.message().await? {
-            Some(message) => message,
-            None => return Err(miscounted("the stream ended without a reply")),
-        };
-        let Reply { peer, .. } = opening;
-        // The status of a stream comes after its message.
-        if let Some(extra) = receive.next().await {
-            extra?;
-            return Err(miscounted("more than one reply came to a client stream"));
-        }
-        Ok(Reply {
-            message,
-            metadata: receive.metadata(),
-            trailers: receive.trailers(),
-            peer,
-            read: AlreadyRead::default(),
-            began: None,
-        })
-    }
-
-    /// The two halves, for a handler that answers before the input ends.
-    pub fn split(self) -> (Sender<Q>, Receiver<R>) {
-        (self.send, self.receive)
-    }
-}

@@ -43,15 +43,19 @@ const MAX_ASKED: usize = 3;
 
 /// The checks of those typed clients that call one name.
 #[derive(Debug, Default)]
-pub(super) struct Checks(Mutex<Vec<(&'static ServiceDescriptor, Option<Arc<Check>>)>>);
+pub(super) struct Checks(Mutex<Vec<Checked>>);
+
+/// The check of clients of one service; `None` where its own descriptors cannot be read.
+#[derive(Debug)]
+struct Checked(&'static ServiceDescriptor, Option<Arc<Check>>);
 
 impl Checks {
     /// The check of a client of this service, the same one for all; `None` where its own descriptors
     /// cannot be read.
     pub(super) fn of(&self, descriptor: &'static ServiceDescriptor) -> Option<Arc<Check>> {
-        let find = |all: &[(&'static ServiceDescriptor, Option<Arc<Check>>)]| {
-            let mut all = all.iter();
-            all.find_map(|(known, check)| std::ptr::eq(*known, descriptor).then(|| check.clone()))
+        let find = |all: &[Checked]| {
+            let known = all.iter().find(|one| std::ptr::eq(one.0, descriptor));
+            known.map(|one| one.1.clone())
         };
         if let Some(check) = find(&self.lock()) {
             return check;
@@ -60,12 +64,12 @@ impl Checks {
         let made = Check::new(descriptor).map(Arc::new);
         let mut all = self.lock();
         find(&all).unwrap_or_else(|| {
-            all.push((descriptor, made.clone()));
+            all.push(Checked(descriptor, made.clone()));
             made
         })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<(&'static ServiceDescriptor, Option<Arc<Check>>)>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Checked>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,7 +9,7 @@ use crate::registry::{Nodes, NodesGuard};
 /// Which nodes of one snapshot understand which methods, as far as it was known.
 #[derive(Debug)]
 pub(in crate::client) struct Ruling {
-    /// Weak, so that nodes that are gone are let go of though no call comes.
+    /// Weak: that no other snapshot has its address is enough.
     of: Weak<Nodes>,
     generation: u64,
     /// `None` where all nodes understand all.
@@ -22,7 +22,8 @@ struct Mixed {
     standings: Vec<Standing>,
     /// Whether nothing is known of some.
     open: bool,
-    /// By the index of a method: the nodes that are known to understand it, `None` where all do.
+    /// By the index of a method: the nodes that are known to understand it, `None` where all do. Made
+    /// when it is called, and held until a call finds another snapshot.
     methods: Box<[OnceLock<Option<Box<Nodes>>>]>,
 }
 

@@ -35,7 +35,7 @@ impl Checks {
     pub(in crate::client) fn told(&self, entry: &NodeEntry) -> Vec<SchemaTold> {
         let all: Vec<_> = {
             let all = self.lock();
-            all.iter().filter_map(|(_, check)| check.clone()).collect()
+            all.iter().filter_map(|one| one.1.clone()).collect()
         };
         all.iter().filter_map(|check| check.told(entry)).collect()
     }

@@ -127,9 +127,12 @@ struct HystrixModel {
     counted: Vec<(Duration, bool)>,
     running: Vec<usize>,
     calls: usize,
-    /// When it was opened, and the tests since: when, which call, whether it runs.
-    open: Option<(Duration, Vec<(Duration, usize, bool)>)>,
+    /// When it was opened, and the tests since.
+    open: Option<(Duration, Vec<Test>)>,
 }
+
+/// When it began, which call it is, and whether it runs.
+type Test = (Duration, usize, bool);
 
 impl HystrixModel {
     fn new(settings: HystrixSettings) -> Self {
