@@ -129,7 +129,9 @@ fn a_node_killed_with_9_costs_only_its_calls_in_flight_and_leaves_consul() {
     println!("tries of the dead node, after its end: {asked:?}");
     // Whoever finds out whether it is back does so just before calls may go there again: one gets
     // through where a busy machine holds that up.
-    let late = asked.iter().filter(|after| **after > Duration::from_secs(1));
+    let late = asked
+        .iter()
+        .filter(|after| **after > Duration::from_secs(1));
     assert!(!asked.is_empty() && late.count() <= 1, "asked {asked:?}");
     assert_eq!(later.failed().count(), 0, "{later}");
 }
