@@ -5,6 +5,7 @@
 use std::future::IntoFuture;
 
 use micro_runtime::call::Frame;
+use micro_runtime::error::why::Cause;
 use micro_runtime::registry::Memory;
 use micro_runtime::service::Running;
 use micro_runtime::transport::tls::{ClientTls, Identity, ServerTls};
@@ -56,6 +57,17 @@ fn all_refused(results: &[Result<Frame>], word: &str) {
     for result in results {
         let error = result.as_ref().unwrap_err();
         assert!(error.detail().contains(word), "{error}");
+        // Where one end speaks TLS and the other does not, what comes is no answer; all else is what
+        // this client was told, and not the node's fault.
+        let cause = match word.contains("speak") {
+            true => Cause::Garbled,
+            false => Cause::Own,
+        };
+        let why = error.why().unwrap();
+        for attempt in why.attempts() {
+            let failure = attempt.result.as_ref().unwrap_err();
+            assert_eq!(failure.cause, cause, "{error:?}");
+        }
     }
 }
 

@@ -23,7 +23,7 @@ impl Why {
         }
         f.write_str(":")?;
         if self.steps.is_empty() {
-            f.write_str("\n  answered before any node was chosen")?;
+            f.write_str("\n  no node was asked")?;
         }
         for step in &self.steps {
             f.write_str("\n  ")?;

@@ -74,6 +74,10 @@ impl Fault {
     /// In which way a call fails by it.
     pub(in crate::protocol) fn cause(&self) -> Cause {
         match self {
+            // The one end speaks TLS and the other does not, as our own servers say it.
+            Self::Untaken(error) if error.reason() == Some(Reason::INADEQUATE_SECURITY) => {
+                Cause::Garbled
+            }
             Self::Untaken(_) => Cause::Refused,
             Self::Broken(error) => match error.get_io() {
                 Some(error) => Cause::of_io(error),
