@@ -127,8 +127,12 @@ fn a_node_killed_with_9_costs_only_its_calls_in_flight_and_leaves_consul() {
         .map(|one| one.at.saturating_duration_since(after))
         .collect();
     println!("tries of the dead node, after its end: {asked:?}");
-    let late = asked.iter().any(|after| *after > Duration::from_secs(1));
-    assert!(!asked.is_empty() && !late, "asked {asked:?}");
+    // Whoever finds out whether it is back does so just before calls may go there again: one gets
+    // through where a busy machine holds that up.
+    let late = asked
+        .iter()
+        .filter(|after| **after > Duration::from_secs(1));
+    assert!(!asked.is_empty() && late.count() <= 1, "asked {asked:?}");
     assert_eq!(later.failed().count(), 0, "{later}");
 }
 
