@@ -44,8 +44,7 @@ async fn main() -> Result<()> {
     println!("{}", hello("John").explain().await.why);
 
     // The one that is next.
-    nodes[1].kill()?;
-    nodes[1].wait()?;
+    nodes.kill(1)?;
     println!("\n# A node was killed");
     let explained = hello("John").explain().await;
     println!("{}", explained.why);
@@ -56,18 +55,20 @@ async fn main() -> Result<()> {
     let killed = async {
         // The call is with its handler by then.
         tokio::time::sleep(Duration::from_millis(300)).await;
-        nodes[0].kill()?;
-        nodes[0].wait()?;
+        nodes.kill(0)?;
         Ok::<_, Error>(())
     };
     let (failed, killed) = tokio::join!(slow, killed);
     killed?;
-    println!("{:?}", failed.unwrap_err());
+    if let Err(error) = failed {
+        println!("{error:?}");
+    }
 
     println!("\n# Nobody is there");
     let nobody = SayClient::new("nobody", service.client());
-    let absent = nobody.hello(Request::default()).await;
-    println!("{:?}", absent.unwrap_err());
+    if let Err(error) = nobody.hello(Request::default()).await {
+        println!("{error:?}");
+    }
 
     println!("\n# As data");
     println!("{}", hello("John").retries(0).explain().await.why.to_json());
@@ -85,8 +86,28 @@ async fn node() -> Result<()> {
     std::future::pending().await
 }
 
+/// Processes that end with this one, whatever becomes of it.
+struct Nodes([Child; 2]);
+
+impl Nodes {
+    fn kill(&mut self, number: usize) -> Result<()> {
+        self.0[number].kill()?;
+        self.0[number].wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        for node in &mut self.0 {
+            // It may be dead already.
+            let _ = node.kill();
+        }
+    }
+}
+
 /// Two nodes, and a registry that knows them and is told of no death.
-async fn start() -> Result<([Child; 2], Memory)> {
+async fn start() -> Result<(Nodes, Memory)> {
     let mut service = registry::Service::new("greeter", "1.0.0");
     let mut start = |id: &str| -> Result<Child> {
         let mut child = Command::new(std::env::current_exe()?)
@@ -102,7 +123,7 @@ async fn start() -> Result<([Child; 2], Memory)> {
         service.nodes.push(node);
         Ok(child)
     };
-    let nodes = [start("greeter-1")?, start("greeter-2")?];
+    let nodes = Nodes([start("greeter-1")?, start("greeter-2")?]);
     let registry = Memory::new();
     registry
         .register(&service, RegisterOptions::default())
