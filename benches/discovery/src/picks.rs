@@ -22,7 +22,8 @@ const SOME: usize = 64;
 pub(crate) struct Picks {
     name: &'static str,
     client: SelectOptions,
-    call: SelectOptions,
+    /// In turn.
+    calls: Vec<SelectOptions>,
 }
 
 impl Picks {
@@ -32,10 +33,9 @@ impl Picks {
         let picks = |name, strategy: Strategy| Self {
             name,
             client: by(strategy),
-            call: SelectOptions::default(),
+            calls: vec![SelectOptions::default()],
         };
         let two = || Strategy::PowerOfTwo;
-        let key = || Some("user-17".into());
         let mut all = vec![
             picks("power of two", two()),
             picks("power of two, measured", two()),
@@ -61,11 +61,11 @@ impl Picks {
         for picks in &mut all {
             let name = picks.name;
             if name == "hash" || name == "sticky" {
-                picks.call.key = key();
+                picks.calls = (0..1024).map(of_key).collect();
             } else if name.ends_with("client's version and label") {
                 picks.client.filters = filters();
             } else if name.ends_with("call's version and label") {
-                picks.call.filters = filters();
+                picks.calls[0].filters = filters();
             } else if name.ends_with("own zone") {
                 picks.client.locality = Some(Arc::new(Locality::label("region", "eu")));
             } else if name.ends_with("canary") {
@@ -124,13 +124,19 @@ impl Picks {
             at = (at + 7919) % views.len();
             let chosen = select(
                 &views[at].nodes(),
-                &self.call,
+                &self.calls[now % self.calls.len()],
                 &self.client,
                 Pick::at(now as u64 / 1024),
             );
             black_box(&chosen);
         }
     }
+}
+
+fn of_key(at: usize) -> SelectOptions {
+    let mut options = SelectOptions::default();
+    options.key = Some(format!("user-{at}").into());
+    options
 }
 
 fn by(strategy: Strategy) -> SelectOptions {

@@ -118,3 +118,69 @@ impl RawReceive for Counted {
         self.inner.trailers()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A stream that has as many messages as it says.
+    struct Messages(usize);
+
+    impl RawReceive for Messages {
+        fn poll_next(&mut self, _: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
+            let left = self.0.checked_sub(1);
+            self.0 = left.unwrap_or(0);
+            Poll::Ready(left.map(|_| Ok(Bytes::new())))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_counts_until_it_is_read_to_its_end_or_dropped() {
+        let node = NodeEntry::by_hand("a:1");
+        let mut task = Task::from_waker(std::task::Waker::noop());
+        let open = || Counted {
+            inner: Box::new(Messages(1)),
+            underway: Some(node.begin()),
+        };
+        let mut stream = open();
+        assert!(matches!(stream.poll_next(&mut task), Poll::Ready(Some(_))));
+        assert_eq!(node.in_flight(), 1);
+        assert!(matches!(stream.poll_next(&mut task), Poll::Ready(None)));
+        assert_eq!(node.in_flight(), 0);
+        let other = open();
+        assert_eq!(node.in_flight(), 1);
+        drop(other);
+        assert_eq!(node.in_flight(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_that_is_given_up_counts_as_long_as_it_took() {
+        let node = NodeEntry::by_hand("a:1");
+        let measure = Measure::begin(&node, Instant::now(), 0);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(node.in_flight(), 1);
+        drop(measure);
+        assert_eq!(node.in_flight(), 0);
+        assert_eq!(node.latency(2_000), Some(Duration::from_secs(2)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_failures_and_callers_faults_are_told_apart() {
+        let told = async |result: Result<Reply>| {
+            let node = NodeEntry::by_hand("a:1");
+            let measure = Measure::begin(&node, Instant::now(), 0);
+            tokio::time::sleep(Duration::from_micros(100)).await;
+            let _ = measure.end(result);
+            node.latency(1)
+        };
+        let answered = told(Ok(Reply::new(Body::Empty))).await.unwrap();
+        assert!(answered <= Duration::from_millis(1));
+        let fault = told(Err(Error::bad_request("say", "no"))).await.unwrap();
+        assert!(fault <= answered);
+        let node = NodeEntry::by_hand("a:1");
+        node.tell_latency(Duration::from_millis(10), 0);
+        let failed = Measure::begin(&node, Instant::now(), 0);
+        let _ = failed.end(Err(Error::internal("say", "broken")));
+        assert_eq!(node.latency(0), Some(Duration::from_millis(40)));
+    }
+}

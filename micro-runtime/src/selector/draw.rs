@@ -36,21 +36,21 @@ fn look(scope: &Scope<'_>, entry: &NodeEntry, number: u64) -> Drawn {
     Drawn::Good
 }
 
-/// Draws one by `at`. A node that is not to be called is drawn anew, which keeps the chances of the
+/// Draws a place by `at`. A node that is not to be called is drawn anew, which keeps the chances of the
 /// others even; `None` where that has not helped.
-fn draw<'a>(
+fn draw(
     scope: &Scope<'_>,
-    list: &'a [Arc<NodeEntry>],
+    list: &[Arc<NodeEntry>],
     random: u64,
     at: impl Fn(u64) -> usize,
-) -> Option<&'a Arc<NodeEntry>> {
+) -> Option<usize> {
     let mut spared = None;
     for number in 0..DRAWS {
         let number = nth(random, number);
-        let entry = list.get(at(number))?;
-        match look(scope, entry, number.rotate_left(32)) {
-            Drawn::Good => return Some(entry),
-            Drawn::Spared => spared = Some(entry),
+        let at = at(number);
+        match look(scope, list.get(at)?, number.rotate_left(32)) {
+            Drawn::Good => return Some(at),
+            Drawn::Spared => spared = Some(at),
             Drawn::Bad => {}
         }
     }
@@ -59,19 +59,17 @@ fn draw<'a>(
 
 pub(super) fn one<'a>(scope: &Scope<'_>, listed: Listed<'a>) -> Option<&'a Arc<NodeEntry>> {
     let list = listed.list;
-    draw(scope, list, scope.random(), |number| {
-        place(number, list.len())
-    })
+    let any = |number| place(number, list.len());
+    list.get(draw(scope, list, scope.random(), any)?)
 }
 
 pub(super) fn one_by_weight<'a>(
     scope: &Scope<'_>,
     listed: Listed<'a>,
 ) -> Option<&'a Arc<NodeEntry>> {
-    let shares = listed.shares();
-    draw(scope, listed.list, scope.random(), |number| {
-        shares.draw(number)
-    })
+    let (list, shares) = (listed.list, listed.shares());
+    let by_weight = |number| shares.draw(number);
+    list.get(draw(scope, list, scope.random(), by_weight)?)
 }
 
 /// The better of two that are drawn.
@@ -81,16 +79,15 @@ pub(super) fn better_of_two<'a>(
 ) -> Option<&'a Arc<NodeEntry>> {
     let list = listed.list;
     let random = scope.random();
-    let first = draw(scope, list, random, |number| place(number, list.len()))?;
+    let at = draw(scope, list, random, |number| place(number, list.len()))?;
+    let first = list.get(at)?;
     for number in DRAWS..DRAWS * 2 {
         let number = nth(random, number);
-        // Any but the first: two that are the same would be no choice where there are few.
-        let Some(second) = list.get(place(number, list.len())) else {
+        // Any but the first: two that are the same would be no choice.
+        let other = place(number, list.len() - 1);
+        let Some(second) = list.get(other + usize::from(other >= at)) else {
             break;
         };
-        if Arc::ptr_eq(first, second) {
-            continue;
-        }
         match look(scope, second, number.rotate_left(32)) {
             Drawn::Good => return Some(scope.better(first, second)),
             Drawn::Spared => break,
@@ -106,7 +103,7 @@ pub(super) fn least_busy<'a>(scope: &Scope<'_>, listed: Listed<'a>) -> Option<&'
     let random = scope.random();
     if list.len() > SHORT {
         let any = |number| place(number, list.len());
-        let mut best = draw(scope, list, random, any)?;
+        let mut best = list.get(draw(scope, list, random, any)?)?;
         for at in 0..SAMPLE - 1 {
             let number = nth(random, DRAWS + at);
             let Some(entry) = list.get(any(number)) else {

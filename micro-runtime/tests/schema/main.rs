@@ -3,7 +3,8 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test stops where something is wrong"
+    clippy::disallowed_methods,
+    reason = "a test stops where something is wrong, and spawns and reads clocks as it likes"
 )]
 
 mod allocations;

@@ -6,9 +6,12 @@
 
 mod balance;
 mod canary;
+mod client;
 mod fleet;
 mod hash;
 mod latency;
+#[path = "../support/scripted.rs"]
+mod scripted;
 mod slow_start;
 mod sticky;
 mod weights;

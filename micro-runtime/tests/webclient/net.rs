@@ -37,7 +37,7 @@ pub async fn client_of(protocol: impl Protocol, address: &str, tasks: &Tasks) ->
     let protocols: Vec<Arc<dyn Protocol>> = vec![Arc::new(protocol)];
     let mut options = ClientOptions::new(Arc::new(registry), Arc::new(Tcp), protocols);
     options.tasks = tasks.clone();
-    // A peer made by hand answers a test's calls, and nobody who asks whether it is there.
+    // Peers made by hand answer what a test sends, and no questions about how they are.
     options.outliers = Outliers::off();
     SayClient(Client::new(options).unwrap().target("test.say"))
 }
