@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::{DefaultGuard, Interest};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
 /// One event: its target, level and fields.
 #[derive(Clone, Debug)]
@@ -31,6 +31,10 @@ pub(crate) struct Log(Arc<Mutex<Vec<Told>>>);
 impl Log {
     /// Listens while the guard lives.
     pub(crate) fn listen() -> (Self, DefaultGuard) {
+        // Where there is one listener in all, `tracing` asks that of the thread which comes first to
+        // an event whether anybody wants it, and another test's thread has none.
+        static OTHER: OnceLock<Dispatch> = OnceLock::new();
+        OTHER.get_or_init(|| Dispatch::new(Listener(Self::default())));
         let log = Self::default();
         let guard = tracing::subscriber::set_default(Listener(log.clone()));
         (log, guard)
