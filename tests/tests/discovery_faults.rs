@@ -127,12 +127,14 @@ fn a_node_killed_with_9_costs_only_its_calls_in_flight_and_leaves_consul() {
         .map(|one| one.at.saturating_duration_since(after))
         .collect();
     println!("tries of the dead node, after its end: {asked:?}");
-    // Whoever finds out whether it is back does so just before calls may go there again: one gets
-    // through where a busy machine holds that up.
+    // A caller that has lost a call goes elsewhere for some seconds, and only then finds out that
+    // nothing listens there any more: each of the clients for itself, with one call. Who finds out
+    // whether it is back does so just before calls may go there again, and on a busy machine one gets
+    // through there too.
     let late = asked
         .iter()
         .filter(|after| **after > Duration::from_secs(1));
-    assert!(!asked.is_empty() && late.count() <= 1, "asked {asked:?}");
+    assert!(!asked.is_empty() && late.count() <= 6, "asked {asked:?}");
     assert_eq!(later.failed().count(), 0, "{later}");
 }
 

@@ -133,8 +133,13 @@ impl Future for Serving {
                 // What it says of a call that the handler made is not true of the one that it served.
                 error.processed()
             } else {
-                // A wrapper has refused it.
-                error
+                // A wrapper has refused it, or a call of the wrapper's own has failed, which says
+                // nothing of this one.
+                let of_a_call = error.attempts().next().is_some();
+                match of_a_call {
+                    true => error.processed(),
+                    false => error,
+                }
             }
         }))
     }

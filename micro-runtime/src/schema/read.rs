@@ -17,6 +17,8 @@ const MAX_ITEMS: usize = 1 << 16;
 const MAX_DEPTH: usize = 32;
 /// The largest number of a field.
 const MAX_NUMBER: i32 = (1 << 29) - 1;
+/// The longest full name, in bytes.
+const MAX_NAME: usize = 512;
 
 const ID: &str = "go.micro.schema";
 
@@ -362,10 +364,12 @@ fn json_name(name: &str) -> String {
 
 fn within(scope: &str, name: &str) -> Result<String> {
     check(name)?;
-    Ok(match scope {
+    let full = match scope {
         "" => name.to_owned(),
         scope => format!("{scope}.{name}"),
-    })
+    };
+    check(&full)?;
+    Ok(full)
 }
 
 /// Descriptors write full names with a dot before them.
@@ -378,10 +382,16 @@ fn full_name(name: &str) -> Result<String> {
 /// Names are written into one text, one beside the other.
 fn check(name: &str) -> Result<()> {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
-    match !name.is_empty() && name.bytes().all(fits) {
-        true => Ok(()),
-        false => Err(wrong("a name is none")),
+    if name.is_empty() || !name.bytes().all(fits) {
+        return Err(wrong("a name is none"));
     }
+    // A name is kept once for all that is declared in it: a long one would multiply.
+    if name.len() > MAX_NAME {
+        return Err(wrong(format_args!(
+            "a name is longer than {MAX_NAME} bytes"
+        )));
+    }
+    Ok(())
 }
 
 fn put<K: Ord, V>(into: &mut BTreeMap<K, V>, key: K, value: V) -> Result<()> {

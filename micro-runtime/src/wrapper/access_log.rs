@@ -7,7 +7,10 @@ use tokio::time::Instant;
 
 use super::{Next, Wrapper};
 use crate::call::{Body, Reply, Request};
-use crate::error::Result;
+use crate::context::Context;
+use crate::error::{Error, Result, id};
+use crate::metadata::Text;
+use crate::method::MethodRef;
 use crate::tasks::Tasks;
 
 /// Writes one `tracing` event for each call, of the target `micro::access`, when it has ended.
@@ -18,7 +21,8 @@ use crate::tasks::Tasks;
 /// `X-Request-Id`. Never messages or other metadata. The level is `info`, or `warn` for calls that
 /// failed with 500 or more or took longer than the [slow](AccessLog::slow) limit.
 ///
-/// Of a stream a server's tells the whole, a client's the opening.
+/// A call whose time is up before it has ended is told as 408, and one that its caller has given up as
+/// 499. Of a stream a server's tells the whole, a client's the opening.
 ///
 /// ```
 /// use micro_runtime::wrapper::AccessLog;
@@ -89,40 +93,73 @@ impl Default for AccessLog {
 #[async_trait]
 impl Wrapper for AccessLog {
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply> {
-        let begun = Instant::now();
-        let service = request.service.clone();
-        let method = request.method.clone();
-        // A clone is two words: the wrappers further in may change theirs.
-        let cx = request.cx.clone();
-        let request_bytes = length(&request.body);
+        let mut line = Line {
+            log: self,
+            begun: Instant::now(),
+            service: request.service.clone(),
+            method: request.method.clone(),
+            // A clone is two words: the wrappers further in may change theirs.
+            cx: request.cx.clone(),
+            request_bytes: length(&request.body),
+            told: false,
+        };
         let answer = next.run(request).await;
+        let bytes = answer.as_ref().map(|reply| length(&reply.message));
+        line.tell(bytes);
+        answer
+    }
+}
 
-        let took = begun.elapsed();
-        let is_slow = self.slow.is_some_and(|limit| took > limit);
-        let failed = answer
-            .as_ref()
-            .is_err_and(|error| !(1..500).contains(&error.code()));
-        if answer.is_ok() && !is_slow && !self.draws() {
-            return answer;
+/// What is told of one call, also where it is dropped before its end: since its time is up, or since
+/// its caller is gone.
+struct Line<'a> {
+    log: &'a AccessLog,
+    begun: Instant,
+    service: Text,
+    method: MethodRef,
+    cx: Context,
+    request_bytes: Option<usize>,
+    told: bool,
+}
+
+impl Line<'_> {
+    fn tell(&mut self, answer: Result<Option<usize>, &Error>) {
+        self.told = true;
+        let took = self.begun.elapsed();
+        let is_slow = self.log.slow.is_some_and(|limit| took > limit);
+        let failed = answer.is_err_and(|error| !(1..500).contains(&error.code()));
+        if answer.is_ok() && !is_slow && !self.log.draws() {
+            return;
         }
-        let error = answer.as_ref().err();
-        let code = error.map_or(200, |error| error.code());
-        let reply_bytes = answer
-            .as_ref()
-            .ok()
-            .and_then(|reply| length(&reply.message));
+        let error = answer.err();
+        let code = error.map_or(200, Error::code);
+        let reply_bytes = answer.unwrap_or_default();
         let error = error.map(tracing::field::display);
         let took_ms = took.as_secs_f64() * 1e3;
-        let (service, endpoint) = (&*service, &*method.endpoint);
-        let peer = cx.peer().map(|peer| &*peer.address);
-        let protocol = cx.peer().map(|peer| peer.protocol);
-        let request_id = cx.metadata().get("X-Request-Id");
+        let request_bytes = self.request_bytes;
+        let (service, endpoint) = (&*self.service, &*self.method.endpoint);
+        let peer = self.cx.peer().map(|peer| &*peer.address);
+        let protocol = self.cx.peer().map(|peer| peer.protocol);
+        let request_id = self.cx.metadata().get("X-Request-Id");
         if failed || is_slow {
             tracing::warn!(target: TARGET, service, endpoint, peer, protocol, code, error, took_ms, request_bytes, reply_bytes, request_id);
         } else {
             tracing::info!(target: TARGET, service, endpoint, peer, protocol, code, error, took_ms, request_bytes, reply_bytes, request_id);
         }
-        answer
+    }
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if self.told {
+            return;
+        }
+        let error = match self.cx.remaining() {
+            Some(left) if left.is_zero() => Error::timeout(id::SERVER, "its time was up"),
+            // As nginx tells a caller that is gone.
+            _ => Error::new(id::SERVER, "given up by its caller", 499),
+        };
+        self.tell(Err(&error));
     }
 }
 

@@ -32,6 +32,14 @@ fn message(name: &str, fields: Vec<FieldDescriptorProto>) -> DescriptorProto {
     }
 }
 
+/// A message in a message of the same name.
+fn nested(name: &str) -> DescriptorProto {
+    DescriptorProto {
+        nested_type: vec![message(name, Vec::new())],
+        ..message(name, Vec::new())
+    }
+}
+
 /// A service `p.S` whose method `M` takes and gives `p.M0`.
 fn file(messages: Vec<DescriptorProto>) -> FileDescriptorProto {
     let method = MethodDescriptorProto {
@@ -102,6 +110,12 @@ fn what_is_wrong_in_descriptors_is_refused() {
         ("syntax", set(vec![editions])),
         ("name", set(vec![file(vec![message("", Vec::new())])])),
         ("name", set(vec![file(vec![message("a\nb", Vec::new())])])),
+        // One name is kept for all that is declared in it.
+        (
+            "longer",
+            set(vec![file(vec![message(&"a".repeat(600), Vec::new())])]),
+        ),
+        ("longer", set(vec![file(vec![nested(&"a".repeat(300))])])),
         ("number", odd(|field| field.number = Some(0))),
         ("number", odd(|field| field.number = Some(1 << 29))),
         ("number", odd(|field| field.r#type = Some(99))),

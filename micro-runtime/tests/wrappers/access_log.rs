@@ -139,3 +139,28 @@ async fn of_a_stream_a_server_tells_the_end_and_a_client_the_opening() -> Result
     );
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_time_is_up_is_told_and_so_is_one_that_is_given_up() -> Result<()> {
+    let (log, _guard) = Log::listen();
+    let world = World::default();
+    let service = world
+        .service("s", "braid")
+        .wrap_handler(AccessLog::new())
+        .handle(Say::hello(|_, _| std::future::pending()))
+        .start()
+        .await?;
+    let call = || service.client().request("s", "Say.Hello", frame("x"));
+    let _ = call().timeout(Duration::from_secs(1)).await;
+    let given_up = tokio::time::timeout(Duration::from_secs(1), call()).await;
+    assert!(given_up.is_err());
+    service.stop().await?;
+    // The client has also asked the node whether it is well.
+    let all = log.of("micro::access");
+    let calls = all
+        .iter()
+        .filter(|told| told.field("endpoint") == "Say.Hello");
+    let codes: Vec<_> = calls.map(|told| told.field("code")).collect();
+    assert_eq!(codes, ["408", "499"]);
+    Ok(())
+}

@@ -307,6 +307,10 @@ impl<'a> Comparison<'a> {
             self.add(place, change, severity);
         }
         self.steps += ours.values.len() + theirs.values.len();
+        if self.steps > MAX_STEPS {
+            self.add(place, Change::TooLarge, Severity::Risks);
+            return;
+        }
         for (number, names) in &ours.values {
             let Some(others) = theirs.values.get(number) else {
                 self.value(place, *number, names, (theirs, Side::There), reader);

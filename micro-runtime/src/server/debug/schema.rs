@@ -1,6 +1,7 @@
 //! What `Debug.Schema` gives: the descriptors of services, as they were compiled.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use bytes::Bytes;
 use prost::Message;
@@ -51,14 +52,25 @@ pub(super) fn set(announced: Option<&Announcement>, wanted: &[String]) -> Result
         ));
     }
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
-    let (mut all, mut names) = (Set::default(), BTreeSet::new());
+    let (mut all, mut names) = (Set::default(), BTreeMap::new());
     for service in services.iter().filter(|one| is_wanted(one.full_name)) {
         let set = Bytes::from_static(service.file_descriptor_set);
         // They were read when they were announced.
         for file in Set::decode(set).unwrap_or_default().files {
             let name = File::decode(file.clone()).unwrap_or_default().name;
-            if names.insert(name) {
-                all.files.push(file);
+            match names.entry(name) {
+                Entry::Vacant(place) => {
+                    place.insert(file.clone());
+                    all.files.push(file);
+                }
+                Entry::Occupied(known) if *known.get() == file => {}
+                Entry::Occupied(known) => {
+                    let words = format!(
+                        "two services come from different files of the name {:?}: ask for one at a time",
+                        known.key()
+                    );
+                    return Err(Error::bad_request(id::SERVER, words));
+                }
             }
         }
     }

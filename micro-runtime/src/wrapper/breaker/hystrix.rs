@@ -47,7 +47,7 @@ impl Default for HystrixSettings {
 /// Refused calls and those that took too long count as failures, too: a service that gets more calls at
 /// once than `max_concurrent` for long has its circuit opened. Errors have hystrix's words: 503
 /// `hystrix: circuit open` and `hystrix: max concurrency`, 408 `hystrix: timeout`. Other than in
-/// hystrix-go, only the call that tests closes an open circuit, not any late answer.
+/// hystrix-go, only calls that test close an open circuit, not any late answer.
 ///
 /// A handle: clones share their circuits, so that one kept can be [read](Hystrix::circuits).
 #[derive(Clone, Debug)]
@@ -159,6 +159,8 @@ pub(super) struct Window {
     /// The number of the test that runs.
     test: Option<u64>,
     tests: u64,
+    /// The last test before it opened.
+    before: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -204,6 +206,7 @@ impl Window {
             let (requests, failures) = requests_and_failures;
             if (200 * failures + requests) / (2 * requests) >= u64::from(settings.error_percent) {
                 self.open = Some(now);
+                self.before = Some(self.tests);
             }
         }
     }
@@ -222,6 +225,7 @@ impl Machine for Window {
             open: None,
             test: None,
             tests: 0,
+            before: None,
         }
     }
 
@@ -252,10 +256,11 @@ impl Machine for Window {
         self.running = self.running.saturating_sub(1);
         if call.is_some() && call == self.test {
             self.test = None;
-            if how == Outcome::Success {
-                self.open = None;
-                self.buckets = [Bucket::default(); BUCKETS];
-            }
+        }
+        // Any test since it opened, also one that took longer than the next had to wait.
+        if self.open.is_some() && call > self.before && how == Outcome::Success {
+            (self.open, self.test) = (None, None);
+            self.buckets = [Bucket::default(); BUCKETS];
         }
         self.note(settings, now, how == Outcome::Failure);
     }

@@ -187,8 +187,7 @@ impl Model for HystrixModel {
     fn end(&mut self, now: Duration, call: usize, how: Outcome) {
         self.running.retain(|running| *running != call);
         if let Some((_, tests)) = &mut self.open
-            && let Some((_, test, runs)) = tests.last_mut()
-            && *test == call
+            && let Some((_, _, runs)) = tests.iter_mut().find(|(_, test, _)| *test == call)
         {
             *runs = false;
             if how == Outcome::Success {

@@ -73,6 +73,16 @@ impl Bucket {
     }
 }
 
+impl Bucket {
+    /// Frees the place that was taken last, unless another was taken since.
+    pub(super) fn give_back(&self, place: i64, period: i64) {
+        let before = place.saturating_sub(period);
+        let _ = self
+            .0
+            .compare_exchange(place, before, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
 /// A time in nanoseconds; three hundred years are enough.
 pub(super) fn nanos(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)

@@ -20,6 +20,7 @@
 mod bucket;
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -183,8 +184,13 @@ impl RateLimit {
         self
     }
 
-    /// Takes the call's turn; gives when that is, where it is not now.
-    fn take(&self, request: &Request, now: Instant) -> Result<Option<Instant>, Duration> {
+    /// Takes the call's turn; gives it, where it is not now.
+    fn take(
+        &self,
+        request: &Request,
+        serves: bool,
+        now: Instant,
+    ) -> Result<Option<Turn<'_>>, Duration> {
         let used = &*self.used;
         let pace = Pace::new(self.rate, self.per, self.at_once, self.begins_full);
         let left = request
@@ -196,9 +202,15 @@ impl RateLimit {
             (Some(longest), None) | (None, Some(longest)) => nanos(longest),
             (None, None) => i64::MAX,
         };
+        let longest = match self.longest {
+            None => longest.min(nanos(LONGEST_WAIT)),
+            Some(_) => longest,
+        };
         let at = nanos(now.saturating_duration_since(used.origin));
         let own;
         let caller = match &self.caller {
+            // On a server that is what the caller has written, and there is one service.
+            Caller::All if serves => "",
             Caller::All => &*request.service,
             Caller::Address => address(&request.cx),
             Caller::Metadata(key) => request.cx.metadata().get(key).unwrap_or_default(),
@@ -210,8 +222,21 @@ impl RateLimit {
                 }
             },
         };
-        let taken = match (&self.caller, self.per_method) {
-            (Caller::All, false) => used.of_all.take(pace, at, longest),
+        let digest;
+        let caller = match caller.len() {
+            ..=LONGEST_KEY => caller,
+            _ => {
+                let mut hasher = DefaultHasher::new();
+                caller.hash(&mut hasher);
+                digest = format!("{:016x}", hasher.finish());
+                &digest
+            }
+        };
+        let (bucket, taken) = match (&self.caller, self.per_method) {
+            (Caller::All, false) => (
+                Held::OfAll(&used.of_all),
+                used.of_all.take(pace, at, longest),
+            ),
             (_, per_method) => {
                 // The path has the package too, which two services of one name differ in.
                 let method = if per_method {
@@ -220,12 +245,18 @@ impl RateLimit {
                     ""
                 };
                 let bucket = used.by_key.get(caller, method, Bucket::default);
-                bucket.take(pace, at, longest)
+                let taken = bucket.take(pace, at, longest);
+                (Held::OfKey(bucket), taken)
             }
         };
         match taken {
             Ok(0) => Ok(None),
-            Ok(wait) => Ok(Some(now + time(wait))),
+            Ok(wait) => Ok(Some(Turn {
+                at: now + time(wait),
+                place: at.saturating_add(wait),
+                period: pace.period,
+                bucket: Some(bucket),
+            })),
             Err(wait) => Err(time(wait)),
         }
     }
@@ -248,6 +279,41 @@ impl RateLimit {
     }
 }
 
+/// How long a call waits at most where nothing else is said: as long as calls may take.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest key that is kept as it is, in bytes; of longer ones a hash is.
+const LONGEST_KEY: usize = 128;
+
+/// A turn that is waited for; given back where nobody has come after it and the call is given up.
+struct Turn<'a> {
+    at: Instant,
+    place: i64,
+    period: i64,
+    bucket: Option<Held<'a>>,
+}
+
+enum Held<'a> {
+    OfAll(&'a Bucket),
+    OfKey(Arc<Bucket>),
+}
+
+impl Turn<'_> {
+    async fn come(mut self) {
+        sleep_until(self.at).await;
+        self.bucket = None;
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        match &self.bucket {
+            None => {}
+            Some(Held::OfAll(bucket)) => bucket.give_back(self.place, self.period),
+            Some(Held::OfKey(bucket)) => bucket.give_back(self.place, self.period),
+        }
+    }
+}
+
 #[async_trait]
 impl Wrapper for RateLimit {
     async fn wrap(&self, mut request: Request, next: Next) -> Result<Reply> {
@@ -260,10 +326,10 @@ impl Wrapper for RateLimit {
         {
             request.cx.limit(deadline);
         }
-        match self.take(&request, now) {
+        match self.take(&request, serves, now) {
             Ok(None) => next.run(request).await,
             Ok(Some(turn)) => {
-                sleep_until(turn).await;
+                turn.come().await;
                 next.run(request).await
             }
             Err(wait) => Err(self.refused(&request, serves, wait)),
