@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::asking::{Question, check};
 use super::attempts::Attempts;
 use super::destination::{Destination, State};
+use super::outlier::Outliers;
 use crate::error::why::Cause;
 use crate::error::{Error, id};
 use crate::registry::{NodeEntry, Nodes, View};
@@ -23,7 +24,8 @@ use crate::tasks::later;
 /// with nodes that know before their callers do that they are not well. One task for each service that is
 /// called, which ends when nobody calls it any more; the questions are spread over the
 /// [interval](Self::interval). As for what calls tell, never more than
-/// [a share](super::Outliers::share) of the nodes is left alone, but for those that cannot be reached.
+/// [a share](super::Outliers::share) of the nodes is left alone, but for those that cannot be reached:
+/// where [outliers are off](super::Outliers::off), half of them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -245,6 +247,11 @@ async fn look(client: &Attempts, to: &Destination, entry: &NodeEntry, asked: &He
         keep_out();
         return;
     }
+    // What calls tell may be off, and checks are not.
+    let outliers = match client.outliers.is_off() {
+        true => &Outliers::default(),
+        false => &*client.outliers,
+    };
     let share = &to.state.share;
-    share.take(&to.view.peek(), entry, (now, &client.outliers), keep_out);
+    share.take(&to.view.peek(), entry, (now, outliers), keep_out);
 }

@@ -33,9 +33,12 @@ impl Attempts {
     ) {
         let (began, now) = (self.directory.millis(times.tried_at), self.now());
         let cause = Cause::of(error);
+        // Who is on trial must pass it, however short: where all callers are in a hurry, nobody else
+        // would tell.
+        let hurried = || !entry.is_failing() && self.is_hurried(request, times);
         let weight = match cause {
             Cause::Own | Cause::GivenUp => return,
-            Cause::Unreachable if error.is_timeout() && self.is_hurried(request, times) => {
+            Cause::Unreachable if error.is_timeout() && hurried() => {
                 // A caller's time says nothing against the node, unless nobody can reach it.
                 self.suspect(to, request, entry, (began, now));
                 return;
@@ -60,7 +63,7 @@ impl Attempts {
                 // A host that is gone swallows what is sent to it, and shows in no other way to calls
                 // in a hurry.
                 self.suspect(to, request, entry, (began, now));
-                match self.is_hurried(request, times) {
+                match hurried() {
                     true => Weight::Compared,
                     false => Weight::Own,
                 }

@@ -80,7 +80,8 @@ impl Default for Outliers {
 }
 
 impl Outliers {
-    /// Leaves no node alone but those that cannot be connected to.
+    /// Leaves no node alone but those that cannot be connected to, and those for which
+    /// [health checks](super::HealthCheck) say so.
     pub fn off() -> Self {
         Self {
             in_a_row: 0,

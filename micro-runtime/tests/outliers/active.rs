@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use micro_runtime::client::HealthCheck;
+use micro_runtime::client::{HealthCheck, Outliers};
 use micro_runtime::error::why::Cause;
 use micro_runtime::registry::Standing;
 use tokio::time::sleep;
@@ -61,6 +61,23 @@ async fn however_many_say_no_no_more_than_the_share_is_left_alone() {
     };
     let failed = fleet.load(100, SECOND * 20, plain, look).await;
     assert_eq!((failed, most.into_inner()), (0, 5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn checks_count_though_calls_are_to_tell_nothing() {
+    let fleet = Fleet::with(4, 1, |options| {
+        options.outliers = Outliers::off();
+        options.health_check = Some(HealthCheck::debug().interval(SECOND));
+    })
+    .await;
+    fleet.set(1, Mood::Unwell);
+    sleep(SECOND * 5).await;
+    assert!(matches!(fleet.standing(1), Standing::Ejected(..)));
+    for node in 0..4 {
+        fleet.set(node, Mood::Unwell);
+    }
+    sleep(SECOND * 5).await;
+    assert_eq!(fleet.out(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,9 +36,11 @@ pub enum Mood {
     Cuts,
     /// It answers, but says that it is not well where it is asked.
     Unwell,
+    /// Its handler says 503 to every other call at once, and answers the rest after 300 ms.
+    Strained,
 }
 
-const MOODS: [Mood; 9] = [
+const MOODS: [Mood; 10] = [
     Mood::Well,
     Mood::Refuses,
     Mood::Loses,
@@ -48,6 +50,7 @@ const MOODS: [Mood; 9] = [
     Mood::Broken,
     Mood::Cuts,
     Mood::Unwell,
+    Mood::Strained,
 ];
 
 /// How long a node that is well takes.
@@ -94,7 +97,9 @@ impl Fleet {
                     Mood::Unwell if number == ASKED => {
                         Answer::Fail(Error::unavailable("greeter", "not now"))
                     }
-                    Mood::Slow | Mood::Busy | Mood::Broken | Mood::Cuts if number == ASKED => {
+                    Mood::Slow | Mood::Busy | Mood::Broken | Mood::Cuts | Mood::Strained
+                        if number == ASKED =>
+                    {
                         Answer::After(LATENCY)
                     }
                     Mood::Well | Mood::Unwell => Answer::After(LATENCY),
@@ -102,10 +107,11 @@ impl Fleet {
                     Mood::Loses => Answer::Fail(cut()),
                     Mood::Silent => Answer::Never,
                     Mood::Slow => Answer::After(Duration::from_secs(2)),
-                    Mood::Busy if number.is_multiple_of(2) => {
+                    Mood::Busy | Mood::Strained if number.is_multiple_of(2) => {
                         Answer::Fail(Error::unavailable("greeter", "busy"))
                     }
                     Mood::Busy => Answer::After(LATENCY),
+                    Mood::Strained => Answer::After(Duration::from_millis(300)),
                     Mood::Broken => Answer::Fail(Error::internal("greeter", "broken")),
                     Mood::Cuts => Answer::FailAfter(Duration::from_millis(50), cut()),
                 }

@@ -65,6 +65,26 @@ async fn a_node_that_is_there_but_fails_is_tried_by_one_call_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_silent_node_meets_few_calls_though_all_are_in_a_hurry() {
+    let hurried = |setup: &crate::scripted::Setup| {
+        let call = setup.call().timeout(Duration::from_secs(1));
+        async move { call.await.map(|_| ()) }
+    };
+    for seed in seeds(2) {
+        let _told = Told(seed);
+        let fleet = Fleet::new(3, seed).await;
+        fleet.set(0, Mood::Silent);
+        let minute = Duration::from_secs(60);
+        fleet.load(50, minute, hurried, |_| {}).await;
+        let at = fleet.now();
+        fleet.load(50, minute * 10, hurried, |_| {}).await;
+        // The task gives up after three minutes: then a call tries, and a task again.
+        let met = fleet.met_since(at);
+        assert!(met <= 5, "{met}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_comes_and_goes_is_left_alone_longer_and_longer() {
     for seed in seeds(1) {
         let _told = Told(seed);

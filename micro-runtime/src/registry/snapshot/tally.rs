@@ -16,7 +16,7 @@ const ROW: Part = Part::new(56, 7);
 const GOOD: Part = Part::new(42, 14);
 const BAD: Part = Part::new(28, 14);
 const OPENED: Part = Part::new(0, 28);
-/// Windows are measured in this many milliseconds: 28 bits are half a year then.
+/// Windows are measured in this many milliseconds: 28 bits are half a year then, of which half is past.
 const TICK: u64 = 64;
 
 impl Tally {
@@ -77,9 +77,14 @@ impl Tally {
         self.age(now) >= 2 * WINDOW
     }
 
-    /// Milliseconds since the window was opened, rounded.
+    /// Milliseconds since the window was opened, rounded; 0 before it was. Answers are noted with the
+    /// time when their calls began, windows are opened when a failure has ended.
     fn age(self, now: u64) -> u64 {
-        ((now / TICK).wrapping_sub(OPENED.of(self.0)) & OPENED.mask) * TICK
+        let ticks = (now / TICK).wrapping_sub(OPENED.of(self.0)) & OPENED.mask;
+        match ticks > OPENED.mask / 2 {
+            true => 0,
+            false => ticks * TICK,
+        }
     }
 }
 

@@ -11,7 +11,8 @@ struct Model {
 
 impl Model {
     fn is_over(&self, now: u64) -> bool {
-        self.bad == 0 || now / TICK - self.opened / TICK >= (2 * WINDOW).div_ceil(TICK)
+        let ticks = (now / TICK).saturating_sub(self.opened / TICK);
+        self.bad == 0 || ticks >= (2 * WINDOW).div_ceil(TICK)
     }
 
     fn failed(&mut self, now: u64, in_row: bool) {
@@ -47,24 +48,36 @@ fn one_word_tells_the_story_that_plain_numbers_tell() {
             let pauses = [0, 1, 10, 300, 3_000, 20_000];
             let longest = pauses[random.usize(..pauses.len())];
             now += random.u64(0..=longest);
+            // A call that is answered has begun earlier, and threads read the clock at other times.
+            let earlier = [0, 0, 1, 100, 300, 5_000];
+            let longest = earlier[random.usize(..earlier.len())];
+            let at = now.saturating_sub(random.u64(0..=longest));
             if random.u32(..3) == 0 {
-                tally = tally.answered(now);
-                model.answered(now);
+                tally = tally.answered(at);
+                model.answered(at);
             } else {
                 let in_row = random.bool();
-                tally = tally.failed(now, in_row);
-                model.failed(now, in_row);
+                tally = tally.failed(at, in_row);
+                model.failed(at, in_row);
             }
             let (good, bad) = tally.answers();
             let told = (tally.row().into(), good.into(), bad.into());
             assert_eq!(
                 told,
                 (model.row, model.good, model.bad),
-                "seed {seed}, step {step}, at {now}"
+                "seed {seed}, step {step}, at {at}"
             );
             assert!(!tally.is_out());
         }
     }
+}
+
+#[test]
+fn an_answer_whose_call_began_before_the_window_counts_in_it() {
+    let tally = Tally::default().failed(10_000, false).answered(9_700);
+    assert_eq!(tally.answers(), (1, 1));
+    assert_eq!(tally.failed(9_900, false).answers(), (1, 2));
+    assert_eq!(tally.said(9_900, 2), None, "it is young");
 }
 
 #[test]
