@@ -125,8 +125,9 @@ impl RateLimit {
         self
     }
 
-    /// Calls wait for their turn, as long as their deadline lets them; those that would miss it are
-    /// refused at once. The turn of one that its caller gives up goes unused.
+    /// Calls wait for their turn, as long as their deadline lets them and 30 s at most; those that would
+    /// have to wait longer are refused at once. The turn of one that its caller gives up is the next
+    /// one's, where nobody has come in between.
     #[must_use]
     pub fn wait(mut self) -> Self {
         self.longest = None;
