@@ -15,7 +15,11 @@ use super::outlier::Outliers;
 use crate::error::why::Cause;
 use crate::error::{Error, id};
 use crate::registry::{NodeEntry, Nodes, View};
-use crate::tasks::later;
+use crate::tasks::{after, later};
+
+/// How long nodes that are to be checked may take to become known: after that the next call begins
+/// anew.
+const LOAD: Duration = Duration::from_secs(60);
 
 /// Asks each node of the services that a client calls, from time to time, whether it is well.
 ///
@@ -177,6 +181,9 @@ struct Rounds {
 
 impl Rounds {
     async fn run(self) {
+        if let Some(view) = self.view.upgrade() {
+            view.loaded(after(LOAD)).await;
+        }
         let places = Arc::new(Semaphore::new(self.check.at_once));
         // Clients that start together do not ask together.
         let mut pause = self.jitter(self.check.interval);

@@ -130,7 +130,10 @@ impl Attempts {
             let error = match self.once(to, &entry, request, times).await {
                 Ok(mut reply) => {
                     reply.began = Some(times.tried_at);
-                    self.answered(&entry, times.tried_at);
+                    // Some protocols open streams without a word of the peer: its first message counts.
+                    if !matches!(reply.message, Body::Stream(_)) {
+                        self.answered(&entry, times.tried_at);
+                    }
                     if decisions.are_asked_for() {
                         decisions.tried(self.channels.names(&entry), times, Ok(()));
                         decisions.finish(request, times);

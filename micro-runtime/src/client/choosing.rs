@@ -97,10 +97,10 @@ impl Attempts {
         let view = &to.view;
         let fresh = !view.is_ready();
         if fresh {
+            // Before it is waited for: a call that does not live to see it finds nobody to begin later.
+            self.check_actively(to);
             view.ready(deadline).await?;
-            if let Some(active) = &self.active {
-                active.begin(self, to);
-            }
+            self.check_actively(to);
         }
         if fresh || to.check.is_some() {
             let chosen = self.among_settled(to, request, tried, deadline).await;
@@ -111,6 +111,12 @@ impl Attempts {
         // Nothing known, or nothing fits: ask once before saying so.
         view.refresh(deadline).await?;
         self.among_settled(to, request, tried, deadline).await
+    }
+
+    fn check_actively(&self, to: &Destination) {
+        if let Some(active) = &self.active {
+            active.begin(self, to);
+        }
     }
 
     fn select(

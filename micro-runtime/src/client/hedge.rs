@@ -12,8 +12,9 @@ use super::attempts::{Attempts, is_idempotent, met_a_node, too_late};
 use super::call_timeout;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
+use super::learning::says_so;
 use crate::call::{Hedge, Reply, Request, RetryDecision};
-use crate::error::why::{Refusal, Step};
+use crate::error::why::{Cause, Refusal, Step};
 use crate::error::{Error, Result, id};
 use crate::method::Kind;
 use crate::registry::NodeEntry;
@@ -62,6 +63,7 @@ impl Attempts {
             running: Vec::new(),
             owed: 0,
             next: Some(times.started),
+            stopped: false,
             last: None,
         };
         loop {
@@ -103,6 +105,8 @@ struct Hedged<'a> {
     owed: u32,
     /// When another node is asked; `None` where none is any more.
     next: Option<Instant>,
+    /// Whether the retry policy wants no other node asked.
+    stopped: bool,
     /// What the last try that ended has said.
     last: Option<Error>,
 }
@@ -241,7 +245,10 @@ impl<'a> Hedged<'a> {
         // The number of the try that failed, from 0.
         let number = u32::try_from(self.tried.len()).unwrap_or(u32::MAX) - 1;
         let stop = attempts.decide(self.request, number, &error) == RetryDecision::Stop;
-        if stop {
+        self.stopped |= stop;
+        // What a handler says any node's would most likely say. Another failure is this node's alone:
+        // those that run may answer still.
+        if stop && Cause::of(&error) == Cause::Answered && !says_so(&error) {
             // Before what they are given up for, which is the last that the log tells.
             self.give_up();
         }
@@ -258,7 +265,7 @@ impl<'a> Hedged<'a> {
             self.owed = self.owed.saturating_sub(1);
         }
         let alone = self.running.is_empty();
-        if stop || !self.may_ask_more() {
+        if self.stopped || !self.may_ask_more() {
             self.next = None;
             if !alone {
                 return None;

@@ -188,6 +188,6 @@ impl Attempts {
 
 /// Whether an answer says that the node could not do its work: a handler's 500 may be the request's
 /// fault, and most likely is any node's.
-fn says_so(error: &Error) -> bool {
+pub(super) fn says_so(error: &Error) -> bool {
     matches!(error.code(), 408 | 429 | 502..=504)
 }

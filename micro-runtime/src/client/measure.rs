@@ -45,7 +45,7 @@ impl<'a> Measure<'a> {
         };
         if let (Body::Stream(_), Some(underway)) = (&reply.message, underway) {
             // How long it took to open says little: some protocols do not wait for the peer.
-            reply.message = counted(reply.message, underway);
+            reply.message = counted(reply.message, underway, self.began_at);
         } else if self.entry.wants_latency(self.began_at) {
             // Reading the clock costs more than much else here: once a millisecond is often enough.
             let (took, now) = self.took();
@@ -83,13 +83,14 @@ impl Drop for Measure<'_> {
 }
 
 /// The stream, which counts as a call until it is read to its end or dropped.
-fn counted(message: Body, underway: Underway) -> Body {
+fn counted(message: Body, underway: Underway, began: u64) -> Body {
     match message {
         Body::Stream(RawStream { send, receive }) => Body::Stream(RawStream {
             send,
             receive: Box::new(Counted {
                 inner: receive,
                 underway: Some(underway),
+                began: Some(began),
             }),
         }),
         other => other,
@@ -99,11 +100,19 @@ fn counted(message: Body, underway: Underway) -> Body {
 struct Counted {
     inner: Box<dyn RawReceive>,
     underway: Option<Underway>,
+    /// When it was opened; `None` where the node has answered since.
+    began: Option<u64>,
 }
 
 impl RawReceive for Counted {
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
         let next = self.inner.poll_next(task);
+        if let Poll::Ready(None | Some(Ok(_))) = next
+            && let Some(began) = self.began.take()
+            && let Some(underway) = &self.underway
+        {
+            underway.entry().restore(began);
+        }
         if let Poll::Ready(None | Some(Err(_))) = next {
             self.underway = None;
         }
@@ -141,6 +150,7 @@ mod tests {
         let open = || Counted {
             inner: Box::new(Messages(1)),
             underway: Some(node.begin()),
+            began: Some(1),
         };
         let mut stream = open();
         assert!(matches!(stream.poll_next(&mut task), Poll::Ready(Some(_))));
@@ -151,6 +161,22 @@ mod tests {
         assert_eq!(node.in_flight(), 1);
         drop(other);
         assert_eq!(node.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_stream_speaks_for_its_node_with_the_first_message_or_a_good_end() {
+        let mut task = Task::from_waker(std::task::Waker::noop());
+        for messages in [0, 1] {
+            let node = NodeEntry::by_hand("a:1");
+            let mut stream = Counted {
+                inner: Box::new(Messages(messages)),
+                underway: Some(node.begin()),
+                began: Some(5),
+            };
+            assert!(!node.answers(0));
+            assert!(stream.poll_next(&mut task).is_ready());
+            assert!(node.answers(5) && !node.answers(6));
+        }
     }
 
     #[tokio::test(start_paused = true)]

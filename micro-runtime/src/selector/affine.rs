@@ -6,7 +6,7 @@ use super::ring::Ring;
 use super::scope::Scope;
 use super::sticky::Memory;
 use super::subset::Listed;
-use crate::registry::NodeEntry;
+use crate::registry::{NodeEntry, Standing};
 
 /// How many calls more than the mean a node may have before its keys go on to the next, in
 /// percent: the bound of Mirrokni, Thorup and Zadimoghaddam 2018.
@@ -51,15 +51,19 @@ pub(super) fn last<'a>(
     let Some(memory) = scope.nodes.turns.lasting::<Memory>() else {
         return home(listed, key, fits);
     };
-    if let Some(name) = memory.recall(key)
-        && let Some(at) = listed.ring().named(name)
-        && fits(&listed.list[at])
-    {
-        return Some(&listed.list[at]);
+    let own = memory
+        .recall(key)
+        .and_then(|name| listed.ring().named(name));
+    let own = own.map(|at| &listed.list[at]);
+    if let Some(own) = own.filter(|own| fits(own)) {
+        return Some(own);
     }
     let home = home(listed, key, fits)?;
-    // A call that tries another node comes back where its own is not left alone.
-    if scope.pick.tried.is_empty() {
+    // A call that tries another node comes back where its own is not left alone, as do those that
+    // another call's trial of it keeps away for a moment.
+    let is_out =
+        |own: &Arc<NodeEntry>| matches!(own.standing(scope.pick.now), Standing::Ejected(..));
+    if scope.pick.tried.is_empty() && own.is_none_or(is_out) {
         memory.note(key, Ring::name(home));
     }
     Some(home)

@@ -1,14 +1,18 @@
 //! Nodes that are asked whether they are well.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use micro_runtime::Result;
 use micro_runtime::client::{HealthCheck, Outliers};
 use micro_runtime::error::why::Cause;
-use micro_runtime::registry::Standing;
+use micro_runtime::registry::{RegisterOptions, Registry, Service, Standing, Watcher};
 use tokio::time::sleep;
 
 use crate::fleet::{Fleet, Mood, Told, idempotent, plain, seeds};
+use crate::scripted::{ASKED, Answer, Setup};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -78,6 +82,54 @@ async fn checks_count_though_calls_are_to_tell_nothing() {
     }
     sleep(SECOND * 5).await;
     assert_eq!(fleet.out(), 2);
+}
+
+/// A registry that takes a second to tell.
+#[derive(Debug)]
+struct Slow(Arc<dyn Registry>);
+
+#[async_trait]
+impl Registry for Slow {
+    fn name(&self) -> &str {
+        "slow"
+    }
+    async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
+        self.0.register(service, options).await
+    }
+    async fn deregister(&self, service: &Service) -> Result<()> {
+        self.0.deregister(service).await
+    }
+    async fn get(&self, name: &str) -> Result<Vec<Service>> {
+        sleep(SECOND).await;
+        self.0.get(name).await
+    }
+    async fn list(&self) -> Result<Vec<Service>> {
+        self.0.list().await
+    }
+    async fn watch(&self, name: Option<&str>) -> Result<Box<dyn Watcher>> {
+        self.0.watch(name).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_are_asked_though_the_first_call_was_in_a_hurry() {
+    let questions = Arc::new(AtomicUsize::new(0));
+    let asked = questions.clone();
+    let behaviour = move |_: &str, number: usize| {
+        asked.fetch_add(usize::from(number == ASKED), Ordering::Relaxed);
+        Answer::Echo
+    };
+    let setup = Setup::with(&["a", "b"], behaviour, |options| {
+        options.health_check = Some(HealthCheck::debug().interval(SECOND));
+        options.registry = Arc::new(Slow(options.registry.clone()));
+    })
+    .await;
+    let hurried = setup.call().timeout(SECOND / 10);
+    assert_eq!(hurried.await.unwrap_err().code(), 408);
+    sleep(SECOND * 5).await;
+    setup.call().await.unwrap();
+    sleep(SECOND * 5).await;
+    assert!(questions.load(Ordering::Relaxed) >= 8);
 }
 
 #[tokio::test(start_paused = true)]

@@ -38,9 +38,11 @@ pub enum Mood {
     Unwell,
     /// Its handler says 503 to every other call at once, and answers the rest after 300 ms.
     Strained,
+    /// It takes what is sent, so that streams open, and never says a word.
+    Mute,
 }
 
-const MOODS: [Mood; 10] = [
+const MOODS: [Mood; 11] = [
     Mood::Well,
     Mood::Refuses,
     Mood::Loses,
@@ -51,6 +53,7 @@ const MOODS: [Mood; 10] = [
     Mood::Cuts,
     Mood::Unwell,
     Mood::Strained,
+    Mood::Mute,
 ];
 
 /// How long a node that is well takes.
@@ -105,7 +108,8 @@ impl Fleet {
                     Mood::Well | Mood::Unwell => Answer::After(LATENCY),
                     Mood::Refuses => Answer::Fail(refused()),
                     Mood::Loses => Answer::Fail(cut()),
-                    Mood::Silent => Answer::Never,
+                    Mood::Mute if number < ASKED => Answer::Open,
+                    Mood::Silent | Mood::Mute => Answer::Never,
                     Mood::Slow => Answer::After(Duration::from_secs(2)),
                     Mood::Busy | Mood::Strained if number.is_multiple_of(2) => {
                         Answer::Fail(Error::unavailable("greeter", "busy"))

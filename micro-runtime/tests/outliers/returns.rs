@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::fleet::{Fleet, Mood, Told, idempotent, plain, seeds};
+use crate::scripted::{Frame, frame};
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_stays_away_is_left_alone_for_growing_times() {
@@ -82,6 +83,18 @@ async fn a_silent_node_meets_few_calls_though_all_are_in_a_hurry() {
         let met = fleet.met_since(at);
         assert!(met <= 5, "{met}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_opens_without_a_word_brings_no_node_back() {
+    let fleet = Fleet::new(1, 1).await;
+    fleet.entries[0].eject(fleet.now());
+    fleet.set(0, Mood::Mute);
+    sleep(Duration::from_secs(2)).await;
+    let target = fleet.setup.client.target("greeter");
+    let stream = target.server_stream::<_, Frame>("Say.Count", frame("hi"));
+    let _stream = stream.await.unwrap();
+    assert_ne!(fleet.standing(0), Standing::In);
 }
 
 #[tokio::test(start_paused = true)]

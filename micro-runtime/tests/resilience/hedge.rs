@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use micro_runtime::Error;
-use micro_runtime::call::{Backoff, Frame, Hedge};
+use micro_runtime::call::{Backoff, Frame, Hedge, Retry};
 use micro_runtime::client::RetryBudget;
 use micro_runtime::error::why::Cause;
 use micro_runtime::selector::Strategy;
@@ -138,6 +138,28 @@ async fn an_answered_error_ends_the_call() {
         .map(|attempt| attempt.result.as_ref().unwrap_err().cause)
         .collect();
     assert_eq!(causes, [Cause::GivenUp, Cause::Answered]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_fails_ends_no_call_that_another_may_answer_and_none_else_is_asked() {
+    let busy = || Error::unavailable("greeter", "busy");
+    for (retry, error) in [
+        (Retry::Never, cut()),
+        (Retry::Never, busy()),
+        (Retry::Safe, busy()),
+    ] {
+        let setup = three(vec![millis(100), Answer::Fail(error)]).await;
+        let began = Instant::now();
+        let call = setup.call().idempotent().hedge(DELAY).retries(5);
+        call.retry(retry.clone()).await.unwrap();
+        assert_eq!((began.elapsed().as_millis(), setup.asked()), (100, 2));
+        // Nor where that fails, too.
+        let lost = Answer::FailAfter(Duration::from_millis(100), cut());
+        let setup = three(vec![lost, Answer::Fail(busy()), millis(1)]).await;
+        let call = setup.call().idempotent().hedge(DELAY).retries(5);
+        let error = call.retry(retry).await.unwrap_err();
+        assert_eq!((Cause::of(&error), setup.asked()), (Cause::Lost, 2));
+    }
 }
 
 #[tokio::test(start_paused = true)]

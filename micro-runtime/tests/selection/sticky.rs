@@ -49,6 +49,17 @@ async fn a_client_stays_with_one_node_until_that_is_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_call_tries_whether_its_node_is_back_others_settle_nowhere_else() {
+    let fleet = fleet(100).await;
+    let own = fleet.pick(None, 0);
+    own.eject(0);
+    assert!(fleet.pick(None, 2_000).is_same(&own), "its trial");
+    assert!(!fleet.pick(None, 2_001).is_same(&own));
+    own.restore(2_002);
+    assert!(fleet.pick(None, 2_003).is_same(&own));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_second_try_goes_elsewhere_and_the_next_call_comes_back() {
     let fleet = fleet(100).await;
     let own = fleet.pick(None, 0);

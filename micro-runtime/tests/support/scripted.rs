@@ -7,10 +7,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 pub use micro_runtime::call::Frame;
-use micro_runtime::call::{Body, Reply, Request};
+use micro_runtime::call::{Body, RawReceive, RawSend, RawStream, Reply, Request};
 use micro_runtime::client::{Client, ClientOptions};
 use micro_runtime::protocol::{
     AttemptLimits, Channel, Destination, Environment, Protocol, Recognised,
@@ -42,6 +44,29 @@ pub enum Answer {
     /// Echoes, after so long.
     After(Duration),
     Never,
+    /// Opens a stream of which nothing comes.
+    Open,
+}
+
+/// The halves of a stream that nobody reads or writes.
+struct Mute;
+
+impl RawSend for Mute {
+    fn poll_ready(&mut self, _: &mut Task<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn send(&mut self, _: Bytes) -> Result<()> {
+        Ok(())
+    }
+    fn poll_finish(&mut self, _: &mut Task<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl RawReceive for Mute {
+    fn poll_next(&mut self, _: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
+        Poll::Pending
+    }
 }
 
 /// A protocol without a network: nodes do as they are told, and what was asked is noted.
@@ -110,6 +135,12 @@ impl Channel for ScriptedChannel {
                     return Err(error);
                 }
                 Answer::Never => std::future::pending().await,
+                Answer::Open => {
+                    return Ok(Reply::new(Body::Stream(RawStream {
+                        send: Box::new(Mute),
+                        receive: Box::new(Mute),
+                    })));
+                }
             }
             let message = request.body.as_bytes().to_vec().into();
             Ok(Reply::new(Body::One(message)))

@@ -204,6 +204,13 @@ pub struct Underway {
     counted: bool,
 }
 
+impl Underway {
+    /// The node that the call is with.
+    pub(crate) fn entry(&self) -> &NodeEntry {
+        &self.entry
+    }
+}
+
 impl fmt::Debug for Underway {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Underway").field(&self.entry.id()).finish()

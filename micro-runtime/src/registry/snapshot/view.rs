@@ -141,6 +141,14 @@ impl View {
         }
     }
 
+    /// Waits until there is a snapshot to call with, as long as somebody else has the registry asked: it
+    /// counts as no use. Cancel safe.
+    pub(crate) async fn loaded(&self, deadline: Instant) {
+        let mut loads = self.shared.loads.subscribe();
+        let ready = loads.wait_for(|_| self.is_ready());
+        let _ = tokio::time::timeout_at(deadline, ready).await;
+    }
+
     /// Has the registry asked again, for calls that found no node or could not connect, and waits
     /// for the answer. Callers share one question, and none is asked within 100 ms of the last
     /// answer. Cancel safe.
