@@ -37,7 +37,12 @@ impl Attempts {
         // would tell.
         let hurried = || !entry.is_failing() && self.is_hurried(request, times);
         let weight = match cause {
-            Cause::Own | Cause::GivenUp => return,
+            Cause::Own => {
+                // Nothing was tried.
+                entry.release();
+                return;
+            }
+            Cause::GivenUp => return,
             Cause::Unreachable if error.is_timeout() && hurried() => {
                 // A caller's time says nothing against the node, unless nobody can reach it.
                 self.suspect(to, request, entry, (began, now));

@@ -1,9 +1,11 @@
 //! For how long a node is left alone, and how it comes back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use micro_runtime::client::RetryBudget;
 use micro_runtime::error::why::Cause;
-use micro_runtime::registry::Standing;
+use micro_runtime::registry::{NodeEntry, Standing};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -83,6 +85,24 @@ async fn a_silent_node_meets_few_calls_though_all_are_in_a_hurry() {
         let met = fleet.met_since(at);
         assert!(met <= 5, "{met}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_nobody_pays_for_is_no_trial() {
+    let fleet = Fleet::with(2, 1, |options| {
+        options.call.retry_budget = Some(RetryBudget::percent(0).at_least(0));
+    })
+    .await;
+    fleet.set(1, Mood::Slow);
+    fleet.entries[0].eject(fleet.now());
+    sleep(Duration::from_secs(2)).await;
+    let slow = |nodes: &[Arc<NodeEntry>]| {
+        let slow = nodes.iter().position(|node| node.id().ends_with('1'));
+        slow.or(Some(0))
+    };
+    let call = fleet.setup.call().idempotent().strategy(slow);
+    call.hedge(Duration::from_millis(50)).await.unwrap();
+    assert!(matches!(fleet.standing(0), Standing::OnTrial(_)));
 }
 
 #[tokio::test(start_paused = true)]
