@@ -3,21 +3,26 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use micro_runtime::client::RetryBudget;
+use micro_runtime::client::{ClientOptions, RetryBudget};
 use micro_runtime::error::why::Cause;
 use micro_runtime::registry::{NodeEntry, Standing};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::fleet::{Fleet, Mood, Told, idempotent, plain, seeds};
+use crate::fleet::{Fleet, Mood, TRY, Told, idempotent, plain, seeds};
 use crate::scripted::{Frame, frame};
+
+/// A client that gives a node little time.
+fn short(options: &mut ClientOptions) {
+    options.call.attempt_timeout = TRY;
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_stays_away_is_left_alone_for_growing_times() {
     for mood in [Mood::Refuses, Mood::Loses, Mood::Silent, Mood::Slow] {
         for seed in seeds(1) {
             let _told = Told(seed);
-            let fleet = Fleet::new(3, seed).await;
+            let fleet = Fleet::with(3, seed, short).await;
             fleet.set(0, mood);
             let mut seen: Vec<(u32, Duration)> = Vec::new();
             let look = |fleet: &Fleet| {
@@ -46,7 +51,7 @@ async fn a_node_that_stays_away_is_left_alone_for_growing_times() {
 async fn a_node_that_is_there_but_fails_is_tried_by_one_call_at_a_time() {
     for seed in seeds(1) {
         let _told = Told(seed);
-        let fleet = Fleet::new(3, seed).await;
+        let fleet = Fleet::with(3, seed, short).await;
         fleet.set(0, Mood::Slow);
         let begin = Duration::from_secs(3);
         fleet.load(200, begin, idempotent, |_| {}).await;
