@@ -109,7 +109,10 @@ impl Attempts {
                     let chosen = chosen.await;
                     times.tried_at = Instant::now();
                     match chosen {
-                        Ok(_) if too_late(times.tried_at, deadline) => Err(call_timeout(None)),
+                        Ok(entry) if too_late(times.tried_at, deadline) => {
+                            entry.release();
+                            Err(call_timeout(None))
+                        }
                         chosen => chosen,
                     }
                 }

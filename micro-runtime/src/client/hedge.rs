@@ -137,6 +137,9 @@ impl<'a> Hedged<'a> {
             let waited = attempts.wait_and_choose(self.to, self.request, &self.tried, deadline);
             chosen = waited.await.map(Some);
             if too_late(Instant::now(), deadline) {
+                if let Ok(Some(entry)) = &chosen {
+                    entry.release();
+                }
                 chosen = chosen.and(Err(call_timeout(None)));
             }
         }
@@ -157,6 +160,7 @@ impl<'a> Hedged<'a> {
         }
         if self.owed > 0 {
             if let Err(figures) = attempts.pay(self.to, now) {
+                entry.release();
                 self.decisions.note(Step::Refused(figures.refusal()));
                 return match alone {
                     true => Err(self.last.take().unwrap_or_else(|| call_timeout(None))),

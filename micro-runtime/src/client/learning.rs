@@ -37,7 +37,12 @@ impl Attempts {
         // would tell.
         let hurried = || !entry.is_failing() && self.is_hurried(request, times);
         let weight = match cause {
-            Cause::Own | Cause::GivenUp => return,
+            Cause::Own => {
+                // Nothing was tried.
+                entry.release();
+                return;
+            }
+            Cause::GivenUp => return,
             Cause::Unreachable if error.is_timeout() && hurried() => {
                 // A caller's time says nothing against the node, unless nobody can reach it.
                 self.suspect(to, request, entry, (began, now));
@@ -134,12 +139,13 @@ impl Attempts {
         self.probe(request, entry, now, check);
     }
 
-    /// Whether the call had less time for its last try than a try has: a caller's time says little
-    /// against a node.
+    /// Whether the call had less time for its last try than the client gives a try: a caller's time
+    /// says little against a node.
     fn is_hurried(&self, request: &Request, times: Times) -> bool {
-        let own = request.options.attempt_timeout;
-        let limit = own.unwrap_or(self.settings.attempt_timeout);
-        times.deadline < later(times.tried_at, limit)
+        let usual = self.settings.attempt_timeout;
+        let limit = request.options.attempt_timeout.unwrap_or(usual);
+        let until = times.deadline.min(later(times.tried_at, limit));
+        until < later(times.tried_at, usual)
     }
 
     /// Lets `look` see the nodes that the call could have gone to.

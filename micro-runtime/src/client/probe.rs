@@ -105,13 +105,12 @@ impl Probe {
             let reached = dials(entry, &*self.transport, LIMIT).await;
             return (!reached).then_some(Cause::Unreachable);
         }
-        let asked = self.ask(entry);
-        let dialled = dials(entry, &*self.transport, within);
-        match tokio::join!(asked, dialled) {
-            (Ok(()), _) | (Err(Cause::Own), true) => None,
+        let cause = self.ask(entry).await.err()?;
+        // Without an answer over what is there, another connection tells.
+        match (cause, dials(entry, &*self.transport, within).await) {
             (_, false) => Some(Cause::Unreachable),
-            (Err(Cause::Unreachable), true) => None,
-            (Err(cause), true) => Some(cause),
+            (Cause::Own | Cause::Unreachable, true) => None,
+            (cause, true) => Some(cause),
         }
     }
 

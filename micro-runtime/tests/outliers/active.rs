@@ -12,7 +12,7 @@ use micro_runtime::registry::{RegisterOptions, Registry, Service, Standing, Watc
 use tokio::time::sleep;
 
 use crate::fleet::{Fleet, Mood, Told, idempotent, plain, seeds};
-use crate::scripted::{ASKED, Answer, Setup};
+use crate::scripted::{ASKED, Answer, DIALLED, Setup};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -82,6 +82,28 @@ async fn checks_count_though_calls_are_to_tell_nothing() {
     }
     sleep(SECOND * 5).await;
     assert_eq!(fleet.out(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_connects_anew_to_a_node_that_answers_when_asked() {
+    let questions = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let counts = questions.clone();
+    let behaviour = move |_: &str, number: usize| {
+        let asked = [ASKED, DIALLED].iter().position(|kind| *kind == number);
+        match asked {
+            Some(kind) => {
+                counts[kind].fetch_add(1, Ordering::Relaxed);
+                Answer::Echo
+            }
+            None => Answer::After(SECOND),
+        }
+    };
+    let setup = Setup::new(&["a", "b"], behaviour).await;
+    setup.call().await.unwrap();
+    let counts = questions
+        .each_ref()
+        .map(|count| count.load(Ordering::Relaxed));
+    assert_eq!(counts, [1, 0]);
 }
 
 /// A registry that takes a second to tell.

@@ -1,21 +1,28 @@
 //! For how long a node is left alone, and how it comes back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use micro_runtime::client::{ClientOptions, RetryBudget};
 use micro_runtime::error::why::Cause;
-use micro_runtime::registry::Standing;
+use micro_runtime::registry::{NodeEntry, Standing};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::fleet::{Fleet, Mood, Told, idempotent, plain, seeds};
+use crate::fleet::{Fleet, Mood, TRY, Told, idempotent, plain, seeds};
 use crate::scripted::{Frame, frame};
+
+/// A client that gives a node little time.
+fn short(options: &mut ClientOptions) {
+    options.call.attempt_timeout = TRY;
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_stays_away_is_left_alone_for_growing_times() {
     for mood in [Mood::Refuses, Mood::Loses, Mood::Silent, Mood::Slow] {
         for seed in seeds(1) {
             let _told = Told(seed);
-            let fleet = Fleet::new(3, seed).await;
+            let fleet = Fleet::with(3, seed, short).await;
             fleet.set(0, mood);
             let mut seen: Vec<(u32, Duration)> = Vec::new();
             let look = |fleet: &Fleet| {
@@ -44,7 +51,7 @@ async fn a_node_that_stays_away_is_left_alone_for_growing_times() {
 async fn a_node_that_is_there_but_fails_is_tried_by_one_call_at_a_time() {
     for seed in seeds(1) {
         let _told = Told(seed);
-        let fleet = Fleet::new(3, seed).await;
+        let fleet = Fleet::with(3, seed, short).await;
         fleet.set(0, Mood::Slow);
         let begin = Duration::from_secs(3);
         fleet.load(200, begin, idempotent, |_| {}).await;
@@ -83,6 +90,24 @@ async fn a_silent_node_meets_few_calls_though_all_are_in_a_hurry() {
         let met = fleet.met_since(at);
         assert!(met <= 5, "{met}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hedge_that_nobody_pays_for_is_no_trial() {
+    let fleet = Fleet::with(2, 1, |options| {
+        options.call.retry_budget = Some(RetryBudget::percent(0).at_least(0));
+    })
+    .await;
+    fleet.set(1, Mood::Slow);
+    fleet.entries[0].eject(fleet.now());
+    sleep(Duration::from_secs(2)).await;
+    let slow = |nodes: &[Arc<NodeEntry>]| {
+        let slow = nodes.iter().position(|node| node.id().ends_with('1'));
+        slow.or(Some(0))
+    };
+    let call = fleet.setup.call().idempotent().strategy(slow);
+    call.hedge(Duration::from_millis(50)).await.unwrap();
+    assert!(matches!(fleet.standing(0), Standing::OnTrial(_)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use micro_runtime::client::Outliers;
+use micro_runtime::client::{ClientOptions, Outliers};
 use micro_runtime::error::why::{Cause, LeftOut, Reason, Step};
 use micro_runtime::registry::Standing;
 use tokio::task::JoinSet;
 
-use crate::fleet::{Fleet, Mood, Told, idempotent, plain, seeds};
+use crate::fleet::{Fleet, Mood, TRY, Told, idempotent, plain, seeds};
 
 /// So many calls at once.
 async fn burst(fleet: &Fleet, count: usize) {
@@ -66,17 +66,23 @@ async fn tries_that_run_out_together_eject_once() {
 
 #[tokio::test(start_paused = true)]
 async fn callers_in_a_hurry_say_nothing_against_a_node_that_others_wait_for() {
-    let fleet = Fleet::new(2, 1).await;
-    fleet.set(0, Mood::Slow);
-    let hurried = |setup: &crate::scripted::Setup| {
-        let call = setup.call().timeout(Duration::from_millis(100));
-        async move { call.await.map(|_| ()) }
-    };
-    let failed = fleet
-        .load(100, Duration::from_secs(10), hurried, |_| {})
-        .await;
-    assert!(failed > 300, "{failed}");
-    assert_eq!(fleet.standing(0), Standing::In);
+    for for_a_try in [false, true] {
+        let fleet = Fleet::new(2, 1).await;
+        fleet.set(0, Mood::Slow);
+        let hurried = |setup: &crate::scripted::Setup| {
+            let (call, time) = (setup.call(), Duration::from_millis(100));
+            let call = match for_a_try {
+                true => call.attempt_timeout(time),
+                false => call.timeout(time),
+            };
+            async move { call.await.map(|_| ()) }
+        };
+        let failed = fleet
+            .load(100, Duration::from_secs(10), hurried, |_| {})
+            .await;
+        assert!(failed > 300, "{failed}");
+        assert_eq!(fleet.standing(0), Standing::In);
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +142,8 @@ async fn a_call_tells_why_nodes_were_left_alone() {
         (Mood::Silent, Cause::Silent),
         (Mood::Slow, Cause::Silent),
     ] {
-        let fleet = Fleet::new(2, 1).await;
+        let short = |options: &mut ClientOptions| options.call.attempt_timeout = TRY;
+        let fleet = Fleet::with(2, 1, short).await;
         fleet.set(0, mood);
         let time = Duration::from_millis(1_500);
         fleet.load(200, time, idempotent, |_| {}).await;

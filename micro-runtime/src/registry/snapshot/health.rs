@@ -255,6 +255,14 @@ impl NodeEntry {
         probed <= now && claimed().is_ok()
     }
 
+    /// Gives a [claim](Self::claim) back that no call came of: another may try the node at once.
+    pub(crate) fn release(&self) {
+        let health = self.health();
+        if health.tally().is_out() {
+            health.probed_until.store(0, Relaxed);
+        }
+    }
+
     /// Notes that the node answered a call that began at `now`: it is no longer left alone, unless for
     /// how earlier calls failed, and stays for a while though its registry may forget it. Cheap enough
     /// for every call.
