@@ -111,7 +111,11 @@ impl Fleet {
                     Mood::Mute if number < ASKED => Answer::Open,
                     Mood::Silent | Mood::Mute => Answer::Never,
                     Mood::Slow => Answer::After(Duration::from_secs(2)),
-                    Mood::Busy | Mood::Strained if number.is_multiple_of(2) => {
+                    Mood::Busy if number.is_multiple_of(2) => {
+                        Answer::Fail(Error::unavailable("greeter", "busy"))
+                    }
+                    // Its first answer is under way when it fails first.
+                    Mood::Strained if !number.is_multiple_of(2) => {
                         Answer::Fail(Error::unavailable("greeter", "busy"))
                     }
                     Mood::Busy => Answer::After(LATENCY),
