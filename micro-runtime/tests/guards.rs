@@ -166,3 +166,27 @@ async fn what_has_come_to_the_handler_is_processed_whatever_is_said_of_it() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_call_of_the_wrappers_own_that_fails_says_nothing_of_the_one_served() {
+    for protocol in ALL {
+        let (world, seen) = (World::default(), Arc::default());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let client = world.service("wrapper", protocol).client().clone();
+        let count = asked.clone();
+        let asks = from_fn(move |_: Request, _: Next| {
+            count.fetch_add(1, Ordering::SeqCst);
+            // Nobody listens there: that call was certainly not processed.
+            let call = client.request("auth", "Say.Hello", frame("who?"));
+            let call = call.address("nowhere").retries(0);
+            async move { call.await.map(|_: Frame| unreachable!()) }
+        });
+        let running = node(&world, protocol, &seen, asks).await;
+        let call = running.client().request("guarded", "Say.Hello", frame("x"));
+        let error = call.await.unwrap_err();
+        assert!(!error.is_unprocessed(), "{protocol}: {error:?}");
+        assert!(!error.detail().contains("nowhere"), "{protocol}: {error:?}");
+        assert_eq!(asked.load(Ordering::SeqCst), 1, "{protocol}: {error:?}");
+        running.stop().await.unwrap();
+    }
+}

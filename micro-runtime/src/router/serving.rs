@@ -11,7 +11,7 @@ use super::counters::CallCounters;
 use super::watch::{End, Ticket};
 use crate::call::{BoxFuture, Reply};
 use crate::context::Context;
-use crate::error::{Error, Result, id};
+use crate::error::{Error, Result, Why, id};
 use crate::wrapper::panicked;
 
 /// A started call: poll it, or [finish](Serving::finish) it under its deadline.
@@ -135,8 +135,8 @@ impl Future for Serving {
             } else {
                 // A wrapper has refused it, or a call of the wrapper's own has failed, which says
                 // nothing of this one.
-                let of_a_call = error.attempts().next().is_some();
-                match of_a_call {
+                let is_of_a_call = error.why().is_some_and(Why::looked_for_a_node);
+                match is_of_a_call {
                     true => error.processed(),
                     false => error,
                 }

@@ -241,6 +241,12 @@ impl Why {
         hidden
     }
 
+    /// Whether it is of a call that went as far as to a node, or to where one is chosen.
+    pub(crate) fn looked_for_a_node(&self) -> bool {
+        let of_nodes = |step: &Step| matches!(step, Step::Chosen(_) | Step::Tried(_));
+        self.steps.iter().any(of_nodes)
+    }
+
     /// Takes in what `later` has beside it. Decisions that both have are one.
     pub(crate) fn join(&mut self, later: Self) {
         if later.steps.starts_with(&self.steps) {

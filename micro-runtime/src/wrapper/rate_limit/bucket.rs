@@ -114,6 +114,18 @@ mod tests {
     }
 
     #[test]
+    fn a_place_that_is_given_back_is_the_next_ones_unless_another_has_come() {
+        let pace = Pace::new(10, Duration::from_secs(1), 1, false);
+        let bucket = Bucket::default();
+        let mut take = |now| bucket.take(pace, now, FOR_EVER).unwrap();
+        assert_eq!((take(0), take(0)), (0, pace.period));
+        bucket.give_back(pace.period, pace.period);
+        assert_eq!((take(0), take(0)), (pace.period, 2 * pace.period));
+        bucket.give_back(pace.period, pace.period);
+        assert_eq!(take(0), 3 * pace.period, "it is not the last any more");
+    }
+
+    #[test]
     fn a_token_bucket_lets_through_what_its_model_does() {
         with_seeds(50, |random| {
             let burst = random.u32(1..20);
