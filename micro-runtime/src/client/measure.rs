@@ -11,13 +11,14 @@ use crate::call::{Body, RawReceive, RawStream, Reply};
 use crate::error::why::Cause;
 use crate::error::{Error, Result};
 use crate::metadata::Metadata;
-use crate::registry::{NodeEntry, Underway};
+use crate::registry::{Counted, NodeEntry, Underway};
 
 /// A try that is under way. The node's entry counts it and is told how it ended.
 pub(super) struct Measure<'a> {
-    entry: &'a NodeEntry,
+    // Lent: holding it would be two more changes of a figure that all calls share.
+    entry: &'a Arc<NodeEntry>,
     /// `None` where the end has been told.
-    underway: Option<Underway>,
+    counted: Option<Counted>,
     began: Instant,
     /// The same on the directory's clock.
     began_at: u64,
@@ -27,31 +28,34 @@ impl<'a> Measure<'a> {
     pub(super) fn begin(entry: &'a Arc<NodeEntry>, began: Instant, began_at: u64) -> Self {
         Self {
             entry,
-            underway: Some(entry.begin()),
+            counted: Some(entry.count()),
             began,
             began_at,
         }
     }
 
     /// Tells the node's entry how the try ended. A stream counts on until its end.
-    pub(super) fn end(mut self, result: Result<Reply>) -> Result<Reply> {
-        let underway = self.underway.take();
-        let mut reply = match result {
-            Ok(reply) => reply,
-            Err(error) => {
-                self.failed(&error);
-                return Err(error);
-            }
-        };
-        if let (Body::Stream(_), Some(underway)) = (&reply.message, underway) {
+    pub(super) fn end(mut self, mut result: Result<Reply>) -> Result<Reply> {
+        let counted = self.counted.take();
+        if let (Ok(reply), Some(counted)) = (&mut result, counted)
+            && matches!(reply.message, Body::Stream(_))
+        {
             // How long it took to open says little: some protocols do not wait for the peer.
-            reply.message = counted(reply.message, underway, self.began_at);
+            let message = std::mem::take(&mut reply.message);
+            reply.message = until_its_end(message, self.entry.underway(counted), self.began_at);
+            return result;
+        }
+        if let Some(counted) = counted {
+            self.entry.uncount(counted);
+        }
+        if let Err(error) = &result {
+            self.failed(error);
         } else if self.entry.wants_latency(self.began_at) {
             // Reading the clock costs more than much else here: once a millisecond is often enough.
             let (took, now) = self.took();
             self.entry.tell_latency(took, now);
         }
-        Ok(reply)
+        result
     }
 
     fn failed(&self, error: &Error) {
@@ -75,7 +79,8 @@ impl<'a> Measure<'a> {
 impl Drop for Measure<'_> {
     fn drop(&mut self) {
         // The caller has given it up: a node that never answers must not look like the fastest.
-        if self.underway.is_some() {
+        if let Some(counted) = self.counted {
+            self.entry.uncount(counted);
             let (took, now) = self.took();
             self.entry.tell_latency(took, now);
         }
@@ -83,11 +88,11 @@ impl Drop for Measure<'_> {
 }
 
 /// The stream, which counts as a call until it is read to its end or dropped.
-fn counted(message: Body, underway: Underway, began: u64) -> Body {
+fn until_its_end(message: Body, underway: Underway, began: u64) -> Body {
     match message {
         Body::Stream(RawStream { send, receive }) => Body::Stream(RawStream {
             send,
-            receive: Box::new(Counted {
+            receive: Box::new(CountedStream {
                 inner: receive,
                 underway: Some(underway),
                 began: Some(began),
@@ -97,14 +102,14 @@ fn counted(message: Body, underway: Underway, began: u64) -> Body {
     }
 }
 
-struct Counted {
+struct CountedStream {
     inner: Box<dyn RawReceive>,
     underway: Option<Underway>,
     /// When it was opened; `None` where the node has answered since.
     began: Option<u64>,
 }
 
-impl RawReceive for Counted {
+impl RawReceive for CountedStream {
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
         let next = self.inner.poll_next(task);
         if let Poll::Ready(None | Some(Ok(_))) = next
@@ -147,7 +152,7 @@ mod tests {
     async fn a_stream_counts_until_it_is_read_to_its_end_or_dropped() {
         let node = NodeEntry::by_hand("a:1");
         let mut task = Task::from_waker(std::task::Waker::noop());
-        let open = || Counted {
+        let open = || CountedStream {
             inner: Box::new(Messages(1)),
             underway: Some(node.begin()),
             began: Some(1),
@@ -168,7 +173,7 @@ mod tests {
         let mut task = Task::from_waker(std::task::Waker::noop());
         for messages in [0, 1] {
             let node = NodeEntry::by_hand("a:1");
-            let mut stream = Counted {
+            let mut stream = CountedStream {
                 inner: Box::new(Messages(messages)),
                 underway: Some(node.begin()),
                 began: Some(5),

@@ -48,8 +48,8 @@ pub use local::Local;
 pub use mdns::{Mdns, MdnsOptions};
 pub use memory::Memory;
 pub use model::{Endpoint, Node, Service, Value};
+pub(crate) use snapshot::{Counted, Found, Term, Verdict, Weight, mix};
 pub use snapshot::{Directory, GRACE, NodeEntry, Nodes, NodesGuard, Standing, Underway, View};
-pub(crate) use snapshot::{Found, Term, Verdict, Weight, mix};
 
 use std::fmt::Debug;
 use std::time::Duration;

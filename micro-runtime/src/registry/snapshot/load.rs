@@ -156,13 +156,33 @@ impl NodeEntry {
 
     /// Counts one call more that is with the node, until what this returns is dropped.
     pub fn begin(self: &Arc<Self>) -> Underway {
+        self.underway(self.count())
+    }
+
+    /// Counts a call by itself, without holding the node: [`uncount`](Self::uncount) or
+    /// [`underway`](Self::underway) goes on with what it gives.
+    pub(crate) fn count(&self) -> Counted {
         let load = self.load();
         load.in_flight.fetch_add(1, Ordering::Relaxed);
         let total = &load.total;
-        let counted = total.wanted.load(Ordering::Relaxed);
-        if counted {
+        let in_total = total.wanted.load(Ordering::Relaxed);
+        if in_total {
             total.in_flight.fetch_add(1, Ordering::Relaxed);
         }
+        Counted { in_total }
+    }
+
+    /// The end of a call that was counted.
+    pub(crate) fn uncount(&self, counted: Counted) {
+        let load = self.load();
+        load.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if counted.in_total {
+            load.total.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A counted call that outlives its try.
+    pub(crate) fn underway(self: &Arc<Self>, counted: Counted) -> Underway {
         Underway {
             entry: self.clone(),
             counted,
@@ -201,7 +221,14 @@ impl NodeEntry {
 #[must_use = "the call counts no longer than this lives"]
 pub struct Underway {
     entry: Arc<NodeEntry>,
-    counted: bool,
+    counted: Counted,
+}
+
+/// How a call was counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted {
+    /// Among those of all nodes, too.
+    in_total: bool,
 }
 
 impl Underway {
@@ -219,11 +246,7 @@ impl fmt::Debug for Underway {
 
 impl Drop for Underway {
     fn drop(&mut self) {
-        let load = self.entry.load();
-        load.in_flight.fetch_sub(1, Ordering::Relaxed);
-        if self.counted {
-            load.total.in_flight.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.entry.uncount(self.counted);
     }
 }
 

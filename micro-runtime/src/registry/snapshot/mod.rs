@@ -16,6 +16,7 @@ mod view;
 
 pub use health::Standing;
 pub(crate) use health::{Found, Term, Verdict, Weight};
+pub(crate) use load::Counted;
 pub use load::Underway;
 use nodes::Turns;
 pub(crate) use nodes::mix;
