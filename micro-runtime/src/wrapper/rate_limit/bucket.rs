@@ -117,7 +117,7 @@ mod tests {
     fn a_place_that_is_given_back_is_the_next_ones_unless_another_has_come() {
         let pace = Pace::new(10, Duration::from_secs(1), 1, false);
         let bucket = Bucket::default();
-        let mut take = |now| bucket.take(pace, now, FOR_EVER).unwrap();
+        let take = |now| bucket.take(pace, now, FOR_EVER).unwrap();
         assert_eq!((take(0), take(0)), (0, pace.period));
         bucket.give_back(pace.period, pace.period);
         assert_eq!((take(0), take(0)), (pace.period, 2 * pace.period));
