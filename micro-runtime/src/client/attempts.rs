@@ -14,6 +14,7 @@ use super::channels::Channels;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
 use super::failures::Failures;
+use super::leaving::{Leave, Waited};
 use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
@@ -130,7 +131,8 @@ impl Attempts {
                 let look = (times.tried_at, decisions::LOOK);
                 decisions.note(self.census(to, request, &tried, Some(&entry), look));
             }
-            let error = match self.once(to, &entry, request, times).await {
+            let mut leave = self.may_leave(request, number < retries);
+            let error = match self.once(to, &entry, request, times, &mut leave).await {
                 Ok(mut reply) => {
                     reply.began = Some(times.tried_at);
                     // Some protocols open streams without a word of the peer: its first message counts.
@@ -162,7 +164,7 @@ impl Attempts {
                 return Err(decisions.explain(error, request, times));
             }
             number += 1;
-            owes |= met_a_node(&error);
+            owes |= met_a_node(&error) && leave != Leave::Paid;
             let pause = self.pause(&request.options, number);
             let now = Instant::now();
             if too_late(later(now, pause), deadline) {
@@ -192,20 +194,23 @@ impl Attempts {
         entry: &Arc<NodeEntry>,
         request: &Request,
         times: Times,
+        leave: &mut Leave,
     ) -> Result<Reply> {
         let began = times.tried_at;
         let measure = Measure::begin(entry, began, self.directory.millis(began));
-        let result = self.answer(to, entry, request, times).await;
+        let result = self.answer(to, entry, request, times, leave).await;
         measure.end(result)
     }
 
-    /// What a node answers, no later than the attempt's limit or what is left of the call.
+    /// What a node answers, no later than the attempt's limit or what is left of the call; sooner where
+    /// the node is found to answer nobody and the call may `leave` it.
     async fn answer(
         &self,
         to: &Destination,
         entry: &Arc<NodeEntry>,
         request: &Request,
         times: Times,
+        leave: &mut Leave,
     ) -> Result<Reply> {
         let (now, deadline) = (times.tried_at, times.deadline);
         let options = &request.options;
@@ -230,16 +235,24 @@ impl Attempts {
         // A try that waits long is a reason to look at its node, and goes on.
         let patience = self.outliers.patience.map(|limit| later(now, limit));
         let patience = patience.map_or(until, |patience| patience.min(until));
-        let mut answered = timeout_at(patience, &mut answer).await;
-        if answered.is_err() && patience < until {
+        let mut waited = match timeout_at(patience, &mut answer).await {
+            Ok(answer) => Waited::Answered(answer),
+            Err(_) => Waited::InVain,
+        };
+        if matches!(waited, Waited::InVain) && patience < until {
+            // Before it is looked for: what is found out at once is not missed.
+            let found = entry.found_silent(self.directory.millis(now));
             self.waits_long(to, request, entry, now);
-            answered = timeout_at(until, answer).await;
+            // Boxed, since few calls wait so long and all would carry its room.
+            waited = Box::pin(self.wait_on(to, request, answer, found, (until, leave))).await;
         }
-        match answered {
+        let left = matches!(waited, Waited::Left);
+        match waited {
             // As below, where a server noticed first that the time is up and gave the call up.
-            Ok(Err(error)) if ran_out(&error, until.saturating_duration_since(Instant::now())) => {}
-            Ok(answer) => return answer.and_then(|reply| read(request, reply)),
-            Err(_) => {}
+            Waited::Answered(Err(error))
+                if ran_out(&error, until.saturating_duration_since(Instant::now())) => {}
+            Waited::Answered(answer) => return answer.and_then(|reply| read(request, reply)),
+            Waited::InVain | Waited::Left => {}
         }
         let dialling = request.dialling.swap(false, Ordering::Relaxed);
         let cause = match dialling {
@@ -251,13 +264,15 @@ impl Attempts {
             true => error.unprocessed().caused_by(cause),
             false => error.caused_by(cause),
         };
-        if until == deadline {
+        if until == deadline && !left {
             return Err(told(call_timeout(None)));
         }
         let (id, address) = (entry.id(), entry.address());
-        let words = match dialling {
-            true => format!("no connection to {id} at {address} within {limit:?}"),
-            false => format!("no answer from {id} at {address} within {limit:?}"),
+        let words = match (dialling, left) {
+            (true, false) => format!("no connection to {id} at {address} within {limit:?}"),
+            (false, false) => format!("no answer from {id} at {address} within {limit:?}"),
+            (true, true) => format!("no connection to {id} at {address}, which answers nobody"),
+            (false, true) => format!("no answer from {id} at {address}, which answers nobody"),
         };
         Err(told(Error::timeout(id::CLIENT, words)))
     }

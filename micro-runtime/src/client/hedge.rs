@@ -13,6 +13,7 @@ use super::call_timeout;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
 use super::learning::says_so;
+use super::leaving::Leave;
 use crate::call::{Hedge, Reply, Request, RetryDecision};
 use crate::error::why::{Cause, Refusal, Step};
 use crate::error::{Error, Result, id};
@@ -194,7 +195,9 @@ impl<'a> Hedged<'a> {
             at,
             answer: Box::pin(async move {
                 let request = request.as_ref().unwrap_or(shared);
-                attempts.once(to, &asked, request, times).await
+                attempts
+                    .once(to, &asked, request, times, &mut Leave::Never)
+                    .await
             }),
         });
         if self.running.len() < self.hedge.at_once as usize && self.may_ask_more() {

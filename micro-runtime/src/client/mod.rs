@@ -16,6 +16,7 @@ mod failures;
 mod hedge;
 mod inspect;
 mod learning;
+mod leaving;
 mod measure;
 mod options;
 mod outlier;

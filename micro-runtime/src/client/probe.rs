@@ -82,6 +82,7 @@ impl Probe {
                     .is_some_and(|to| self.eject(to, &entry, cause, now)),
             };
             if ejected {
+                entry.tell_silent();
                 // Whoever is not wanted any more need not wait for this.
                 drop((entry, to));
                 self.until_back().await;

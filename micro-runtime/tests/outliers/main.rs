@@ -10,6 +10,7 @@
 mod active;
 mod convergence;
 mod fleet;
+mod leaving;
 mod returns;
 mod rows;
 #[path = "../support/scripted.rs"]

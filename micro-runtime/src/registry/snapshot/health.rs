@@ -375,6 +375,26 @@ impl NodeEntry {
         health.suspected.store(false, Ordering::Release);
     }
 
+    /// Done when the node was [found](Self::tell_silent) to answer nobody, at `since` or later.
+    pub(crate) fn found_silent(&self, since: u64) -> impl Future<Output = ()> + '_ {
+        let told = self.state.silent.notified();
+        // Looked at afterwards, so that nothing is missed between the two.
+        let health = self.health();
+        let found = health.tally().is_out()
+            && health.found() == Found::Asking
+            && health.ejected_at.load(Relaxed) >= since;
+        async move {
+            if !found {
+                told.await;
+            }
+        }
+    }
+
+    /// Tells the tries that wait for the node that it answers nobody.
+    pub(crate) fn tell_silent(&self) {
+        self.state.silent.notify_waiters();
+    }
+
     /// Whether it was left alone and has not answered since.
     pub(crate) fn is_failing(&self) -> bool {
         self.health().tally().is_out()

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use tokio::sync::Notify;
+
 use super::health::Health;
 use super::load::{Load, Total};
 use crate::metadata::Text;
@@ -159,6 +161,8 @@ pub(super) struct State {
     /// The turn in which it was chosen last.
     turn: AtomicU64,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// Wakes the tries that wait for it, when it was found to answer nobody.
+    pub(super) silent: Notify,
 }
 
 impl State {
