@@ -94,6 +94,20 @@ impl Fault {
         }
     }
 
+    /// What is true of a call that fails by it.
+    pub fn causes(self) -> &'static [Cause] {
+        use Cause::{Garbled, Lost, Silent, Unreachable};
+        match self {
+            Self::Killed | Self::Rolling => &[Lost, Unreachable],
+            Self::Stopped | Self::Slow | Self::Partitioned | Self::Descriptors => {
+                &[Silent, Unreachable]
+            }
+            // Other calls of a connection on which it was said are lost with it.
+            Self::Garbage => &[Garbled, Lost],
+            Self::Consul => &[],
+        }
+    }
+
     /// Puts up what the fault needs before any node runs.
     pub fn prepare(self, networks: &mut Vec<Namespace>) {
         if self == Self::Partitioned {
@@ -139,6 +153,7 @@ impl Fault {
         match self {
             Self::Killed => {
                 stage.fleet.crash(1);
+                stage.note_end(1);
                 stage.ask(address, &connected, &[Lost, Unreachable], &[Unreachable]);
             }
             Self::Stopped => {
@@ -184,6 +199,7 @@ impl Fault {
                 for number in 1..=3 {
                     let ended = stage.fleet.terminate(number);
                     assert_eq!(ended.code, Some(0), "{ended}");
+                    stage.note_end(number);
                     if number == 1 {
                         stage.ask(address, &connected, &[Lost, Unreachable], &[Unreachable]);
                     }
