@@ -183,8 +183,14 @@ impl Fault {
                 }
             }
             Self::Descriptors => {
-                limit(stage.fleet.node(1).process(), "1:");
-                stage.ask(address, &connected, &[], no_answer);
+                let node = stage.fleet.node(1).process();
+                // No more than it has open. Ours keep one to turn newcomers away with.
+                limit(node, &format!("{}:", lowest_free(node)));
+                let newcomers: &[_] = match stage.nodes {
+                    Nodes::Ours => &[Lost],
+                    _ => no_answer,
+                };
+                stage.ask(address, &connected, &[], newcomers);
                 // Who comes now needs a connection.
                 stage.begin("new");
             }
@@ -221,6 +227,14 @@ impl Fault {
             Self::Consul => stage.consul.restart(),
         }
     }
+}
+
+/// The number that the next file which a process opens will have.
+fn lowest_free(process: u32) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).expect("its files are told");
+    let open = open.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
+    let open: std::collections::BTreeSet<usize> = open.collect();
+    (0..).find(|number| !open.contains(number)).unwrap_or(0)
 }
 
 /// Sets how many files a process may open.
