@@ -14,5 +14,6 @@ mod latency;
 mod scripted;
 mod slow_start;
 mod sticky;
+mod told;
 mod weights;
 mod zones;
