@@ -40,6 +40,8 @@ pub(crate) use stream::bounded;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::broker::Broker;
 use crate::call::{BoxFuture, Frame, Invoke, Payload, Reply, Request};
 use crate::codec::{Codec, Codecs};
@@ -49,7 +51,7 @@ use crate::metadata::Text;
 use crate::method::ServiceDescriptor;
 use crate::registry::Directory;
 use crate::selector::SelectOptions;
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, is_never, later};
 use crate::wrapper::{Next, Wrapper};
 
 use active::Active;
@@ -288,6 +290,7 @@ impl Invoke for ToService {
         let way = self.innermost.0.clone();
         let next = Next::to_invoke(wrappers, self.innermost.clone());
         Box::pin(async move {
+            way.limit(&mut request);
             let answer = next.run(request).await;
             answer.inspect_err(|error| way.note(error))
         })
@@ -314,6 +317,16 @@ struct Way {
 }
 
 impl Way {
+    /// Gives the call its time before its wrappers, whose time is part of it. Of a stream it is the
+    /// opening's alone.
+    fn limit(&self, request: &mut Request) {
+        let now = Instant::now();
+        let deadline = later(now, self.attempts.settings.timeout(&request.options));
+        if !request.method.kind.is_stream() && !is_never(now, deadline) {
+            request.cx.limit(deadline);
+        }
+    }
+
     /// Keeps a failed call's decisions, where somebody may look.
     fn note(&self, error: &Error) {
         self.attempts.failures.note(error, &self.attempts.tasks);
