@@ -8,6 +8,8 @@ pub(crate) mod clash;
 mod memory;
 mod ports;
 mod rewind;
+#[cfg(unix)]
+mod spare;
 mod tcp;
 #[cfg(feature = "tls")]
 pub mod tls;

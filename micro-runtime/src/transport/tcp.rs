@@ -69,7 +69,12 @@ impl Transport for Tcp {
         }
         .map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?.to_string();
-        Ok(Box::new(TcpListener { listener, address }))
+        Ok(Box::new(TcpListener {
+            listener,
+            address,
+            #[cfg(unix)]
+            spare: super::spare::Spare::new(),
+        }))
     }
 }
 
@@ -84,6 +89,8 @@ fn is_the_peers(kind: ErrorKind) -> bool {
 struct TcpListener {
     listener: tokio::net::TcpListener,
     address: String,
+    #[cfg(unix)]
+    spare: super::spare::Spare,
 }
 
 #[async_trait]
@@ -98,8 +105,19 @@ impl Listener for TcpListener {
                 Ok(accepted) => accepted,
                 // The peer was gone before it was accepted: that holds up nobody else.
                 Err(error) if is_the_peers(error.kind()) => continue,
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    #[cfg(unix)]
+                    {
+                        let listener = &self.listener;
+                        self.spare
+                            .turn_away(&error, |task| listener.poll_accept(task))
+                            .await;
+                    }
+                    return Err(error.into());
+                }
             };
+            #[cfg(unix)]
+            self.spare.keep();
             let (Ok(()), Ok(local)) = (socket.set_nodelay(true), socket.local_addr()) else {
                 continue;
             };

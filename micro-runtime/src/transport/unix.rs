@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::sleep;
 
+use super::spare::Spare;
 use super::{Connection, Listener, Transport};
 use crate::error::{Error, Result, id};
 
@@ -60,6 +61,7 @@ impl Transport for Unix {
         Ok(Box::new(Listening {
             listener,
             address: format!("unix:{}", path.display()),
+            spare: Spare::new(),
             _file: file,
         }))
     }
@@ -157,6 +159,7 @@ fn identity(path: &Path) -> io::Result<(u64, u64)> {
 struct Listening {
     listener: UnixListener,
     address: String,
+    spare: Spare,
     _file: Bound,
 }
 
@@ -167,7 +170,15 @@ impl Listener for Listening {
     }
 
     async fn accept(&mut self) -> Result<Connection> {
-        let (socket, _) = self.listener.accept().await?;
+        let accepted = self.listener.accept().await;
+        if let Err(error) = &accepted {
+            let listener = &self.listener;
+            self.spare
+                .turn_away(error, |task| listener.poll_accept(task))
+                .await;
+        }
+        let (socket, _) = accepted?;
+        self.spare.keep();
         // A client's socket has no name; its process and user say more.
         let peer = match socket.peer_cred() {
             Ok(peer) => format!(

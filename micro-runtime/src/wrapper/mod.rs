@@ -39,6 +39,7 @@ pub mod rate_limit;
 mod recover;
 mod request_id;
 #[cfg(test)]
+#[path = "../../tests/support/seeds.rs"]
 mod seeds;
 pub mod shed;
 #[cfg(feature = "tower")]

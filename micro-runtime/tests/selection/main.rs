@@ -12,6 +12,8 @@ mod hash;
 mod latency;
 #[path = "../support/scripted.rs"]
 mod scripted;
+#[path = "../support/seeds.rs"]
+mod seeds;
 mod slow_start;
 mod sticky;
 mod weights;

@@ -94,6 +94,20 @@ impl Fault {
         }
     }
 
+    /// What is true of a call that fails by it.
+    pub fn causes(self) -> &'static [Cause] {
+        use Cause::{Garbled, Lost, Silent, Unreachable};
+        match self {
+            Self::Killed | Self::Rolling => &[Lost, Unreachable],
+            Self::Stopped | Self::Slow | Self::Partitioned | Self::Descriptors => {
+                &[Silent, Unreachable]
+            }
+            // Other calls of a connection on which it was said are lost with it.
+            Self::Garbage => &[Garbled, Lost],
+            Self::Consul => &[],
+        }
+    }
+
     /// Puts up what the fault needs before any node runs.
     pub fn prepare(self, networks: &mut Vec<Namespace>) {
         if self == Self::Partitioned {
@@ -139,6 +153,7 @@ impl Fault {
         match self {
             Self::Killed => {
                 stage.fleet.crash(1);
+                stage.note_end(1);
                 stage.ask(address, &connected, &[Lost, Unreachable], &[Unreachable]);
             }
             Self::Stopped => {
@@ -168,8 +183,14 @@ impl Fault {
                 }
             }
             Self::Descriptors => {
-                limit(stage.fleet.node(1).process(), "1:");
-                stage.ask(address, &connected, &[], no_answer);
+                let node = stage.fleet.node(1).process();
+                // No more than it has open. Ours keep one to turn newcomers away with.
+                limit(node, &format!("{}:", lowest_free(node)));
+                let newcomers: &[_] = match stage.nodes {
+                    Nodes::Ours => &[Lost],
+                    _ => no_answer,
+                };
+                stage.ask(address, &connected, &[], newcomers);
                 // Who comes now needs a connection.
                 stage.begin("new");
             }
@@ -184,6 +205,7 @@ impl Fault {
                 for number in 1..=3 {
                     let ended = stage.fleet.terminate(number);
                     assert_eq!(ended.code, Some(0), "{ended}");
+                    stage.note_end(number);
                     if number == 1 {
                         stage.ask(address, &connected, &[Lost, Unreachable], &[Unreachable]);
                     }
@@ -205,6 +227,14 @@ impl Fault {
             Self::Consul => stage.consul.restart(),
         }
     }
+}
+
+/// The number that the next file which a process opens will have.
+fn lowest_free(process: u32) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).expect("its files are told");
+    let open = open.filter_map(|file| file.ok()?.file_name().to_str()?.parse().ok());
+    let open: std::collections::BTreeSet<usize> = open.collect();
+    (0..).find(|number| !open.contains(number)).unwrap_or(0)
 }
 
 /// Sets how many files a process may open.
