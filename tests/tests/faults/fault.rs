@@ -95,10 +95,12 @@ impl Fault {
     }
 
     /// What is true of a call that fails by it.
-    pub fn causes(self) -> &'static [Cause] {
+    pub fn causes(self, nodes: Nodes) -> &'static [Cause] {
         use Cause::{Garbled, Lost, Silent, Unreachable};
         match self {
             Self::Killed | Self::Rolling => &[Lost, Unreachable],
+            // Ours keep one to turn newcomers away with.
+            Self::Descriptors if nodes == Nodes::Ours => &[Lost],
             Self::Stopped | Self::Slow | Self::Partitioned | Self::Descriptors => {
                 &[Silent, Unreachable]
             }
@@ -184,7 +186,7 @@ impl Fault {
             }
             Self::Descriptors => {
                 let node = stage.fleet.node(1).process();
-                // No more than it has open. Ours keep one to turn newcomers away with.
+                // No more than it has open.
                 limit(node, &format!("{}:", lowest_free(node)));
                 let newcomers: &[_] = match stage.nodes {
                     Nodes::Ours => &[Lost],

@@ -79,7 +79,8 @@ impl Verdict {
             for call in report.failed() {
                 assert!(self.was_in_flight(call), "{what}: lost {call:#?}");
                 let told = call.why.as_ref().and_then(|why| why.cause());
-                let truly = told.is_some_and(|cause| self.fault.causes().contains(&cause));
+                let truly =
+                    told.is_some_and(|cause| self.fault.causes(self.nodes).contains(&cause));
                 assert!(truly, "{what}: wrongly told {told:?}: {call:#?}");
             }
         }
