@@ -1,12 +1,11 @@
 //! Two parts of a list, between which a share of the calls decides: a canary's, and a zone's.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::Filter;
 use super::hashing::share;
-use super::subset::{Listed, Part};
+use super::subset::{Listed, Part, Spare};
 use crate::metadata::Text;
 use crate::registry::NodeEntry;
 
@@ -104,11 +103,14 @@ impl Canary {
         }
     }
 
-    pub(super) fn narrow<'a>(&self, listed: Listed<'a>, number: u64) -> Listed<'a> {
-        match listed.split(&self.filter) {
-            Some(split) => split.choose(self.share, number),
-            None => listed,
-        }
+    pub(super) fn narrow<'a>(
+        &self,
+        listed: Listed<'a>,
+        spare: &'a Spare,
+        number: u64,
+    ) -> Listed<'a> {
+        let split = listed.split(&self.filter, spare);
+        split.choose(self.share, number)
     }
 }
 
@@ -117,9 +119,8 @@ impl Canary {
 /// While enough of the zone's nodes can be called, all calls stay in it. Where fewer can than the
 /// threshold says, calls spill over, as many as the zone has too few nodes for, and are spread over
 /// the nodes of all other zones. Where the zone has none at all, all calls go to the others.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Locality {
-    zone: Text,
     filter: Filter,
     threshold: f64,
 }
@@ -132,10 +133,8 @@ impl Locality {
 
     /// Prefers nodes whose metadata has `value` under `key`.
     pub fn label(key: impl Into<Arc<str>>, value: impl Into<Text>) -> Self {
-        let zone = value.into();
         Self {
-            filter: Filter::label(key, zone.as_str()),
-            zone,
+            filter: Filter::label(key, value.into().as_str()),
             threshold: 0.7,
         }
     }
@@ -147,27 +146,18 @@ impl Locality {
         self
     }
 
-    pub(super) fn narrow<'a>(&self, listed: Listed<'a>, number: u64, now: u64) -> Listed<'a> {
-        match listed.split(&self.filter) {
-            Some(split) => {
-                let healthy = split.healthy(now);
-                let part = match healthy < self.threshold {
-                    true => healthy / self.threshold,
-                    false => 1.0,
-                };
-                split.choose(part, number)
-            }
-            None => listed,
-        }
-    }
-}
-
-impl fmt::Debug for Locality {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Locality")
-            .field("zone", &self.zone)
-            .field("filter", &self.filter)
-            .field("threshold", &self.threshold)
-            .finish()
+    pub(super) fn narrow<'a>(
+        &self,
+        listed: Listed<'a>,
+        spare: &'a Spare,
+        (number, now): (u64, u64),
+    ) -> Listed<'a> {
+        let split = listed.split(&self.filter, spare);
+        let healthy = split.healthy(now);
+        let part = match healthy < self.threshold {
+            true => healthy / self.threshold,
+            false => 1.0,
+        };
+        split.choose(part, number)
     }
 }
