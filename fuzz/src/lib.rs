@@ -15,9 +15,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 const LONG: Duration = Duration::from_secs(600);
 
 fn run(future: impl Future<Output = ()>) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
     runtime.expect("a runtime without IO").block_on(async {
-        tokio::time::timeout(LONG, future).await.expect("no input may hold a connection for ever");
+        tokio::time::timeout(LONG, future)
+            .await
+            .expect("no input may hold a connection for ever");
     });
 }
 
@@ -46,10 +51,17 @@ pub fn client(protocol: Arc<dyn Protocol>, input: &[u8]) {
     run(async {
         let network = Network::new();
         let mut listener = network.listen("peer").await.expect("a network of its own");
-        let mut options = ClientOptions::new(Arc::new(Memory::new()), Arc::new(network), vec![protocol.clone()]);
+        let mut options = ClientOptions::new(
+            Arc::new(Memory::new()),
+            Arc::new(network),
+            vec![protocol.clone()],
+        );
         options.fallback = protocol.name();
         let client = Client::new(options).expect("default options");
-        let call = client.request("peer", "Say.Hello", Frame::default()).address("peer").retries(0);
+        let call = client
+            .request("peer", "Say.Hello", Frame::default())
+            .address("peer")
+            .retries(0);
         let answer = async {
             let Connection { io, .. } = listener.accept().await.expect("a connection");
             let (mut read, mut write) = tokio::io::split(io);

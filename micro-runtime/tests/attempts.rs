@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use micro_runtime::Error;
 use micro_runtime::call::{Backoff, Request, Retry};
+use micro_runtime::error::why::Cause;
 use tokio::time::Instant;
 
 use scripted::{Answer, Setup, cut, refused};
@@ -54,6 +55,29 @@ async fn an_idempotent_call_is_sent_again() {
         3,
         "both nodes fail once, then the first answers"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_proxy_refuses_may_have_run() {
+    let proxy = || {
+        Error::new("go.micro.client.transport", "503 Service Unavailable", 503)
+            .caused_by(Cause::Refused)
+    };
+    let setup = Setup::new(&["a", "b"], move |address, _| match address {
+        "a" => Answer::Fail(proxy()),
+        _ => Answer::Echo,
+    })
+    .await;
+    let error = setup.call().await.unwrap_err();
+    assert_eq!((error.code(), setup.asked()), (503, 1));
+    let words = &error.why().unwrap().refusals().next().unwrap().words;
+    assert_eq!(
+        words,
+        "the call may have run, and is not marked as idempotent"
+    );
+    for _ in 0..4 {
+        assert_eq!(setup.call().idempotent().await.unwrap().0, "hi");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -62,7 +62,7 @@ async fn a_warm_choice_allocates_nothing() {
         Filter::label("region", "eu"),
         Filter::endpoint("Say.Hello"),
     ];
-    for count in [10, 1_000] {
+    for count in [10, 1_000, 10_000] {
         let view = fleet(count).await;
         for strategy in strategies() {
             for (of_client, of_call) in [(0, 0), (3, 0), (0, 3), (2, 1), (1, 2)] {

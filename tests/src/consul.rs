@@ -11,9 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::authority::{Authority, Files, put};
+use crate::peers;
 
 /// How long an agent may take until it answers for its cluster of one.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -205,6 +207,16 @@ impl Consul {
         }
     }
 
+    /// Waits until it knows so many nodes called `service`, all of which are well.
+    ///
+    /// # Panics
+    /// As [`wait_for_nodes`](Consul::wait_for_nodes).
+    pub fn wait_for_all(&self, service: &str, count: usize) {
+        self.wait_for_nodes(service, |nodes| {
+            nodes.len() == count && nodes.iter().all(|(_, status)| status == "passing")
+        });
+    }
+
     /// What it has written so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
@@ -249,9 +261,9 @@ impl Consul {
             });
         }
         if self.wanted.tls {
-            let file = |name: &str| json!(self.folder.path().join(name));
+            let files = Files::new(self.folder.path(), "cert");
             config["tls"] = json!({
-                "https": { "cert_file": file("cert.pem"), "key_file": file("key.pem") },
+                "https": { "cert_file": files.certificate, "key_file": files.key },
             });
         }
         fs::write(self.config(), config.to_string()).expect("Consul's configuration");
@@ -308,13 +320,7 @@ impl Consul {
 
     fn signal(&self, name: &str) {
         let child = self.child.as_ref().expect("Consul runs");
-        let sent = Command::new("sh")
-            .args(["-c", "kill -\"$0\" \"$1\"", name, &child.id().to_string()])
-            .status();
-        assert!(
-            sent.is_ok_and(|status| status.success()),
-            "no signal {name}"
-        );
+        peers::signal(child.id(), name);
     }
 }
 
@@ -367,14 +373,9 @@ fn exchange(address: &str, method: &str, path: &str, body: &str) -> std::io::Res
 
 /// A CA and a certificate of it for 127.0.0.1, in files.
 fn certify(folder: &Path) {
-    let put = |file: &str, text: String| fs::write(folder.join(file), text).expect("a PEM file");
-    let key = KeyPair::generate().expect("a key");
-    let mut ca = CertificateParams::new(Vec::new()).expect("a CA");
-    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().expect("a key")).expect("a CA");
-    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("a name");
-    let leaf = leaf.signed_by(&key, &ca).expect("a certificate");
-    put("ca.pem", ca.pem());
-    put("cert.pem", leaf.pem());
-    put("key.pem", key.serialize_pem());
+    let authority = Authority::new();
+    put(&folder.join("ca.pem"), &authority.pem()).expect("a PEM file");
+    let files = Files::new(folder, "cert");
+    let signed = authority.sign("127.0.0.1");
+    signed.write(&files).expect("PEM files");
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 
 use crate::peers::{Ended, Program, Running};
 
+/// A greeter's flag: how long its handlers run, so that there are calls in flight at any time.
+pub const HOLD: &str = "hold=20ms";
+
 /// Nodes of one service.
 #[derive(Debug)]
 pub struct Fleet {
@@ -94,6 +97,15 @@ impl Fleet {
         for _ in 0..calls {
             node.wait_for("RAN ");
         }
+    }
+
+    /// How often handlers of the node have run until now.
+    ///
+    /// # Panics
+    /// Where it is not there any more.
+    pub fn calls(&mut self, number: usize) -> usize {
+        let node = self.nodes[number - 1].as_mut().expect("the node is there");
+        node.count("RAN ")
     }
 
     /// Ends a node as a crash does.

@@ -1,5 +1,5 @@
-//! A TCP proxy before one node, which others take for the node: how tests learn what a node costs
-//! its callers that answers late, or what is no answer.
+//! A TCP proxy before one node or a registry, which others take for it: how tests learn what that
+//! costs its callers which answers late, not at all, or what is no answer.
 //!
 //! It listens before the node is there, so that the node can advertise it.
 
@@ -21,6 +21,8 @@ pub enum Way {
     Open,
     /// Each byte comes so much later.
     Late(Duration),
+    /// It does not come, and no connection ends; later it does.
+    Silent,
     /// In its place comes this, to whatever is asked; the node hears nothing more.
     Garbage(Garbage),
 }
@@ -171,7 +173,7 @@ async fn pass(mut client: TcpStream, mut state: State) -> io::Result<()> {
         let now = Instant::now();
         let way = state.borrow_and_update().1;
         let due = match (held.front(), way) {
-            (None, _) => None,
+            (None, _) | (Some(_), Way::Silent) => None,
             (Some(_), Way::Open) => Some(now),
             (Some((said, _)), Way::Late(time)) => Some(*said + time),
             // What it has said until now is lost.
@@ -269,6 +271,13 @@ mod tests {
         assert!(asked(&mut stream, b"ping") < later);
         gate.set(Way::Late(later));
         assert!(asked(&mut stream, b"ping") >= later);
+        gate.set(Way::Silent);
+        stream.write_all(b"ping").unwrap();
+        stream.set_read_timeout(Some(later)).unwrap();
+        assert!(stream.read(&mut [0; 1]).is_err());
+        gate.set(Way::Open);
+        stream.set_read_timeout(Some(later * 40)).unwrap();
+        stream.read_exact(&mut [0; 4]).unwrap();
         for garbage in Garbage::ALL {
             gate.set(Way::Open);
             let mut stream = dial(&gate);

@@ -14,7 +14,6 @@ pub mod load;
 pub mod netns;
 pub mod peers;
 pub mod recipes;
-pub mod slow;
 pub mod table;
 
 pub mod proto {

@@ -156,13 +156,17 @@ impl Load {
     /// Waits until `calls` more have ended than until now: it is under way.
     ///
     /// # Panics
-    /// Where they do not within a minute.
+    /// Where none ends for a minute.
     pub fn wait_for(&self, calls: usize) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let wanted = self.counts().0 + calls;
-        while self.counts().0 < wanted {
-            assert!(Instant::now() < deadline, "the load stands still");
+        let (mut ended, mut since) = (self.counts().0, Instant::now());
+        let wanted = ended + calls;
+        while ended < wanted {
             thread::sleep(Duration::from_millis(20));
+            let now = self.counts().0;
+            if now > ended {
+                (ended, since) = (now, Instant::now());
+            }
+            assert!(since.elapsed() < STILL, "the load stands still");
         }
     }
 
@@ -186,6 +190,12 @@ impl Drop for Load {
         self.shared.stopping.store(true, Ordering::Relaxed);
     }
 }
+
+/// How long no call may end: twice as long as one may take.
+const STILL: Duration = Duration::from_secs(60);
+
+/// The latest that a call may begin after its time: else the load was no constant one.
+pub const LAG: Duration = Duration::from_secs(2);
 
 /// What became of a load.
 #[derive(Clone, Debug)]

@@ -155,6 +155,21 @@ impl Program {
     }
 }
 
+/// Sends a process a signal: `STOP`.
+///
+/// # Panics
+/// Where that cannot be done.
+pub(crate) fn signal(process: u32, name: &str) {
+    // Every shell can; a program called kill is not on every machine.
+    let sent = Command::new("sh")
+        .args(["-c", "kill -\"$0\" \"$1\"", name, &process.to_string()])
+        .status();
+    assert!(
+        sent.is_ok_and(|status| status.success()),
+        "process {process} could not be sent {name}"
+    );
+}
+
 /// The folder of the workspace.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -253,6 +268,15 @@ impl Running {
         }
     }
 
+    /// How many lines that begin with `start` it has written until now.
+    pub fn count(&mut self, start: &str) -> usize {
+        while let Ok(line) = self.lines.try_recv() {
+            self.seen.push(line);
+        }
+        let lines = self.seen.iter().map(Line::text);
+        lines.filter(|text| text.starts_with(start)).count()
+    }
+
     /// Asks the server to stop, as Ctrl-C does, and waits for its end.
     ///
     /// # Panics
@@ -287,20 +311,7 @@ impl Running {
     /// # Panics
     /// Where that cannot be done.
     pub fn signal(&self, name: &str) {
-        // Every shell can; a program called kill is not on every machine.
-        let asked = Command::new("sh")
-            .args([
-                "-c",
-                "kill -\"$0\" \"$1\"",
-                name,
-                &self.child.id().to_string(),
-            ])
-            .status();
-        assert!(
-            asked.is_ok_and(|status| status.success()),
-            "{} could not be sent {name}",
-            self.what
-        );
+        signal(self.child.id(), name);
     }
 
     fn ended(mut self) -> Ended {

@@ -11,17 +11,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use micro_tests::consul::Consul;
-use micro_tests::fleet::{Fleet, Ran};
-use micro_tests::load::{Kind, Load, Plan, Report};
+use micro_tests::fleet::{Fleet, HOLD, Ran};
+use micro_tests::gate::{Gate, Way};
+use micro_tests::load::{Kind, LAG, Load, Plan, Report};
 use micro_tests::peers::Program;
-use micro_tests::slow::{Pace, Slow};
 
 /// Calls in a second.
 const RATE: u32 = 500;
-/// How long each handler runs: so there are calls in flight at any time.
-const HOLD: &str = "hold=20ms";
-/// The latest that a call may begin after its time: else the load was no constant one.
-const LAG: Duration = Duration::from_secs(2);
 
 /// A fleet of three in a Consul.
 fn fleet(name: &str, consul: &str) -> Fleet {
@@ -39,10 +35,6 @@ fn started(program: Program, name: &str, consul: &str) -> Fleet {
     let address = format!("registry_address={consul}");
     let program = program.with(&["registry=consul", &address, HOLD]);
     Fleet::start(&program, name, 3)
-}
-
-fn all_three(nodes: &[(String, String)]) -> bool {
-    nodes.len() == 3 && nodes.iter().all(|(_, status)| status == "passing")
 }
 
 /// What is called; `settings` are the client's beside the registry.
@@ -92,7 +84,7 @@ fn only_in_flight(report: &Report, ran: &Ran, node: usize, before: Instant, afte
 fn a_node_killed_with_9_costs_only_its_calls_in_flight_and_leaves_consul() {
     let consul = Consul::start();
     let mut fleet = fleet("killed", consul.address());
-    consul.wait_for_nodes("killed", all_three);
+    consul.wait_for_all("killed", 3);
     let load = Load::start(plan(&fleet, "k", consul.address(), &[]));
     run_for(&load, 3);
     let dead = fleet.id(1);
@@ -142,7 +134,7 @@ fn a_node_killed_with_9_costs_only_its_calls_in_flight_and_leaves_consul() {
 fn a_node_that_stops_gracefully_costs_no_call() {
     let consul = Consul::start();
     let mut fleet = fleet("stopped", consul.address());
-    consul.wait_for_nodes("stopped", all_three);
+    consul.wait_for_all("stopped", 3);
     let load = Load::start(plan(&fleet, "s", consul.address(), &[]));
     for number in [3, 2] {
         run_for(&load, 2);
@@ -158,14 +150,14 @@ fn a_node_that_stops_gracefully_costs_no_call() {
 fn no_call_fails_while_consul_is_away_or_comes_back_empty() {
     let mut consul = Consul::start();
     let fleet = fleet("away", consul.address());
-    consul.wait_for_nodes("away", all_three);
+    consul.wait_for_all("away", 3);
     let load = Load::start(plan(&fleet, "away", consul.address(), &[]));
     run_for(&load, 2);
     consul.kill();
     run_for(&load, 20);
     consul.restart();
     println!("empty: {:?}", consul.nodes("away"));
-    consul.wait_for_nodes("away", all_three);
+    consul.wait_for_all("away", 3);
 
     // It is emptied once more, and beside the load runs one that believes every word of the registry.
     let bare = plan(&fleet, "bare", consul.address(), &["--registry_grace=0s"]);
@@ -189,21 +181,22 @@ fn no_call_fails_while_consul_is_away_or_comes_back_empty() {
 #[test]
 fn no_call_fails_while_consul_is_slow() {
     let consul = Consul::start();
-    let proxy = Slow::before(consul.address());
-    let fleet = fleet("slow", proxy.address());
-    consul.wait_for_nodes("slow", all_three);
-    let load = Load::start(plan(&fleet, "slow", proxy.address(), &[]));
+    let gate = Gate::new();
+    gate.leads_to(consul.address());
+    let fleet = fleet("slow", gate.address());
+    consul.wait_for_all("slow", 3);
+    let load = Load::start(plan(&fleet, "slow", gate.address(), &[]));
     run_for(&load, 2);
-    proxy.set(Pace::After(Duration::from_secs(3)));
+    gate.set(Way::Late(Duration::from_secs(3)));
     // One who comes while it is slow is answered too.
-    let mut few = plan(&fleet, "new", proxy.address(), &[]);
+    let mut few = plan(&fleet, "new", gate.address(), &[]);
     few.rate = 20;
     let new = Load::start(few);
     run_for(&load, 33);
     let new = new.stop();
-    proxy.set(Pace::Never);
+    gate.set(Way::Silent);
     run_for(&load, 33);
-    proxy.set(Pace::AtOnce);
+    gate.set(Way::Open);
     run_for(&load, 3);
     println!("begun while it is slow: {new}");
     assert_eq!(new.failed().count(), 0, "{new}");
@@ -214,7 +207,7 @@ fn no_call_fails_while_consul_is_slow() {
 fn nodes_of_go_micro_come_and_go() {
     let consul = Consul::start();
     let mut fleet = go_fleet("go", consul.address());
-    consul.wait_for_nodes("go", all_three);
+    consul.wait_for_all("go", 3);
     let mut plan = plan(&fleet, "g", consul.address(), &[]);
     plan.kinds = Kind::MUCP.to_vec();
     let load = Load::start(plan.clone());
@@ -243,7 +236,7 @@ fn nodes_of_go_micro_come_and_go() {
 fn a_caller_of_go_micro_loses_no_call_to_a_node_that_stops_gracefully() {
     let consul = Consul::start();
     let mut fleet = fleet("left", consul.address());
-    consul.wait_for_nodes("left", all_three);
+    consul.wait_for_all("left", 3);
     let address = format!("registry_address={}", consul.address());
     let caller = Program::go("greeter").with(&["registry=consul", &address, "name=left"]);
     let calls = caller.launch(&["call=hello", "n=350", "parallel=4"]);

@@ -155,6 +155,17 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// What is too much, where a choice of one name may take so many nanoseconds and allocate nothing.
+    pub(crate) fn wrong(&self, most: u64) -> Option<String> {
+        let (name, allocations, nanos) = (self.name, self.allocations, self.one[ROUNDS / 2]);
+        let slow = nanos > most as f64;
+        (slow || allocations > 0).then(|| {
+            format!(
+                "{name}: {nanos:.0} ns a choice and {allocations} allocations in 1000, of {most} ns and none that are allowed"
+            )
+        })
+    }
+
     pub(crate) fn json(&self) -> String {
         format!(
             "{{\"pick\":\"{}\",\"one_ns\":{:.1},\"some_ns\":{:.1},\"all_ns\":{:.1},\"allocations\":{}}}",

@@ -23,7 +23,7 @@ fn prints_what_it_says() {
     assert_eq!(
         lines,
         [
-            "back: 300 ms left for John",
+            "back: 2 s left for John",
             "back: nobody waits any more",
             "caller: code 408"
         ]

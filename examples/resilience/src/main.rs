@@ -27,7 +27,9 @@ impl Say for Greeter {
 }
 
 const QUICK: Duration = Duration::ZERO;
-const SLOW: Duration = Duration::from_secs(3);
+const SLOW: Duration = Duration::from_secs(5);
+/// Less than a slow node takes, and more than a quick one does on any machine.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// A node of the service `name` that takes `calls` calls at once.
 async fn node(name: &str, pause: Duration, calls: usize) -> Result<Running> {
@@ -69,17 +71,16 @@ async fn slow(say: &SayClient) -> Result<()> {
     // A call that may have run is not made again: who meets the slow node is told so in time.
     let mut late = 0;
     for _ in 0..2 {
-        let reply = say.hello(john()).timeout(Duration::from_millis(500)).await;
+        let reply = say.hello(john()).timeout(PATIENCE).await;
         late += usize::from(reply.is_err_and(|error| error.is_timeout()));
     }
     println!("timeout: {late} of 2 calls gave up");
 
     // A call that may run twice goes on to the next node when a try has taken too long.
     for _ in 0..2 {
-        let try_for = Duration::from_millis(500);
         say.hello(john())
             .idempotent()
-            .attempt_timeout(try_for)
+            .attempt_timeout(PATIENCE)
             .await?;
     }
     println!("another try: 2 of 2 calls were answered");

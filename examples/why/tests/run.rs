@@ -5,8 +5,10 @@
 use std::process::Command;
 
 fn run() -> String {
+    let registry = tempfile::tempdir().unwrap();
     let run = Command::new(env!("CARGO_BIN_EXE_example-why"))
         .env("MICRO_REGISTRY", "local")
+        .env("MICRO_REGISTRY_ADDRESS", registry.path().join("registry"))
         .output()
         .unwrap();
     assert!(

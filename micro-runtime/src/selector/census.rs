@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::subset::List;
+use super::subset::{List, Spare};
 use super::{Filter, SelectOptions};
+use crate::error::why::Zone;
 use crate::registry::{NodeEntry, Nodes};
 
 /// Tells about the first `depth` of `nodes` one by one: the filter that leaves it out, if one does.
@@ -40,4 +41,30 @@ pub(crate) fn census(
         }
     }
     left
+}
+
+/// On which side of a canary `chosen` is, and how it stands to the zone that calls are kept in, as far
+/// as they are in force. Which side a call was for nobody has kept: the node tells it.
+pub(crate) fn side(
+    nodes: &Nodes,
+    call: &SelectOptions,
+    client: &SelectOptions,
+    chosen: &NodeEntry,
+    now: u64,
+) -> (Option<bool>, Option<Zone>) {
+    let canary = call.canary.as_deref().or(client.canary.as_deref());
+    let locality = call.locality.as_deref().or(client.locality.as_deref());
+    if canary.is_none() && locality.is_none() {
+        return (None, None);
+    }
+    let list = List::of(nodes, &client.filters, &call.filters);
+    let spare = Spare::new();
+    let mut part = list.listed();
+    let canary = canary.map(|canary| {
+        let (inside, side) = canary.side(part, &spare, chosen);
+        part = side;
+        inside
+    });
+    let zone = locality.map(|locality| locality.side(part, chosen, now));
+    (canary, zone)
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::scripted::{ASKED, Answer, Setup, cut, refused};
+pub use crate::seeds::{Told, seeds};
 
 /// What a node does with calls; and with the question whether it answers, which all
 /// from `Slow` on answer as if they were well.
@@ -233,21 +234,3 @@ pub fn idempotent(setup: &Setup) -> impl Future<Output = Result<()>> + Send + us
 
 /// How long a try takes at most.
 pub const TRY: Duration = Duration::from_millis(200);
-
-/// The seeds to play: that of `MICRO_TEST_SEED`, or some.
-pub fn seeds(count: u64) -> Vec<u64> {
-    let given = std::env::var("MICRO_TEST_SEED").ok();
-    let given = given.and_then(|seed| seed.parse().ok());
-    given.map_or_else(|| (1..=count).collect(), |seed| vec![seed])
-}
-
-/// Tells the seed of a test that fails.
-pub struct Told(pub u64);
-
-impl Drop for Told {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("MICRO_TEST_SEED={} plays it again", self.0);
-        }
-    }
-}

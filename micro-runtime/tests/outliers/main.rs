@@ -15,4 +15,6 @@ mod returns;
 mod rows;
 #[path = "../support/scripted.rs"]
 mod scripted;
+#[path = "../support/seeds.rs"]
+mod seeds;
 mod share;

@@ -4,6 +4,8 @@
 
 #[path = "../support/scripted.rs"]
 mod scripted;
+#[path = "../support/seeds.rs"]
+mod seeds;
 #[path = "../support/mod.rs"]
 mod support;
 

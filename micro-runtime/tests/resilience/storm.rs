@@ -12,12 +12,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::scripted::{Answer, Setup};
 
-/// The seed of a run; `MICRO_TEST_SEED` gives that of one to be seen again.
+/// The seed of a run.
 fn seed() -> u64 {
-    let given = std::env::var("MICRO_TEST_SEED").ok();
-    let seed = given.map_or_else(|| Tasks::new().number(), |seed| seed.parse().unwrap());
-    eprintln!("MICRO_TEST_SEED={seed}");
-    seed
+    crate::seeds::told(Tasks::new().number())
 }
 
 /// What a storm did: calls that were made, tries that came to nodes, calls that were answered.

@@ -14,15 +14,9 @@ use tokio::time::Instant;
 
 pub(crate) const NODES: usize = 10_000;
 
-/// The seed of this run: that of `MICRO_TEST_SEED`, or a new one.
+/// The seed of this run.
 pub(crate) fn seed() -> u64 {
-    let told = std::env::var("MICRO_TEST_SEED").ok();
-    let seed = match told.and_then(|told| told.parse().ok()) {
-        Some(seed) => seed,
-        None => Tasks::new().below(1 << 40) as u64,
-    };
-    println!("MICRO_TEST_SEED={seed}");
-    seed
+    crate::seeds::told(Tasks::new().below(1 << 40) as u64)
 }
 
 pub(crate) struct Fleet {

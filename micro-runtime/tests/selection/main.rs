@@ -12,7 +12,10 @@ mod hash;
 mod latency;
 #[path = "../support/scripted.rs"]
 mod scripted;
+#[path = "../support/seeds.rs"]
+mod seeds;
 mod slow_start;
 mod sticky;
+mod told;
 mod weights;
 mod zones;

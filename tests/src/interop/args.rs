@@ -169,6 +169,10 @@ pub enum ProtocolName {
     Grpc,
     /// Ours.
     Braid,
+    /// Connect's, as browsers speak it.
+    Connect,
+    /// Its elder.
+    GrpcWeb,
     /// All.
     Auto,
 }
@@ -220,13 +224,23 @@ pub enum Call {
 }
 
 impl ProtocolName {
-    /// As the runtime names it, in a list that is empty for all.
+    /// As a client of the runtime names it, in a list that is empty for all.
     pub fn names(self) -> Vec<&'static str> {
         match self {
             Self::Mucp => vec!["mucp"],
             Self::Grpc => vec!["grpc"],
             Self::Braid => vec!["braid"],
+            Self::Connect => vec!["connect"],
+            Self::GrpcWeb => vec!["grpc-web"],
             Self::Auto => Vec::new(),
+        }
+    }
+
+    /// As a server does: it answers both that browsers speak, or neither.
+    pub fn served(self) -> Vec<&'static str> {
+        match self {
+            Self::Connect | Self::GrpcWeb => vec!["web"],
+            other => other.names(),
         }
     }
 }

@@ -24,7 +24,7 @@ pub(super) async fn serve(args: &Args) -> Result<()> {
     let mut service = configured(
         Service::new(args.name())
             .address(address)
-            .server_protocols(args.protocol.names())
+            .server_protocols(args.protocol.served())
             .linger(args.linger),
         args,
     )?;

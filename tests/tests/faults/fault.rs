@@ -94,6 +94,22 @@ impl Fault {
         }
     }
 
+    /// What is true of a call that fails by it.
+    pub fn causes(self, nodes: Nodes) -> &'static [Cause] {
+        use Cause::{Garbled, Lost, Silent, Unreachable};
+        match self {
+            Self::Killed | Self::Rolling => &[Lost, Unreachable],
+            // Ours keep one to turn newcomers away with.
+            Self::Descriptors if nodes == Nodes::Ours => &[Lost],
+            Self::Stopped | Self::Slow | Self::Partitioned | Self::Descriptors => {
+                &[Silent, Unreachable]
+            }
+            // Other calls of a connection on which it was said are lost with it.
+            Self::Garbage => &[Garbled, Lost],
+            Self::Consul => &[],
+        }
+    }
+
     /// Puts up what the fault needs before any node runs.
     pub fn prepare(self, networks: &mut Vec<Namespace>) {
         if self == Self::Partitioned {
@@ -139,6 +155,7 @@ impl Fault {
         match self {
             Self::Killed => {
                 stage.fleet.crash(1);
+                stage.note_end(1);
                 stage.ask(address, &connected, &[Lost, Unreachable], &[Unreachable]);
             }
             Self::Stopped => {
@@ -169,7 +186,7 @@ impl Fault {
             }
             Self::Descriptors => {
                 let node = stage.fleet.node(1).process();
-                // No more than it has open. Ours keep one to turn newcomers away with.
+                // No more than it has open.
                 limit(node, &format!("{}:", lowest_free(node)));
                 let newcomers: &[_] = match stage.nodes {
                     Nodes::Ours => &[Lost],
@@ -190,6 +207,7 @@ impl Fault {
                 for number in 1..=3 {
                     let ended = stage.fleet.terminate(number);
                     assert_eq!(ended.code, Some(0), "{ended}");
+                    stage.note_end(number);
                     if number == 1 {
                         stage.ask(address, &connected, &[Lost, Unreachable], &[Unreachable]);
                     }

@@ -6,8 +6,8 @@
 //! the faulty node, and none runs twice.
 //!
 //! Each fault lasts eight seconds, or as many as `MICRO_FAULTS_SECONDS` says. The counts are printed
-//! (`--nocapture`) and left in `target/faults-table.md`; `UPDATE_GOLDEN=1` puts them into
-//! `docs/FAULTS.md`.
+//! (`--nocapture`) and left in `target/faults-table.md`, or `-short.md` where a fault lasts less than
+//! 30 seconds; of the long form `UPDATE_GOLDEN=1` puts them into `docs/FAULTS.md`.
 #![allow(missing_docs, unreachable_pub)]
 #![allow(
     clippy::unwrap_used,

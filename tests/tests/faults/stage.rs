@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use micro_runtime::error::why::Cause;
 use micro_tests::consul::Consul;
-use micro_tests::fleet::Fleet;
+use micro_tests::fleet::{Fleet, HOLD};
 use micro_tests::gate::Gate;
 use micro_tests::load::{Kind, Load, Plan};
 use micro_tests::netns::Namespace;
@@ -12,10 +12,7 @@ use micro_tests::peers::Program;
 
 use super::causes::Askers;
 use super::fault::Fault;
-use super::verdict::Verdict;
-
-/// How long each handler runs: so there are calls in flight at any time.
-const HOLD: &str = "hold=20ms";
+use super::verdict::{Faulty, Verdict};
 
 /// Whose nodes suffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +76,8 @@ pub struct Stage {
     pub gate: Option<Gate>,
     pub networks: Vec<Namespace>,
     loads: Vec<Load>,
+    /// The nodes that have ended, by number, and when they certainly had.
+    ends: Vec<(usize, Instant)>,
     /// What callers were told that is not true.
     pub wrongly_told: Vec<String>,
 }
@@ -103,15 +102,13 @@ impl Stage {
             gate: None,
             networks,
             loads: Vec::new(),
+            ends: Vec::new(),
             wrongly_told: Vec::new(),
         };
         fault.grow(&mut stage);
         stage.grow_plain();
         stage.grow_plain();
-        let all = |nodes: &[(String, String)]| {
-            nodes.len() == 3 && nodes.iter().all(|(_, status)| status == "passing")
-        };
-        stage.consul.wait_for_nodes(fault.name(), all);
+        stage.consul.wait_for_all(fault.name(), 3);
         stage
     }
 
@@ -129,6 +126,7 @@ impl Stage {
             (true, false) => 4,
             (true, true) => 40,
         });
+        let called = !fault.heals() || !is_long() || self.is_called(1);
         let reports: Vec<_> = self.loads.drain(..).map(Load::stop).collect();
         let verdict = Verdict {
             fault,
@@ -136,9 +134,14 @@ impl Stage {
             faulty: fault
                 .costs(self.nodes)
                 .iter()
-                .map(|number| (*number, self.fleet.id(*number)))
+                .map(|number| Faulty {
+                    number: *number,
+                    id: self.fleet.id(*number),
+                    ended: self.ended(*number),
+                })
                 .collect(),
             struck: before..after,
+            called,
             reports,
             wrongly_told: self.wrongly_told,
             ran: self.fleet.stop(),
@@ -176,6 +179,31 @@ impl Stage {
         let newcomers = Askers::new(address, self.nodes.protocols());
         self.wrongly_told.extend(connected.wrongly_told(old));
         self.wrongly_told.extend(newcomers.wrongly_told(new));
+    }
+
+    /// Notes that a node has ended by now.
+    pub fn note_end(&mut self, number: usize) {
+        self.ends.push((number, Instant::now()));
+    }
+
+    fn ended(&self, number: usize) -> Option<Instant> {
+        let (_, at) = self.ends.iter().find(|(ended, _)| *ended == number)?;
+        Some(*at)
+    }
+
+    /// Whether a node has calls again, or gets some while twice the longest time passes for which
+    /// callers leave one alone.
+    fn is_called(&mut self, number: usize) -> bool {
+        let mut had = self.fleet.calls(number);
+        for _ in 0..60 {
+            self.run(1);
+            let has = self.fleet.calls(number);
+            if has > had {
+                return true;
+            }
+            had = has;
+        }
+        false
     }
 
     /// The gate before the faulty node.

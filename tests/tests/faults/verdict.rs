@@ -7,28 +7,46 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use micro_tests::fleet::Ran;
-use micro_tests::load::{Ended, Report};
+use micro_tests::load::{Ended, LAG, Report};
 use micro_tests::peers::workspace;
 use micro_tests::table;
 
 use super::fault::Fault;
-use super::stage::Nodes;
+use super::stage::{Nodes, is_long};
 
-/// The latest that a call may begin after its time: else the load was no constant one.
-const LAG: Duration = Duration::from_secs(2);
+/// The most calls that a fault may cost, which is three times what it has ever cost: far fewer than
+/// callers would lose who went on calling the node.
+const MOST: usize = 40;
+
+/// How long after a node's end a call may begin that is lost with it: until its caller has read that
+/// the connection has ended.
+const NOTICE: Duration = Duration::from_millis(500);
+
+/// The fewest calls that each node had before the fault, of some hundred.
+const LEAST: usize = 20;
 
 /// How long a node may be faulty after the fault: connections on which nothing came through take
 /// longer and longer pauses between tries.
 const RECOVERY: Duration = Duration::from_secs(5);
 
+/// A node whose calls may be lost.
+pub struct Faulty {
+    pub number: usize,
+    pub id: String,
+    /// When it had ended for certain, if it has.
+    pub ended: Option<Instant>,
+}
+
 /// All that is known at the end.
 pub struct Verdict {
     pub fault: Fault,
     pub nodes: Nodes,
-    /// The nodes whose calls may be lost, by number and id.
-    pub faulty: Vec<(usize, String)>,
+    /// The nodes whose calls may be lost.
+    pub faulty: Vec<Faulty>,
     /// From just before the fault began until it was over.
     pub struck: Range<Instant>,
+    /// Whether callers have come back to a node that is as before, where that was waited for.
+    pub called: bool,
     pub reports: Vec<Report>,
     pub ran: Ran,
     /// What callers were told that is not true.
@@ -44,6 +62,10 @@ impl Verdict {
             println!("{what}: {report}");
         }
         println!("{what}: {}", self.row());
+        for node in 1..=3 {
+            let had = self.before(node);
+            assert!(had >= LEAST, "{what}: node {node} had {had} calls before");
+        }
         for report in &self.reports {
             assert!(report.lag() < LAG, "{what}: no constant load, {report}");
             let failed = report.failed().filter(|call| call.kind.idempotent);
@@ -56,21 +78,41 @@ impl Verdict {
             assert!(wrong.is_empty(), "{what}: {wrong:?}");
             for call in report.failed() {
                 assert!(self.was_in_flight(call), "{what}: lost {call:#?}");
+                let told = call.why.as_ref().and_then(|why| why.cause());
+                let truly =
+                    told.is_some_and(|cause| self.fault.causes(self.nodes).contains(&cause));
+                assert!(truly, "{what}: wrongly told {told:?}: {call:#?}");
             }
         }
+        let lost: usize = self.reports.iter().map(|one| one.failed().count()).sum();
+        assert!(lost <= MOST, "{what}: {lost} calls lost");
+        assert!(self.called, "{what}: callers do not come back to the node");
         let wrongly = self.wrongly_told.join("\n");
         assert!(wrongly.is_empty(), "{what}: told\n{wrongly}");
         self.note();
     }
 
     /// Whether a call that failed was on its way to a faulty node, and nowhere else, while the fault
-    /// lasted.
+    /// lasted: where the node has ended, before that.
     fn was_in_flight(&self, call: &Ended) -> bool {
-        let of = |number: &usize| self.faulty.iter().any(|(faulty, _)| faulty == number);
         let sent = call.last_node();
-        let there = self.faulty.iter().any(|(_, id)| Some(&**id) == sent);
-        let in_time = call.begun <= self.struck.end + RECOVERY && call.ended >= self.struck.start;
-        there && in_time && self.ran.of(&call.key).iter().all(of)
+        let Some(node) = self.faulty.iter().find(|node| Some(&*node.id) == sent) else {
+            return false;
+        };
+        let latest = node
+            .ended
+            .map_or(self.struck.end + RECOVERY, |ended| ended + NOTICE);
+        let in_time = call.begun <= latest && call.ended >= self.struck.start;
+        let of = |number: &usize| self.faulty.iter().any(|faulty| faulty.number == *number);
+        in_time && self.ran.of(&call.key).iter().all(of)
+    }
+
+    /// How many calls a node had before the fault.
+    fn before(&self, node: usize) -> usize {
+        let before = self.calls().filter(|call| call.begun < self.struck.start);
+        before
+            .filter(|call| self.ran.of(&call.key).contains(&node))
+            .count()
     }
 
     /// How long after the fault the faulty node has had a call again, if it has.
@@ -129,7 +171,9 @@ impl Verdict {
     fn note(&self) {
         static TABLE: Mutex<()> = Mutex::new(());
         let _alone = TABLE.lock().unwrap_or_else(PoisonError::into_inner);
-        let folder = workspace().join("target/faults-rows");
+        // Counts of the short form are no figures of the page.
+        let form = if is_long() { "" } else { "-short" };
+        let folder = workspace().join(format!("target/faults-rows{form}"));
         fs::create_dir_all(&folder).unwrap();
         let file = |fault: Fault, nodes| folder.join(format!("{}-{nodes:?}", fault.name()));
         fs::write(file(self.fault, self.nodes), self.row()).unwrap();
@@ -141,8 +185,8 @@ impl Verdict {
                 }
             }
         }
-        table::write("faults-table.md", &made).unwrap();
-        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        table::write(&format!("faults-table{form}.md"), &made).unwrap();
+        if is_long() && std::env::var_os("UPDATE_GOLDEN").is_some() {
             let page = workspace().join("docs/FAULTS.md");
             let text = fs::read_to_string(&page).unwrap();
             fs::write(&page, table::put(&text, "faults", &made)).unwrap();

@@ -48,10 +48,9 @@ async fn connections_over_the_limit_are_refused_and_the_others_served() {
         first_request: Some(60_000),
         ..Changed::default()
     });
-    // The callers beside it have theirs first.
+    // The callers beside it have theirs before.
     victim
         .floods(async {
-            tokio::time::sleep(Duration::from_millis(500)).await;
             let mut sockets = Vec::new();
             for _ in 0..60 {
                 sockets.push(victim.connect().await);

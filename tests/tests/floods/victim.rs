@@ -5,6 +5,7 @@ use std::fs;
 use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use micro_runtime::registry::Memory;
@@ -15,6 +16,7 @@ use micro_tests::proto::greeter::{
     GreeterServer, HelloRequest, HelloResponse, SleepRequest, SumRequest, SumResponse,
 };
 use tokio::net::TcpStream;
+use tokio::sync::Barrier;
 use tokio::time::{sleep, timeout};
 
 /// The variable that tells the child its limits.
@@ -24,6 +26,9 @@ const READY: &str = "listening on ";
 /// How long a call of somebody else may take. Test machines are slow, and this is far below what any
 /// caller waits by default.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What others call it over meanwhile.
+const PROTOCOLS: [&str; 3] = ["mucp", "grpc", "braid"];
 
 /// A server in a process of its own.
 pub struct Victim {
@@ -129,12 +134,15 @@ impl Victim {
         assert!(more.peak < mib * 1024, "{what}: {more}");
     }
 
-    /// Runs `flood` while others call over each protocol: all of them must be answered.
+    /// Runs `flood` while others call over each protocol, which have had an answer before it begins:
+    /// all of them must be answered.
     pub async fn floods<T>(&self, flood: impl Future<Output = T>) -> T {
         let mut callers = tokio::task::JoinSet::new();
+        let answered = Arc::new(Barrier::new(PROTOCOLS.len() + 1));
         let (stop, _) = tokio::sync::watch::channel(false);
-        for protocol in ["mucp", "grpc", "braid"] {
+        for protocol in PROTOCOLS {
             let address = self.address.clone();
+            let answered = answered.clone();
             let stopped = stop.subscribe();
             callers.spawn(async move {
                 let (mut slowest, mut calls) = (Duration::ZERO, 0_u32);
@@ -155,12 +163,21 @@ impl Victim {
                     assert_eq!(reply.msg, format!("Hello {protocol}"));
                     slowest = slowest.max(begun.elapsed());
                     calls += 1;
+                    if calls == 1 {
+                        answered.wait().await;
+                    }
                     if *stopped.borrow() {
                         return (protocol, calls, slowest);
                     }
                     sleep(Duration::from_millis(5)).await;
                 }
             });
+        }
+        // One that has no answer ends first, and says why.
+        tokio::select! {
+            biased;
+            _ = answered.wait() => {}
+            Some(ended) = callers.join_next() => panic!("nothing is flooded yet: {ended:?}"),
         }
         let done = flood.await;
         stop.send_replace(true);

@@ -131,16 +131,19 @@ async fn metadata_deadlines_and_the_end_of_a_call_reach_others() {
         let call = greeter
             .sleep(SleepRequest { ms: 20_000 })
             .address(server.address().to_owned());
-        let given_up = tokio::time::timeout(Duration::from_millis(300), async { call.await });
-        assert!(given_up.await.is_err());
+        let call = tokio::spawn(async { call.await });
+        server.wait_for("BEGIN ");
+        call.abort();
+        assert!(call.await.unwrap_err().is_cancelled());
         let said = server.wait_for("DROPPED");
         assert!(said.contains("context canceled"), "{said}");
     }
 }
 
-#[tokio::test]
+// As above.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_stops_lets_our_calls_end() {
-    let server = plain().serve(&[]);
+    let mut server = plain().serve(&[]);
     let greeter = greeter();
     let address = server.address().to_owned();
     let hello = || {
@@ -153,7 +156,7 @@ async fn a_server_that_stops_lets_our_calls_end() {
         .sleep(SleepRequest { ms: 1000 })
         .address(address.clone());
     let sleeping = tokio::spawn(async move { call.await });
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.wait_for("BEGIN ");
     let stopped = tokio::task::spawn_blocking(move || server.stop());
     assert_eq!(sleeping.await.unwrap().unwrap().msg, "slept");
     assert!(stopped.await.unwrap().is_ok());

@@ -1,4 +1,5 @@
 use super::*;
+use crate::seeds::{Told, seeds};
 
 /// The same in plain numbers.
 #[derive(Debug, Default)]
@@ -33,15 +34,10 @@ impl Model {
     }
 }
 
-fn seeds() -> Vec<u64> {
-    let given = std::env::var("MICRO_TEST_SEED").ok();
-    let given = given.and_then(|seed| seed.parse().ok());
-    given.map_or_else(|| (0..200).collect(), |seed| vec![seed])
-}
-
 #[test]
 fn one_word_tells_the_story_that_plain_numbers_tell() {
-    for seed in seeds() {
+    for seed in seeds(200) {
+        let _told = Told(seed);
         let mut random = fastrand::Rng::with_seed(seed);
         let (mut tally, mut model, mut now) = (Tally::default(), Model::default(), seed * 1_000);
         for step in 0..2_000 {
