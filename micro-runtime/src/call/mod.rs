@@ -5,6 +5,7 @@
 //! `Request` and [`Reply`] on both sides.
 
 mod backoff;
+mod failures;
 mod hedge;
 mod inspected;
 mod options;
@@ -16,6 +17,7 @@ mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
 pub use backoff::Backoff;
+pub(crate) use failures::{Failed, Failures};
 pub use hedge::Hedge;
 pub use inspected::{Figure, Inspected, MAX_STANDINGS, Standing};
 pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
@@ -30,13 +32,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::codec::Codec;
 use crate::context::{Context, Peer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metadata::{Metadata, Text};
 use crate::method::{MethodRef, ServiceDescriptor};
 
@@ -65,6 +68,8 @@ pub struct Request {
     pub(crate) reads: Option<Reads>,
     /// Whether a connection is being waited for: what a try that ends meanwhile has failed by.
     pub(crate) dialling: AtomicBool,
+    /// Whether whoever made it keeps its failure for people who look.
+    pub(crate) is_kept: bool,
 }
 
 impl Request {
@@ -86,7 +91,16 @@ impl Request {
             source: None,
             reads: None,
             dialling: AtomicBool::new(false),
+            is_kept: false,
         }
+    }
+
+    /// Says that a client's wrapper changes the reply's message: decrypts it, or unpacks it. Before it
+    /// goes on, since the reply of an idempotent call is else read as it comes from the node, where
+    /// another one can still be asked, and one that cannot be read is held against the node. It is then
+    /// read when all wrappers have seen it.
+    pub fn will_change_reply(&mut self) {
+        self.reads = None;
     }
 
     /// A copy of the request, to send it twice; `None` where its body is a stream, which has none.
@@ -106,6 +120,7 @@ impl Request {
             source: self.source.clone(),
             reads: self.reads,
             dialling: AtomicBool::new(false),
+            is_kept: self.is_kept,
         })
     }
 }
@@ -116,6 +131,12 @@ pub(crate) async fn dial<T>(dialling: &AtomicBool, connection: impl Future<Outpu
     let connection = connection.await;
     dialling.store(false, Ordering::Relaxed);
     connection
+}
+
+/// Whether a peer gave the call up, in the code of gRPC or with a timeout, because its time is up, with
+/// so much of ours `left`: it was told whole milliseconds.
+pub(crate) fn ran_out(error: &Error, left: Duration) -> bool {
+    (error.grpc_code() == Some(1) || error.is_timeout()) && left <= Duration::from_millis(2)
 }
 
 /// What a request or a reply holds.

@@ -13,13 +13,12 @@ use super::call_timeout;
 use super::channels::Channels;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
-use super::failures::Failures;
 use super::leaving::{Leave, Waited};
 use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
-use super::stream::{bounded, ran_out};
-use crate::call::{Body, CallOptions, Reply, Request, Retry, RetryDecision};
+use super::stream::bounded;
+use crate::call::{Body, CallOptions, Reply, Request, Retry, RetryDecision, ran_out};
 use crate::error::why::{Cause, Refusal, Step};
 use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
@@ -36,7 +35,6 @@ pub(super) struct Attempts {
     pub(super) tasks: Tasks,
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
-    pub(super) failures: Failures,
     pub(super) outliers: Arc<Outliers>,
     pub(super) active: Option<Active>,
     /// How many of the addresses given by hand are left alone for how calls went.
@@ -112,7 +110,7 @@ impl Attempts {
                     match chosen {
                         Ok(entry) if too_late(times.tried_at, deadline) => {
                             entry.release();
-                            Err(call_timeout(None))
+                            Err(no_time(&tried))
                         }
                         chosen => chosen,
                     }
@@ -158,8 +156,7 @@ impl Attempts {
             decisions.tried(self.channels.names(&entry), times, Err(&error));
             self.failed(to, request, &entry, &error, times);
             if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
-                let retry = request.options.retry.as_ref();
-                let retry = retry.unwrap_or(&self.settings.retry);
+                let retry = self.settings.retry(&request.options);
                 decisions.stopped(&error, retry, (number, retries), times);
                 return Err(decisions.explain(error, request, times));
             }
@@ -286,12 +283,7 @@ impl Attempts {
     }
 
     pub(super) fn decide(&self, request: &Request, number: u32, error: &Error) -> RetryDecision {
-        let again = match request
-            .options
-            .retry
-            .as_ref()
-            .unwrap_or(&self.settings.retry)
-        {
+        let again = match self.settings.retry(&request.options) {
             Retry::Never => false,
             Retry::GoMicro => error.code() == 408,
             Retry::Custom(policy) => return policy(request, number, error),
@@ -332,12 +324,16 @@ pub(super) fn is_idempotent(request: &Request) -> bool {
     request.options.idempotent || request.method.idempotency.is_idempotent()
 }
 
-/// Whether a try ended without an answer of the node, or with none that can be read. An error that it
-/// has answered is one: whoever made it knows what was tried, and tries above it would multiply
-/// those below.
+/// Whether a try ended without an answer of the node, or with none that can be read: also where
+/// somebody on the way has refused the call, a proxy for instance, which does not say whether it ran.
+/// An error that the node has answered is an answer: whoever made it knows what was tried, and tries
+/// above it would multiply those below.
 fn is_no_answer(error: &Error) -> bool {
     let cause = Cause::of(error);
-    matches!(cause, Cause::Silent | Cause::Lost | Cause::Garbled)
+    matches!(
+        cause,
+        Cause::Silent | Cause::Lost | Cause::Garbled | Cause::Refused
+    )
 }
 
 /// Whether a try that failed so has put work on a node.
@@ -348,6 +344,15 @@ pub(super) fn met_a_node(error: &Error) -> bool {
 /// Whether what begins at `at` cannot be done by `deadline`: no node answers in less.
 pub(super) fn too_late(at: Instant, deadline: Instant) -> bool {
     deadline.saturating_duration_since(at) < LEAST
+}
+
+/// The error of a call that has no time left when it has found a node for its next try.
+pub(super) fn no_time(tried: &[Arc<NodeEntry>]) -> Error {
+    let error = call_timeout(None);
+    match tried {
+        [] => error.unprocessed(),
+        _ => error,
+    }
 }
 
 /// Why a call that asks for it is not hedged.

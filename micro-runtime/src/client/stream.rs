@@ -8,8 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::call::{Body, RawReceive, RawSend, RawStream, Reply};
+use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, ran_out};
 use crate::context::Context;
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
 use crate::tasks::after;
@@ -72,18 +73,14 @@ impl Life {
     fn why(&self) -> Error {
         match self.context.remaining() {
             Some(left) if left.is_zero() => passed(),
+            // The node has nothing to do with it.
             _ => Error::timeout(
                 id::CLIENT,
                 "the stream was given up, or the call that it belongs to",
-            ),
+            )
+            .caused_by(Cause::GivenUp),
         }
     }
-}
-
-/// Whether a peer gave the call up, in the code of gRPC or with a timeout, because its time is up, with
-/// so much of ours `left`: it was told whole milliseconds.
-pub(super) fn ran_out(error: &Error, left: Duration) -> bool {
-    (error.grpc_code() == Some(1) || error.is_timeout()) && left <= Duration::from_millis(2)
 }
 
 fn passed() -> Error {

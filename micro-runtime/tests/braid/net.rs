@@ -186,8 +186,9 @@ pub fn channel(transport: Arc<dyn Transport>, tasks: &Tasks, address: &str) -> A
     channel_of(&Braid::default(), transport, tasks, address)
 }
 
+/// To the node at `address`, in any protocol.
 pub fn channel_of(
-    braid: &Braid,
+    protocol: &dyn Protocol,
     transport: Arc<dyn Transport>,
     tasks: &Tasks,
     address: &str,
@@ -204,7 +205,7 @@ pub fn channel_of(
         id: "node-1".into(),
         legacy: false,
     };
-    braid.channel(node, &environment)
+    protocol.channel(node, &environment)
 }
 
 pub fn client(channel: &Arc<dyn Channel>) -> SayClient {
@@ -215,12 +216,19 @@ pub fn server(service: impl Dispatch, limits: Limits, tasks: &Tasks) -> Server {
     server_of(Braid::default(), service, limits, tasks)
 }
 
-pub fn server_of(braid: Braid, service: impl Dispatch, limits: Limits, tasks: &Tasks) -> Server {
+/// A server of one protocol.
+pub fn server_of(
+    protocol: impl Protocol,
+    service: impl Dispatch,
+    limits: Limits,
+    tasks: &Tasks,
+) -> Server {
     let mut options = CoreOptions::default();
+    options.name = "test.say".into();
     options.limits = limits;
     options.tasks = tasks.clone();
     let core = Core::new(options, [Arc::new(service) as Arc<dyn Dispatch>]).unwrap();
-    Server::new(core, vec![Arc::new(braid)]).unwrap()
+    Server::new(core, vec![Arc::new(protocol)]).unwrap()
 }
 
 /// A server, a client, and the pipes between them.

@@ -1,16 +1,15 @@
 //! A server and clients of gRPC without a network.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use micro_runtime::call::Dispatch;
-use micro_runtime::protocol::{Channel, Destination, Environment, Grpc, Protocol};
-use micro_runtime::router::{Core, CoreOptions, Limits};
+use micro_runtime::protocol::{Channel, Grpc};
+use micro_runtime::router::Limits;
 use micro_runtime::server::Server;
 use micro_runtime::tasks::Tasks;
 use micro_runtime::transport::{Connection, Transport};
 
-use crate::pipes::{Pipes, client};
+use crate::pipes::{Pipes, channel_of, client, server_of};
 use crate::say::{Probe, Say, SayClient};
 
 pub fn channel(
@@ -19,28 +18,11 @@ pub fn channel(
     tasks: &Tasks,
     address: &str,
 ) -> Arc<dyn Channel> {
-    let environment = Environment {
-        transport,
-        tasks: tasks.clone(),
-        pool_size: 1,
-        pool_ttl: Duration::from_secs(60),
-        max_message: 64 << 20,
-    };
-    let node = Destination {
-        address: address.to_owned().into(),
-        id: "node-1".into(),
-        legacy: false,
-    };
-    settings.channel(node, &environment)
+    channel_of(settings, transport, tasks, address)
 }
 
 pub fn server(settings: &Grpc, service: impl Dispatch, limits: Limits, tasks: &Tasks) -> Server {
-    let mut options = CoreOptions::default();
-    options.name = "test.say".into();
-    options.limits = limits;
-    options.tasks = tasks.clone();
-    let core = Core::new(options, [Arc::new(service) as Arc<dyn Dispatch>]).unwrap();
-    Server::new(core, vec![Arc::new(settings.clone())]).unwrap()
+    server_of(settings.clone(), service, limits, tasks)
 }
 
 /// A server, a client, and the pipes between them.

@@ -177,7 +177,7 @@ pub(super) fn read(trailers: &HeaderMap) -> Option<Result<(), Error>> {
     }
     let words = trailers
         .get(MESSAGE)
-        .map(|message| unescape(message.as_bytes()))
+        .map(|message| String::from_utf8_lossy(&unescape(message.as_bytes())).into_owned())
         .unwrap_or_default();
     let details = read_details(trailers).into_iter().map(|detail| Detail {
         type_url: detail.type_url,
@@ -334,7 +334,7 @@ fn escape(words: &str) -> String {
 }
 
 /// What is no escape stays as it is.
-fn unescape(bytes: &[u8]) -> String {
+pub(super) fn unescape(bytes: &[u8]) -> Vec<u8> {
     let digit = |at: usize| {
         bytes
             .get(at)
@@ -355,7 +355,7 @@ fn unescape(bytes: &[u8]) -> String {
             }
         }
     }
-    String::from_utf8_lossy(&plain).into_owned()
+    plain
 }
 
 #[cfg(test)]
@@ -402,7 +402,7 @@ mod tests {
         let types: Vec<_> = details.iter().map(|detail| &*detail.type_url).collect();
         assert_eq!(types, [GO_MICRO_ERROR]);
         let message = trailers.get(MESSAGE).unwrap().to_str().unwrap();
-        let json = unescape(message.as_bytes());
+        let json = String::from_utf8(unescape(message.as_bytes())).unwrap();
         assert!(
             json.starts_with(r#"{"id":"greeter.fail","code":404,"#),
             "{json}"

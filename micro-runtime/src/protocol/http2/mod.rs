@@ -15,7 +15,7 @@ mod server;
 mod stream;
 
 pub(super) use chunk::Chunk;
-pub(super) use client::{Answered, Requests, connect};
+pub(super) use client::{Answered, Driver, Requests, connect};
 pub(super) use fault::Fault;
 pub(super) use server::{Answer, Incoming, Server, accept};
 pub(super) use stream::{Inbound, Outbound};

@@ -1,40 +1,31 @@
 //! A client's connection, and the head of each call that it carries.
 
 use std::borrow::Cow;
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Method, Uri};
 use tokio::time::Instant;
-use tracing::debug;
 
 use super::super::encoding::{Encoding, READS};
 use super::super::{Grpc, content, headers, timeout};
 use super::held::HeldBack;
+use super::streams::{Streams, drive};
 use crate::call::Request;
 use crate::context::Peer;
 use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
-use crate::protocol::age::Age;
 use crate::protocol::exchange::{Answered, Outbound};
-use crate::protocol::http2::{self, Requests, Settings};
 use crate::protocol::kept::{self, Connect, Marks};
 use crate::protocol::{Destination, Environment};
-
-/// The largest head that a server may send, in bytes as HTTP/2 counts them.
-pub(super) const HEAD: u32 = 64 * 1024;
-/// How many streams the connection's window is for; each call has its own beside it.
-pub(super) const STREAMS: u32 = 1_000;
 
 /// Opens gRPC on connections.
 pub(super) struct Opens(pub(super) Grpc, pub(super) Arc<HeldBack>);
 
 /// A connection to a node.
 pub(super) struct Link {
-    /// `None` once it takes no more calls: with the last handle and stream the connection ends.
-    requests: Mutex<Option<Requests>>,
+    streams: Streams,
     pub(super) marks: Marks,
     pub(super) peer: Arc<Peer>,
     pub(super) settings: Grpc,
@@ -65,9 +56,6 @@ impl Connect for Opens {
 
     async fn connect(&self, node: &Destination, environment: &Environment) -> Result<Arc<Link>> {
         let settings = &self.0;
-        let cannot = |words: String| {
-            Error::internal(id::CLIENT, format!("connection error: {words}")).unprocessed()
-        };
         let connection = environment.transport.dial(&node.address).await?;
         if connection.secure && connection.negotiated.as_deref() != Some("h2") {
             return Err(cannot(format!(
@@ -86,18 +74,9 @@ impl Connect for Opens {
         let mut peer = Peer::new(connection.peer, connection.local, "grpc");
         peer.node = node.id.clone();
         peer.secure = connection.secure;
-        let offered = Settings {
-            streams: STREAMS,
-            stream_window: settings.stream_window,
-            head: HEAD,
-            ping_after: settings.client_ping_after,
-            ping_answer: settings.ping_answer,
-        };
-        let (requests, driver) = http2::connect(connection.io, &offered)
-            .await
-            .map_err(|fault| cannot(fault.to_string()).caused_by(fault.cause()))?;
+        let (streams, driver) = Streams::open(connection.io, settings).await?;
         let link = Arc::new(Link {
-            requests: Mutex::new(Some(requests)),
+            streams,
             marks: Marks::default(),
             scheme: if peer.secure {
                 Scheme::HTTPS
@@ -110,30 +89,14 @@ impl Connect for Opens {
             most: environment.max_message.min(settings.max_message),
             authority,
         });
-        let driven = Arc::downgrade(&link);
-        let address = node.address.clone();
-        let age = Age::new(Some(environment.pool_ttl), &environment.tasks);
-        environment.tasks.spawn(async move {
-            let mut running = pin!(driver.run());
-            let ended = tokio::select! {
-                biased;
-                ended = &mut running => ended,
-                () = age.over() => {
-                    if let Some(link) = driven.upgrade() {
-                        link.marks.grow_old();
-                    }
-                    running.await
-                }
-            };
-            if let Some(link) = driven.upgrade() {
-                kept::Link::retire(&*link);
-            }
-            if let Err(fault) = ended {
-                debug!(node = %address, %fault, "a connection has ended");
-            }
-        });
+        drive(&link, |link| &link.marks, driver, (node, environment));
         Ok(link)
     }
+}
+
+/// A connection could not be made.
+pub(super) fn cannot(words: String) -> Error {
+    Error::internal(id::CLIENT, format!("connection error: {words}")).unprocessed()
 }
 
 impl kept::Link for Link {
@@ -151,12 +114,7 @@ impl kept::Link for Link {
 
     fn retire(&self) {
         self.marks.retire();
-        let requests = {
-            let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-            requests.take()
-        };
-        // Its end may wake the connection's task.
-        drop(requests);
+        self.streams.close();
     }
 }
 
@@ -168,19 +126,7 @@ impl Link {
         deadline: Option<Instant>,
     ) -> Result<(Answered, Outbound), Failed> {
         let head = self.head(request, deadline)?;
-        let requests = self
-            .requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let Some(requests) = requests else {
-            return Err(Failed::Retired);
-        };
-        let (answered, out) = requests.send(head).map_err(|fault| {
-            debug!(node = %self.peer.node, %fault, "a connection takes no more calls");
-            kept::Link::retire(self);
-            Failed::Retired
-        })?;
+        let (answered, out) = self.streams.send(head, self)?;
         Ok((Answered::Http2(answered), Outbound::Http2(out)))
     }
 

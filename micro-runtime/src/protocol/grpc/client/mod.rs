@@ -4,6 +4,7 @@ mod call;
 mod held;
 mod link;
 mod stream;
+mod streams;
 mod web;
 
 pub(super) use web::{Dialect, How, WebChannel};

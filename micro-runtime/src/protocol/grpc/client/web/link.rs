@@ -1,7 +1,6 @@
 //! The way to a node: one connection of HTTP/2 for all calls, or one of HTTP/1.1 for each.
 
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
@@ -12,15 +11,15 @@ use tracing::debug;
 use super::super::super::Grpc;
 use super::super::super::web::{HTTP2, HttpVersion};
 use super::super::held::HeldBack;
-use super::super::link::{Failed, HEAD, STREAMS, authority};
+use super::super::link::{Failed, authority, cannot};
+use super::super::streams::{Streams, drive};
 use super::How;
 use crate::context::Peer;
+use crate::error::Result;
 use crate::error::why::Cause;
-use crate::error::{Error, Result, id};
-use crate::protocol::age::Age;
 use crate::protocol::exchange::{Answered, Outbound};
 use crate::protocol::http1_client::Pool;
-use crate::protocol::http2::{self, Chunk, Requests, Settings};
+use crate::protocol::http2::Chunk;
 use crate::protocol::kept::{self, Connect, Marks};
 use crate::protocol::{Connections, Destination, Environment};
 use crate::transport::Connection;
@@ -41,8 +40,7 @@ pub(super) struct Link {
 }
 
 enum Way {
-    /// `None` once it takes no more calls: with the last handle and stream the connection ends.
-    Http2(Mutex<Option<Requests>>),
+    Http2(Streams),
     Http1 {
         pool: Pool,
         /// What dials when none is free.
@@ -76,18 +74,8 @@ impl Connect for Opens {
             false => Scheme::HTTP,
         };
         let (way, driver) = if http2 {
-            let defaults = Grpc::default();
-            let offered = Settings {
-                streams: STREAMS,
-                stream_window: defaults.stream_window,
-                head: HEAD,
-                ping_after: defaults.client_ping_after,
-                ping_answer: defaults.ping_answer,
-            };
-            let (requests, driver) = http2::connect(connection.io, &offered)
-                .await
-                .map_err(|fault| cannot(fault.to_string()).caused_by(fault.cause()))?;
-            (Way::Http2(Mutex::new(Some(requests))), Some(driver))
+            let (streams, driver) = Streams::open(connection.io, &Grpc::default()).await?;
+            (Way::Http2(streams), Some(driver))
         } else {
             let pool = Pool::new(
                 environment.pool_size,
@@ -112,28 +100,7 @@ impl Connect for Opens {
             authority,
         });
         if let Some(driver) = driver {
-            let driven = Arc::downgrade(&link);
-            let age = Age::new(Some(environment.pool_ttl), &environment.tasks);
-            let address = node.address.clone();
-            environment.tasks.spawn(async move {
-                let mut running = pin!(driver.run());
-                let ended = tokio::select! {
-                    biased;
-                    ended = &mut running => ended,
-                    () = age.over() => {
-                        if let Some(link) = driven.upgrade() {
-                            link.marks.grow_old();
-                        }
-                        running.await
-                    }
-                };
-                if let Some(link) = driven.upgrade() {
-                    kept::Link::retire(&*link);
-                }
-                if let Err(fault) = ended {
-                    debug!(node = %address, %fault, "a connection has ended");
-                }
-            });
+            drive(&link, |link| &link.marks, driver, (node, environment));
         }
         Ok(link)
     }
@@ -145,10 +112,6 @@ fn is_http2(connection: &Connection, http: HttpVersion) -> bool {
         true => connection.negotiated.as_deref() == Some(HTTP2),
         false => http == HttpVersion::Http2,
     }
-}
-
-fn cannot(words: String) -> Error {
-    Error::internal(id::CLIENT, format!("connection error: {words}")).unprocessed()
 }
 
 impl kept::Link for Link {
@@ -167,14 +130,7 @@ impl kept::Link for Link {
     fn retire(&self) {
         self.marks.retire();
         match &self.way {
-            Way::Http2(requests) => {
-                let requests = {
-                    let mut requests = requests.lock().unwrap_or_else(PoisonError::into_inner);
-                    requests.take()
-                };
-                // Its end may wake the connection's task.
-                drop(requests);
-            }
+            Way::Http2(streams) => streams.close(),
             Way::Http1 { pool, .. } => pool.close(),
         }
     }
@@ -190,7 +146,7 @@ impl Link {
         dial_timeout: Duration,
     ) -> Result<(Answered, Option<Outbound>), Failed> {
         match &self.way {
-            Way::Http2(requests) => self.open_stream(requests, head, whole),
+            Way::Http2(streams) => self.open_stream(streams, head, whole),
             Way::Http1 {
                 pool,
                 environment,
@@ -233,22 +189,11 @@ impl Link {
 
     fn open_stream(
         &self,
-        requests: &Mutex<Option<Requests>>,
+        streams: &Streams,
         head: Request<()>,
         whole: Option<Chunk>,
     ) -> Result<(Answered, Option<Outbound>), Failed> {
-        let requests = requests
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let Some(requests) = requests else {
-            return Err(Failed::Retired);
-        };
-        let (answered, mut out) = requests.send(head).map_err(|fault| {
-            debug!(node = %self.peer.node, %fault, "a connection takes no more calls");
-            kept::Link::retire(self);
-            Failed::Retired
-        })?;
+        let (answered, mut out) = streams.send(head, self)?;
         if let Some(whole) = whole
             && let Err(fault) = out.send(whole, true)
         {

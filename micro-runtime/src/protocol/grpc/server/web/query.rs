@@ -7,6 +7,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 
+use super::super::super::status;
 use crate::error::{Error, Result, id};
 
 /// base64 for addresses, with padding or without.
@@ -73,25 +74,15 @@ fn unescape(value: &str) -> Cow<'_, [u8]> {
     if !bytes.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return Cow::Borrowed(bytes);
     }
-    let digit = |at: usize| {
-        let byte = bytes.get(at)?;
-        char::from(*byte).to_digit(16)
-    };
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                // Two digits of four bits.
-                plain.push((high * 16 + low) as u8);
-                at += 2;
-            }
-            (b'+', ..) => plain.push(b' '),
-            _ => plain.push(byte),
-        }
-        at += 1;
-    }
-    Cow::Owned(plain)
+    // A plus sign of its own is written as an escape.
+    let spaced: Vec<u8> = bytes
+        .iter()
+        .map(|byte| match byte {
+            b'+' => b' ',
+            byte => *byte,
+        })
+        .collect();
+    Cow::Owned(status::unescape(&spaced))
 }
 
 #[cfg(test)]
