@@ -88,6 +88,9 @@ pub mod protocol;
 pub mod registry;
 pub mod router;
 pub mod schema;
+#[cfg(test)]
+#[path = "../tests/support/seeds.rs"]
+mod seeds;
 pub mod selector;
 pub mod server;
 pub mod service;

@@ -59,6 +59,29 @@ async fn an_idempotent_call_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_proxy_refuses_may_have_run() {
+    let proxy = || {
+        Error::new("go.micro.client.transport", "503 Service Unavailable", 503)
+            .caused_by(Cause::Refused)
+    };
+    let setup = Setup::new(&["a", "b"], move |address, _| match address {
+        "a" => Answer::Fail(proxy()),
+        _ => Answer::Echo,
+    })
+    .await;
+    let error = setup.call().await.unwrap_err();
+    assert_eq!((error.code(), setup.asked()), (503, 1));
+    let words = &error.why().unwrap().refusals().next().unwrap().words;
+    assert_eq!(
+        words,
+        "the call may have run, and is not marked as idempotent"
+    );
+    for _ in 0..4 {
+        assert_eq!(setup.call().idempotent().await.unwrap().0, "hi");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_application_error_is_never_tried_again() {
     let setup = Setup::new(&["a", "b"], |_, _| {
         Answer::Fail(Error::internal("greeter", "broken"))

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use micro_runtime::call::Frame;
 use micro_runtime::client::Target;
+use micro_runtime::error::why::Cause;
 use micro_runtime::service::Running;
 use micro_runtime::{Context, Error};
 use support::{PROTOCOLS, Say, World, frame, words};
@@ -251,17 +252,25 @@ async fn a_caller_that_goes_takes_the_handlers_own_calls_with_it() {
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_goes_takes_spawned_calls_within_it_with_it() {
     for protocol in PROTOCOLS {
-        falls(protocol, |cx, back| async move {
-            let within = cx.clone();
-            tokio::spawn(async move {
-                back.unary::<_, Frame>("Say.Hello", frame("x"))
-                    .within(&within)
-                    .await
-            });
-            cx.cancelled().await;
-            std::future::pending().await
+        let (tell, mut told) = mpsc::channel(1);
+        falls(protocol, move |cx, back| {
+            let tell = tell.clone();
+            async move {
+                let within = cx.clone();
+                tokio::spawn(async move {
+                    let call = back.unary::<_, Frame>("Say.Hello", frame("x"));
+                    let error = call.within(&within).await.unwrap_err();
+                    tell.send(error).await.unwrap();
+                });
+                cx.cancelled().await;
+                std::future::pending().await
+            }
         })
         .await;
+        let error = told.recv().await.unwrap();
+        let why = error.why().unwrap();
+        let by: Vec<_> = why.refusals().map(|refusal| refusal.by).collect();
+        assert_eq!((by, why.cause()), (vec!["parent"], None), "{why}");
     }
 }
 
@@ -277,12 +286,20 @@ async fn a_caller_that_goes_takes_spawned_streams_within_it_with_it() {
                     let (mut out, mut input) = stream.within(&cx).await.unwrap();
                     let error = input.message().await.unwrap_err();
                     let refused = out.send(frame("x")).await.unwrap_err();
-                    tell.send([error.code(), refused.code()]).await.unwrap();
+                    tell.send([error, refused]).await.unwrap();
                 });
                 std::future::pending().await
             }
         })
         .await;
-        assert_eq!(told.recv().await.unwrap(), [408, 408], "{protocol}");
+        for error in told.recv().await.unwrap() {
+            assert_eq!(error.code(), 408, "{protocol}");
+            // The node is not to blame.
+            let why = error.why().unwrap();
+            let last = why.attempts().last().unwrap();
+            let failure = last.result.as_ref().unwrap_err();
+            assert_eq!(failure.cause, Cause::GivenUp, "{protocol}: {why}");
+            assert_eq!((&*why.service, why.cause()), ("back", None), "{protocol}");
+        }
     }
 }

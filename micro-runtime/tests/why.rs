@@ -189,7 +189,10 @@ async fn a_wrapper_that_answers_shows_as_such() {
     let why = explained.why;
     assert_eq!((&*why.service, &*why.endpoint), ("greeter", "Say.Hello"));
     assert!(why.steps.is_empty(), "{why}");
-    assert!(why.to_string().contains("no node was asked"), "{why}");
+    assert!(
+        why.to_string().contains("nothing was noted of its way"),
+        "{why}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,6 +251,15 @@ async fn a_reply_that_cannot_be_read_is_the_nodes_fault_and_a_message_that_canno
         .map(|attempt| attempt.result.as_ref().unwrap_err().cause)
         .collect();
     assert_eq!(causes, [Cause::Garbled]);
+    // Also where a wrapper has noted something after it.
+    let notes = from_fn(|request: Request, next: Next| async move {
+        let recorder = request.options.recorder.clone().unwrap();
+        let reply = next.run(request).await;
+        recorder.note(Step::Paused(Duration::from_millis(1)));
+        reply
+    });
+    let why = call().wrap(notes).explain().await.why;
+    assert_eq!(why.cause(), Some(Cause::Garbled), "{why}");
 
     let error = setup
         .call()
@@ -367,13 +379,44 @@ async fn calls_that_fail_and_calls_that_are_asked_are_one_event_each() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_is_one_event_whichever_half_finds_out() {
+    let _other = tracing::Dispatch::new(Listens::default());
+    let listens = Listens::default();
+    let _guard = tracing::subscriber::set_default(listens.clone());
+    let setup = Setup::new(&["a"], |_, _| Answer::Open).await;
+    let greeter = setup.client.target("greeter");
+    for sends_first in [true, false] {
+        let stream = greeter.bidi::<Frame, Frame>("Say.Sum");
+        let stream = stream.stream_timeout(Duration::from_secs(1));
+        let (mut out, mut input) = stream.await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let mut errors = Vec::new();
+        if sends_first {
+            errors.push(out.send(Frame("x".into())).await.unwrap_err());
+        }
+        errors.push(input.next().await.unwrap().unwrap_err());
+        errors.push(out.send(Frame("x".into())).await.unwrap_err());
+        for error in &errors {
+            let why = error.why().unwrap();
+            assert_eq!((&*why.service, &*why.endpoint), ("greeter", "Say.Sum"));
+        }
+        let told = std::mem::take(&mut *listens.0.lock().unwrap());
+        let [event] = &told[..] else {
+            panic!("{told:?}")
+        };
+        assert_eq!(event["endpoint"], "Say.Sum");
+        assert_eq!(event["code"], "408");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_data_is_json_with_stable_names() {
     let slow = Duration::from_millis(1500);
     let setup = Setup::new(&["b"], move |_, _| Answer::After(slow)).await;
     let why = setup.call().explain().await.why;
     assert_eq!(
         why.to_json(),
-        r#"{"service":"greeter","endpoint":"Say.Hello","limit_ms":30000,"took_ms":1500,"cause":null,"steps":[{"step":"chosen","node":"node-b","strategy":"roundrobin","known":1,"left":1,"out":[],"unnamed":0},{"step":"tried","node":"node-b","address":"b","began_ms":0,"took_ms":1500,"cause":null}]}"#
+        r#"{"service":"greeter","endpoint":"Say.Hello","limit_ms":30000,"took_ms":1500,"cause":null,"steps":[{"step":"chosen","node":"node-b","strategy":"roundrobin","known":1,"left":1,"out":[],"unnamed":0,"canary":null,"zone":null},{"step":"tried","node":"node-b","address":"b","began_ms":0,"took_ms":1500,"cause":null}]}"#
     );
     let setup = Setup::new(&["a", "b"], of_one("a", Answer::Fail(refused()))).await;
     let error = setup.call().retries(0).await.unwrap_err();

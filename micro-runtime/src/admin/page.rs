@@ -1,6 +1,6 @@
 //! The one page for a person: everything, in tables, without a script.
 
-use super::facts::{self, Sources, Value};
+use super::facts::{self, Ready, Sources, Stats, Value};
 use super::html::{Html, Look};
 
 /// The page's style, which is all that it loads.
@@ -26,8 +26,10 @@ pub(super) fn page(sources: &Sources, stopping: bool, query: &[u8]) -> String {
     html.raw("<link rel=\"stylesheet\" href=\"style.css\">\n");
     html.element("title", Look::Plain, &sources.about.name);
     html.raw("\n</head>\n<body>\n");
-    heading(&mut html, sources, stopping, refresh);
-    methods(&mut html, sources);
+    let stats = facts::stats(sources);
+    let ready = facts::ready(sources, stopping);
+    heading(&mut html, &stats, &ready, refresh);
+    methods(&mut html, &stats);
     calls(&mut html, sources);
     nodes(&mut html, sources);
     pools(&mut html, sources);
@@ -38,9 +40,8 @@ pub(super) fn page(sources: &Sources, stopping: bool, query: &[u8]) -> String {
     html.finish()
 }
 
-fn heading(html: &mut Html, sources: &Sources, stopping: bool, refresh: Option<&'static str>) {
-    let (about, stats) = (&sources.about, facts::stats(sources));
-    let ready = facts::ready(sources, stopping);
+fn heading(html: &mut Html, stats: &Stats<'_>, ready: &Ready, refresh: Option<&'static str>) {
+    let about = stats.service;
     html.element("h1", Look::Plain, &about.name);
     html.raw("<p>");
     let look = if ready.ready { Look::Good } else { Look::Bad };
@@ -111,7 +112,7 @@ fn more(html: &mut Html, left_out: u64) {
     }
 }
 
-fn methods(html: &mut Html, sources: &Sources) {
+fn methods(html: &mut Html, stats: &Stats<'_>) {
     part(html, "Methods", "/stats");
     html.table(&[
         ("method", Look::Plain),
@@ -126,7 +127,6 @@ fn methods(html: &mut Html, sources: &Sources) {
         ("longest", Look::Number),
     ]);
     // Those that nobody has called tell nothing.
-    let stats = facts::stats(sources);
     for method in stats.methods.iter().filter(|method| method.started > 0) {
         let latency = &method.latency;
         html.row(&[
@@ -301,17 +301,15 @@ fn breakers(html: &mut Html, sources: &Sources) {
             ("allowed", Look::Number),
             ("refused since the start", Look::Number),
         ]);
-    }
-    for budget in &budgets {
-        html.row(&[
-            (Look::Plain, &budget.name),
-            (Look::Number, &budget.calls.to_string()),
-            (Look::Number, &budget.retries.to_string()),
-            (Look::Number, &budget.allowed.to_string()),
-            (Look::Number, &budget.refused.to_string()),
-        ]);
-    }
-    if !budgets.is_empty() {
+        for budget in &budgets {
+            html.row(&[
+                (Look::Plain, &budget.name),
+                (Look::Number, &budget.calls.to_string()),
+                (Look::Number, &budget.retries.to_string()),
+                (Look::Number, &budget.allowed.to_string()),
+                (Look::Number, &budget.refused.to_string()),
+            ]);
+        }
         html.end_table();
     }
     for wrapper in wrappers {

@@ -5,6 +5,7 @@
 //! `Request` and [`Reply`] on both sides.
 
 mod backoff;
+mod failures;
 mod hedge;
 mod inspected;
 mod options;
@@ -16,6 +17,7 @@ mod wrapper;
 
 pub use crate::codec::{Frame, Payload};
 pub use backoff::Backoff;
+pub(crate) use failures::{Failed, Failures};
 pub use hedge::Hedge;
 pub use inspected::{Figure, Inspected, MAX_STANDINGS, Standing};
 pub use options::{CallOptions, Retry, RetryDecision, RetryPolicy};
@@ -66,6 +68,8 @@ pub struct Request {
     pub(crate) reads: Option<Reads>,
     /// Whether a connection is being waited for: what a try that ends meanwhile has failed by.
     pub(crate) dialling: AtomicBool,
+    /// Whether whoever made it keeps its failure for people who look.
+    pub(crate) is_kept: bool,
 }
 
 impl Request {
@@ -87,6 +91,7 @@ impl Request {
             source: None,
             reads: None,
             dialling: AtomicBool::new(false),
+            is_kept: false,
         }
     }
 
@@ -115,6 +120,7 @@ impl Request {
             source: self.source.clone(),
             reads: self.reads,
             dialling: AtomicBool::new(false),
+            is_kept: self.is_kept,
         })
     }
 }

@@ -92,6 +92,8 @@ pub struct Sender<M> {
     small: BytesMut,
     /// How many messages were sent.
     sent: usize,
+    /// The call, on a client.
+    origin: Option<Arc<Origin>>,
     message: PhantomData<fn(M)>,
 }
 
@@ -106,8 +108,15 @@ impl<M: Payload> Sender<M> {
             codec,
             small: BytesMut::new(),
             sent: 0,
+            origin: None,
             message: PhantomData,
         }
+    }
+
+    /// The sender of a stream of `origin`.
+    pub(crate) fn of(mut self, origin: Arc<Origin>) -> Self {
+        self.origin = Some(origin);
+        self
     }
 
     /// Waits for room and sends `message`.
@@ -118,17 +127,26 @@ impl<M: Payload> Sender<M> {
     /// The peer's error when it has ended the stream; 500 when the connection is gone; 400 when the
     /// message does not encode.
     pub async fn send(&mut self, message: M) -> Result<()> {
-        let large = codec::encode_small(&mut self.small, &*self.codec, &message)?;
+        let large = match codec::encode_small(&mut self.small, &*self.codec, &message) {
+            Ok(large) => large,
+            Err(error) => {
+                return Err(match &self.origin {
+                    Some(origin) => origin.unwritten(error),
+                    None => error,
+                });
+            }
+        };
         // One that always finds room gives way to other tasks now and then.
         self.sent = self.sent.wrapping_add(1);
         if self.sent.is_multiple_of(TURN) {
             coop::consume_budget().await;
         }
-        poll_fn(|task| self.raw.poll_ready(task)).await?;
-        match large {
+        let ready = poll_fn(|task| self.raw.poll_ready(task)).await;
+        let sent = ready.and_then(|()| match large {
             None => self.raw.send_copy(&self.small),
             Some(message) => self.raw.send(message),
-        }
+        });
+        sent.map_err(|error| self.ended(error))
     }
 
     /// Ends the input: the handler sees the end of the stream, its replies still come.
@@ -136,7 +154,15 @@ impl<M: Payload> Sender<M> {
     /// # Errors
     /// 500 when the connection is gone.
     pub async fn finish(mut self) -> Result<()> {
-        poll_fn(|task| self.raw.poll_finish(task)).await
+        let finished = poll_fn(|task| self.raw.poll_finish(task)).await;
+        finished.map_err(|error| self.ended(error))
+    }
+
+    fn ended(&self, error: Error) -> Error {
+        match &self.origin {
+            Some(origin) => origin.ended(error),
+            None => error,
+        }
     }
 
     /// The raw stream under it.
@@ -162,7 +188,7 @@ pub struct Receiver<M> {
     /// What came with the opening.
     opening: Metadata,
     /// The call, on a client.
-    origin: Option<Box<Origin>>,
+    origin: Option<Arc<Origin>>,
     message: PhantomData<fn() -> M>,
 }
 
@@ -180,10 +206,18 @@ impl<M: Payload + Default> Receiver<M> {
     }
 
     /// The receiver of a stream of `origin` whose opening brought `metadata`.
-    pub(crate) fn opened_with(mut self, metadata: &Metadata, origin: Origin) -> Self {
+    pub(crate) fn opened_with(mut self, metadata: &Metadata, origin: Arc<Origin>) -> Self {
         self.opening = metadata.clone();
-        self.origin = Some(Box::new(origin));
+        self.origin = Some(origin);
         self
+    }
+
+    /// An error by which the stream has ended, with the decisions of its call.
+    pub(crate) fn ended(&self, error: Error) -> Error {
+        match &self.origin {
+            Some(origin) => origin.ended(error),
+            None => error,
+        }
     }
 
     /// The next message; `None` when the peer has ended the stream well, and after its error.
@@ -239,8 +273,7 @@ impl<M: Payload + Default> Receiver<M> {
         };
         Poll::Ready(Some(read.map_err(|(error, unread)| match &self.origin {
             Some(origin) if unread => origin.unread(error),
-            Some(origin) => origin.ended(error),
-            None => error,
+            _ => self.ended(error),
         })))
     }
 }

@@ -13,7 +13,6 @@ use super::call_timeout;
 use super::channels::Channels;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
-use super::failures::Failures;
 use super::leaving::{Leave, Waited};
 use super::measure::Measure;
 use super::options::CallDefaults;
@@ -36,7 +35,6 @@ pub(super) struct Attempts {
     pub(super) tasks: Tasks,
     pub(super) select: SelectOptions,
     pub(super) proxy: Option<String>,
-    pub(super) failures: Failures,
     pub(super) outliers: Arc<Outliers>,
     pub(super) active: Option<Active>,
     /// How many of the addresses given by hand are left alone for how calls went.
@@ -326,12 +324,16 @@ pub(super) fn is_idempotent(request: &Request) -> bool {
     request.options.idempotent || request.method.idempotency.is_idempotent()
 }
 
-/// Whether a try ended without an answer of the node, or with none that can be read. An error that it
-/// has answered is one: whoever made it knows what was tried, and tries above it would multiply
-/// those below.
+/// Whether a try ended without an answer of the node, or with none that can be read: also where
+/// somebody on the way has refused the call, a proxy for instance, which does not say whether it ran.
+/// An error that the node has answered is an answer: whoever made it knows what was tried, and tries
+/// above it would multiply those below.
 fn is_no_answer(error: &Error) -> bool {
     let cause = Cause::of(error);
-    matches!(cause, Cause::Silent | Cause::Lost | Cause::Garbled)
+    matches!(
+        cause,
+        Cause::Silent | Cause::Lost | Cause::Garbled | Cause::Refused
+    )
 }
 
 /// Whether a try that failed so has put work on a node.

@@ -10,12 +10,12 @@ use super::destination::Destination;
 use crate::call::{Request, Retry};
 use crate::error::Error;
 use crate::error::why::{
-    Attempt, Cause, Choice, Failure, LeftOut, MAX_NAMED, Reason, Recorder, Refusal, Step, Why,
+    Attempt, Cause, Choice, Failure, LeftOut, MAX_NAMED, Reason, Recorder, Refusal, Step, Why, Zone,
 };
 use crate::metadata::Text;
 use crate::method::Method;
 use crate::registry::{NodeEntry, Standing};
-use crate::selector::{Strategy, census};
+use crate::selector::{Strategy, census, side};
 use crate::tasks::is_never;
 
 /// How many nodes are looked at one by one.
@@ -63,31 +63,24 @@ impl Decisions {
 
     /// Notes how a try at a node with this id and address ended.
     pub(super) fn tried(&mut self, node: (Text, Text), times: Times, result: Result<(), &Error>) {
-        let (id, address) = node;
-        self.note(Step::Tried(Attempt::new(
-            id,
-            address,
-            times.tried_at.saturating_duration_since(times.started),
-            times.tried_at.elapsed(),
-            result.map_err(Failure::from),
-        )));
+        self.ended(node, times, result.map_err(Failure::from));
     }
 
     /// Notes a try at a node that was given up, since the call has ended without it.
     pub(super) fn given_up(&mut self, node: (Text, Text), times: Times) {
-        let (id, address) = node;
         let failure = Failure {
             cause: Cause::GivenUp,
             code: 0,
             error: "given up: the call ended without it".to_owned(),
         };
-        self.note(Step::Tried(Attempt::new(
-            id,
-            address,
-            times.tried_at.saturating_duration_since(times.started),
-            times.tried_at.elapsed(),
-            Err(failure),
-        )));
+        self.ended(node, times, Err(failure));
+    }
+
+    fn ended(&mut self, node: (Text, Text), times: Times, result: Result<(), Failure>) {
+        let (id, address) = node;
+        let began = times.tried_at.saturating_duration_since(times.started);
+        let took = times.tried_at.elapsed();
+        self.note(Step::Tried(Attempt::new(id, address, began, took, result)));
     }
 
     /// Notes why no further try is made after `error`, where a person would ask.
@@ -203,6 +196,9 @@ impl Attempts {
             &*given
         };
         let now = self.directory.millis(now);
+        if let Some(chosen) = chosen {
+            (choice.canary, choice.zone) = self.side(to, request, chosen, now);
+        }
         choice.known = nodes.list.len();
         choice.left = census(
             nodes,
@@ -215,7 +211,7 @@ impl Attempts {
                 }
                 let named = choice.out.len() < MAX_NAMED;
                 let check = to.check.as_ref().filter(|_| options.addresses.is_empty());
-                let difference = || check?.reason(entry, &request.method).map(Reason::Schema);
+                let difference = || check?.reason(entry, &request.method);
                 let reason = match filter {
                     Some(_) if !named => return false,
                     Some(filter) => Reason::Filtered(format!("{filter:?}")),
@@ -232,6 +228,31 @@ impl Attempts {
             },
         );
         Step::Chosen(choice)
+    }
+
+    /// On which side of a canary and of a zone a node is that was chosen.
+    fn side(
+        &self,
+        to: &Destination,
+        request: &Request,
+        chosen: &NodeEntry,
+        now: u64,
+    ) -> (Option<bool>, Option<Zone>) {
+        let options = &request.options;
+        // Whoever names addresses has chosen the side.
+        if !options.addresses.is_empty() {
+            return (None, None);
+        }
+        let nodes = to.view.nodes();
+        let ruling;
+        let mut among = &*nodes;
+        if let Some(check) = &to.check {
+            ruling = self.rule(check, &nodes);
+            if let Some(ruling) = &*ruling {
+                among = ruling.nodes(check, &nodes, &request.method);
+            }
+        }
+        side(among, &options.select, &self.select, chosen, now)
     }
 }
 

@@ -9,8 +9,8 @@ use super::Client;
 use super::budget::BudgetFigures;
 use super::channels::Channels;
 use super::destination::State;
-use super::failures::Failures;
 use super::schema::SchemaTold;
+use crate::call::Failures;
 use crate::error::Error;
 use crate::protocol::Connections;
 use crate::registry::{NodeEntry, Nodes, Standing};
@@ -106,9 +106,8 @@ impl Client {
         &self.0.wrappers
     }
 
-    /// Its last calls that failed, where it could be made.
-    pub(crate) fn failures(&self) -> Option<&Failures> {
-        let attempts = self.0.attempts.as_ref().ok()?;
-        Some(&attempts.failures)
+    /// Its last calls that failed.
+    pub(crate) fn failures(&self) -> &Failures {
+        &self.0.defaults.failures
     }
 }

@@ -12,7 +12,6 @@ mod channels;
 mod choosing;
 mod decisions;
 mod destination;
-mod failures;
 mod hedge;
 mod inspect;
 mod learning;
@@ -30,7 +29,6 @@ pub use call::{
     ServerStream, Target, Unary, Upload,
 };
 pub(crate) use channels::{CALLED_BY_NAME, PROTOCOL_KEY, PROTOCOLS_KEY};
-pub(crate) use failures::Failed;
 pub(crate) use inspect::Place;
 pub use options::{CallDefaults, ClientOptions};
 pub use outlier::Outliers;
@@ -43,12 +41,12 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::broker::Broker;
-use crate::call::{BoxFuture, Frame, Invoke, Payload, Reply, Request};
+use crate::call::{BoxFuture, Failures, Frame, Invoke, Payload, Reply, Request};
 use crate::codec::{Codec, Codecs};
 use crate::error::{Error, Result, id};
 use crate::event::{Event, Outlet, Publish, Publisher};
 use crate::metadata::Text;
-use crate::method::ServiceDescriptor;
+use crate::method::{Method, ServiceDescriptor};
 use crate::registry::Directory;
 use crate::selector::SelectOptions;
 use crate::tasks::{Tasks, is_never, later};
@@ -59,7 +57,6 @@ pub use active::HealthCheck;
 use attempts::Attempts;
 use channels::Channels;
 use destination::Destination;
-use failures::Failures;
 use outlier::Share;
 
 /// What a call takes from its client where it says nothing itself.
@@ -70,6 +67,8 @@ pub(crate) struct Defaults {
     pub(crate) codec: Arc<dyn Codec>,
     /// Keys that pass on to a handler's own calls though they are of one hop or secret.
     pub(crate) forward: Vec<String>,
+    /// The last calls that failed.
+    pub(crate) failures: Arc<Failures>,
 }
 
 impl Default for Defaults {
@@ -80,6 +79,7 @@ impl Default for Defaults {
             codecs,
             codec,
             forward: Vec::new(),
+            failures: Arc::default(),
         }
     }
 }
@@ -153,6 +153,7 @@ impl Client {
                 codecs: options.codecs,
                 codec,
                 forward: options.forward,
+                failures: Arc::default(),
             }),
             wrappers: options.wrappers,
             attempts: Ok(Arc::new_cyclic(|client| Attempts {
@@ -166,7 +167,6 @@ impl Client {
                 tasks: options.tasks,
                 select,
                 proxy: options.proxy,
-                failures: Failures::default(),
                 outliers: Arc::new(options.outliers),
                 by_hand: Share::default(),
                 check_schema: options.check_schema,
@@ -219,7 +219,11 @@ impl Client {
                     to = to.minding(descriptor);
                 }
                 Arc::new(ToService {
-                    innermost: Arc::new(Innermost(Arc::new(Way { attempts, to }))),
+                    innermost: Arc::new(Innermost(Arc::new(Way {
+                        attempts,
+                        to,
+                        failures: self.0.defaults.failures.clone(),
+                    }))),
                     wrappers: self.0.wrappers.clone().into(),
                 })
             }
@@ -278,7 +282,10 @@ impl Invoke for ToService {
             // The request is lent, not given: it then has one place in this future and not three.
             return Box::pin(async move {
                 let answer = way.attempts.run(&way.to, &mut request).await;
-                answer.inspect_err(|error| way.note(error))
+                if let (false, Err(error)) = (request.is_kept, &answer) {
+                    way.note(error, &request.service, &request.method);
+                }
+                answer
             });
         }
         let own = std::mem::take(&mut request.options.wrappers);
@@ -289,10 +296,15 @@ impl Invoke for ToService {
         };
         let way = self.innermost.0.clone();
         let next = Next::to_invoke(wrappers, self.innermost.clone());
+        let called = || (request.service.clone(), request.method.clone());
+        let called = (way.failures.are_kept() && !request.is_kept).then(called);
         Box::pin(async move {
             way.limit(&mut request);
             let answer = next.run(request).await;
-            answer.inspect_err(|error| way.note(error))
+            if let (Some((service, method)), Err(error)) = (called, &answer) {
+                way.note(error, &service, &method);
+            }
+            answer
         })
     }
 }
@@ -314,6 +326,7 @@ struct Innermost(Arc<Way>);
 struct Way {
     attempts: Arc<Attempts>,
     to: Destination,
+    failures: Arc<Failures>,
 }
 
 impl Way {
@@ -327,9 +340,15 @@ impl Way {
         }
     }
 
-    /// Keeps a failed call's decisions, where somebody may look.
-    fn note(&self, error: &Error) {
-        self.attempts.failures.note(error, &self.attempts.tasks);
+    /// Keeps the decisions of a failed call where somebody may look, and nobody else does.
+    #[cold]
+    fn note(&self, error: &Error, service: &Text, method: &Method) {
+        if !self.failures.are_kept() {
+            return;
+        }
+        let mut why = error.why().cloned().unwrap_or_default();
+        why.name(service, || decisions::endpoint(method));
+        self.failures.note(&error.clone().with_why(why));
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, ran_out};
 use crate::context::Context;
+use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
 use crate::metadata::Metadata;
 use crate::tasks::after;
@@ -72,10 +73,12 @@ impl Life {
     fn why(&self) -> Error {
         match self.context.remaining() {
             Some(left) if left.is_zero() => passed(),
+            // The node has nothing to do with it.
             _ => Error::timeout(
                 id::CLIENT,
                 "the stream was given up, or the call that it belongs to",
-            ),
+            )
+            .caused_by(Cause::GivenUp),
         }
     }
 }

@@ -172,7 +172,6 @@ impl Reader {
             "proto3" => true,
             other => return Err(wrong(format_args!("the syntax {other:?} is not known"))),
         };
-        self.take(0)?;
         if !file.package.is_empty() {
             check(&file.package)?;
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::subset::List;
 use super::{Filter, SelectOptions};
+use crate::error::why::Zone;
 use crate::registry::{NodeEntry, Nodes};
 
 /// Tells about the first `depth` of `nodes` one by one: the filter that leaves it out, if one does.
@@ -40,4 +41,29 @@ pub(crate) fn census(
         }
     }
     left
+}
+
+/// On which side of a canary `chosen` is, and how it stands to the zone that calls are kept in, as far
+/// as they are in force. Which side a call was for nobody has kept: the node tells it.
+pub(crate) fn side(
+    nodes: &Nodes,
+    call: &SelectOptions,
+    client: &SelectOptions,
+    chosen: &NodeEntry,
+    now: u64,
+) -> (Option<bool>, Option<Zone>) {
+    let canary = call.canary.as_deref().or(client.canary.as_deref());
+    let locality = call.locality.as_deref().or(client.locality.as_deref());
+    if canary.is_none() && locality.is_none() {
+        return (None, None);
+    }
+    let list = List::of(nodes, &client.filters, &call.filters);
+    let mut part = list.listed();
+    let canary = canary.and_then(|canary| {
+        let (inside, side) = canary.side(part, chosen)?;
+        part = side;
+        Some(inside)
+    });
+    let zone = locality.and_then(|locality| locality.side(part, chosen, now));
+    (canary, zone)
 }

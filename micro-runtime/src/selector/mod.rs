@@ -17,7 +17,7 @@ mod subset;
 mod turns;
 mod version;
 
-pub(crate) use census::census;
+pub(crate) use census::{census, side};
 pub use filter::Filter;
 pub use pick::{Affinity, Pick};
 pub use split::{Canary, Locality};

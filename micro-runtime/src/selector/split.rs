@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use super::Filter;
 use super::hashing::share;
 use super::subset::{Listed, Part};
+use crate::error::why::Zone;
 use crate::metadata::Text;
 use crate::registry::NodeEntry;
 
@@ -53,23 +54,36 @@ impl Split {
         }
     }
 
-    /// The share of the nodes inside that are not left alone at `now`.
-    fn healthy(&self, now: u64) -> f64 {
+    /// How many of the nodes inside are not left alone at `now`.
+    fn callable(&self, now: u64) -> u64 {
         let list = &self.inside.list;
         let count = || list.iter().filter(|entry| !entry.is_ejected(now)).count() as u64;
         if list.len() <= SHORT {
-            return count() as f64 / list.len().max(1) as f64;
+            return count();
         }
         let counted = self.counted.load(Ordering::Relaxed);
         let now = now & u64::from(u32::MAX);
-        let healthy = if counted != u64::MAX && now.wrapping_sub(counted >> 32) < COUNT {
+        if counted != u64::MAX && now.wrapping_sub(counted >> 32) < COUNT {
             counted & u64::from(u32::MAX)
         } else {
-            let healthy = count();
-            self.counted.store(now << 32 | healthy, Ordering::Relaxed);
-            healthy
-        };
-        healthy as f64 / list.len() as f64
+            let callable = count();
+            self.counted.store(now << 32 | callable, Ordering::Relaxed);
+            callable
+        }
+    }
+
+    /// The share of the nodes inside that are not left alone at `now`.
+    fn healthy(&self, now: u64) -> f64 {
+        self.callable(now) as f64 / self.inside.list.len().max(1) as f64
+    }
+
+    /// Whether a node of the list is inside.
+    fn has(&self, entry: &NodeEntry) -> bool {
+        match self.filter.looks_at_one() && !self.filter.is_own() {
+            true => self.filter.passes(entry),
+            // Filters are asked once a snapshot.
+            false => self.inside.list.iter().any(|inside| inside.is_same(entry)),
+        }
     }
 
     /// The part that a call goes to whose chance `number` is, where `part` of the calls go inside.
@@ -109,6 +123,22 @@ impl Canary {
             Some(split) => split.choose(self.share, number),
             None => listed,
         }
+    }
+
+    /// Whether a node that was chosen is one of the canary's, and the part that it is in; `None` where
+    /// there was no room for a canary.
+    pub(super) fn side<'a>(
+        &self,
+        listed: Listed<'a>,
+        chosen: &NodeEntry,
+    ) -> Option<(bool, Listed<'a>)> {
+        let split = listed.split(&self.filter)?;
+        let inside = split.has(chosen);
+        let part = match inside {
+            true => &split.inside,
+            false => &split.outside,
+        };
+        Some((inside, part.listed()))
     }
 }
 
@@ -151,7 +181,7 @@ impl Locality {
         match listed.split(&self.filter) {
             Some(split) => {
                 let healthy = split.healthy(now);
-                let part = match healthy < self.threshold {
+                let part = match self.spills(healthy) {
                     true => healthy / self.threshold,
                     false => 1.0,
                 };
@@ -159,6 +189,23 @@ impl Locality {
             }
             None => listed,
         }
+    }
+
+    /// Whether calls spill over where this share of the zone's nodes can be called.
+    fn spills(&self, healthy: f64) -> bool {
+        healthy < self.threshold
+    }
+
+    /// How a node that was chosen of the list stands to the zone; `None` where there was no room for it.
+    pub(super) fn side(&self, listed: Listed<'_>, chosen: &NodeEntry, now: u64) -> Option<Zone> {
+        let split = listed.split(&self.filter)?;
+        Some(Zone {
+            name: self.zone.clone(),
+            inside: split.has(chosen),
+            known: split.inside.list.len(),
+            callable: usize::try_from(split.callable(now)).unwrap_or(usize::MAX),
+            spills: self.spills(split.healthy(now)),
+        })
     }
 }
 

@@ -65,9 +65,7 @@ impl Started<'_> {
             tls,
             started: options.tasks.now(),
         };
-        if let Some(failures) = self.client.failures() {
-            failures.switch_on();
-        }
+        self.client.failures().switch_on(&options.tasks);
         let sources = Sources {
             about,
             core: self.server.core().clone(),

@@ -38,9 +38,6 @@ mod keyed;
 pub mod rate_limit;
 mod recover;
 mod request_id;
-#[cfg(test)]
-#[path = "../../tests/support/seeds.rs"]
-mod seeds;
 pub mod shed;
 #[cfg(feature = "tower")]
 pub mod tower;

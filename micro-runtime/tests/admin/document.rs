@@ -88,6 +88,7 @@ async fn the_document_names_every_field_and_no_other() {
     };
     let running = service("documented", registry)
         .transport(world.network.clone())
+        .zone("eu-1")
         .wrap_call(Told)
         .handle(say)
         .start()

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use micro_runtime::call::Frame;
+use micro_runtime::call::{Body, Frame};
+use micro_runtime::client::Target;
+use micro_runtime::codec::Protobuf;
+use micro_runtime::method::{Kind, Method};
 use micro_runtime::registry::{Memory, Node, RegisterOptions, Registry, Service as Entry};
 use micro_runtime::wrapper::{self, Inspected, Next, Standing, Wrapper};
-use micro_runtime::{Error, Reply, Request, Result};
+use micro_runtime::{Context, Error, Reply, Request, Result};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -395,6 +398,69 @@ async fn the_last_failed_calls_are_told_with_their_decisions() {
     }
     let why = ask(&running, "/why").await;
     assert_eq!(why["failed"].as_array().unwrap().len(), 64);
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_call_that_fails_is_told_once_by_its_name_and_no_longer_than_needed() {
+    let registry = Memory::new();
+    let say = echo().count(|_, _, mut out| async move {
+        out.send(Frame("first".into())).await?;
+        Err(Error::internal("say", "broken"))
+    });
+    let running = service("say", &registry).handle(say).start().await.unwrap();
+    let say = running.client().target("say");
+    // A reply that cannot be read.
+    let garbage = || Frame(b"\xff\xff\xff".to_vec().into());
+    let unread = || say.unary::<_, String>("Say.Hello", garbage());
+    unread().await.unwrap_err();
+    unread().explain().await.result.unwrap_err();
+    // A stream that breaks when it is open.
+    let count = say.server_stream::<_, Frame>("Say.Count", Frame::default());
+    let mut replies = count.await.unwrap();
+    replies.next().await.unwrap().unwrap();
+    replies.next().await.unwrap().unwrap_err();
+    // A wrapper that refuses, and says much but not why.
+    let refuses = wrapper::from_fn(|_: Request, _: Next| async {
+        Err(Error::unavailable("guard", "é".repeat(1_000_000)))
+    });
+    let refused = say.unary::<_, Frame>("Say.Hello", Frame::default());
+    refused.wrap(refuses).await.unwrap_err();
+    // A request that is made by hand, and a call of a target that is.
+    let codec = Arc::new(Protobuf::new("application/protobuf"));
+    let no = Method::dynamic("Say.No", Kind::Unary);
+    let request = Request::new(Context::default(), "say", no, codec, Body::One("".into()));
+    say.invoker().invoke(request).await.unwrap_err();
+    let by_hand = Target::new("say", say.invoker().clone());
+    let call = by_hand.unary::<_, Frame>("Say.No", Frame::default());
+    call.await.unwrap_err();
+
+    let why = ask(&running, "/why").await;
+    let failed = why["failed"].as_array().unwrap();
+    let told = failed.iter().rev().map(|failed| {
+        let why = &failed["why"];
+        assert_eq!(why["service"], "say", "{failed}");
+        let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        (text(&why["endpoint"]).unwrap(), text(&why["cause"]))
+    });
+    let told: Vec<_> = told.collect();
+    let told: Vec<_> = told
+        .iter()
+        .map(|(endpoint, cause)| (&**endpoint, cause.as_deref()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("Say.Hello", Some("garbled")),
+            ("Say.Hello", Some("garbled")),
+            ("Say.Count", Some("answered")),
+            ("Say.Hello", None),
+            ("Say.No", Some("answered")),
+            ("Say.No", Some("answered")),
+        ]
+    );
+    let long = failed[2]["error"]["detail"].as_str().unwrap();
+    assert!(long.len() <= 4100 && long.ends_with('…'), "{}", long.len());
     running.stop().await.unwrap();
 }
 

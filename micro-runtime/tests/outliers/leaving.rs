@@ -16,9 +16,12 @@ const FOUND_OUT: Duration = Duration::from_millis(200 + 1000 + 1000 + 20);
 /// How long tries wait by default.
 const TRY: Duration = Duration::from_secs(5);
 
+/// How long a call took, and its error.
+type Ended = (Duration, Option<Error>);
+
 /// A hundred calls a second for two seconds; how long the slowest took, and what failed.
 async fn load(fleet: &Fleet, idempotent: bool) -> (Duration, Vec<Error>) {
-    let ended: Arc<Mutex<Vec<(Duration, Option<Error>)>>> = Arc::default();
+    let ended: Arc<Mutex<Vec<Ended>>> = Arc::default();
     let call = |setup: &Setup| {
         let call = match idempotent {
             true => setup.call().idempotent(),

@@ -87,10 +87,7 @@ async fn callers_in_a_hurry_say_nothing_against_a_node_that_others_wait_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_does_worse_than_the_others_is_left_alone() {
-    for (seed, mood) in seeds(5)
-        .into_iter()
-        .flat_map(|seed| [(seed, Mood::Busy), (seed, Mood::Strained)])
-    {
+    for (seed, mood) in seeds(5).flat_map(|seed| [(seed, Mood::Busy), (seed, Mood::Strained)]) {
         let _told = Told(seed);
         let fleet = Fleet::new(5, seed).await;
         fleet.set(2, mood);

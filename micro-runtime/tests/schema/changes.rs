@@ -219,6 +219,29 @@ fn oneofs() {
         None,
         None,
     );
+    // One in a oneof is one: several are read as otherwise.
+    both_ways(
+        "oneof o { int32 a = 1; }",
+        "repeated int32 a = 1;",
+        Harmless,
+        Breaks,
+    );
+    both_ways(
+        "oneof o { string a = 1; }",
+        "repeated string a = 1;",
+        Harmless,
+        Loses,
+    );
+    both_ways(
+        "oneof o { int32 a = 1; int32 b = 2; }",
+        "repeated int32 a = 1; int32 b = 2;",
+        Harmless,
+        Breaks,
+    );
+    let required = |from, to| change("proto2", from, to, "").0;
+    let (one, other) = ("oneof o { int32 a = 1; }", "required int32 a = 1;");
+    assert_eq!(required(one, other), Some(Risks));
+    assert_eq!(required(other, one), Some(Harmless));
 }
 
 #[test]

@@ -39,9 +39,19 @@ struct Declared {
     repeated: bool,
     /// `optional`, of one that is not repeated; `[packed = false]`, of one that is.
     marked: bool,
+    /// Alone in a oneof, where it is neither.
+    alone: bool,
 }
 
 impl Declared {
+    fn is_optional(self) -> bool {
+        self.marked && !self.repeated
+    }
+
+    fn is_in_a_oneof(self) -> bool {
+        self.alone && !self.marked && !self.repeated
+    }
+
     fn descriptor(self) -> FieldDescriptorProto {
         let label = match self.repeated {
             true => Label::Repeated,
@@ -74,15 +84,15 @@ fn set(fields: &[Declared]) -> Vec<u8> {
     for (at, field) in fields
         .iter()
         .enumerate()
-        .filter(|(_, one)| one.marked && !one.repeated)
+        .filter(|(_, one)| one.is_optional() || one.is_in_a_oneof())
     {
-        // As compilers write `optional`.
+        // As compilers write `optional`, too.
         let index = message.oneof_decl.len();
         message.oneof_decl.push(prost_types::OneofDescriptorProto {
             name: Some(format!("_f{}", field.number)),
             options: None,
         });
-        message.field[at].proto3_optional = Some(true);
+        message.field[at].proto3_optional = field.is_optional().then_some(true);
         message.field[at].oneof_index = Some(i32::try_from(index).unwrap());
     }
     let empty = DescriptorProto {
@@ -163,15 +173,22 @@ fn said(from: &[u8], to: &[u8]) -> Option<Severity> {
 /// Every type with every label, written and read.
 #[test]
 fn what_is_said_is_what_a_decoder_does() {
-    let labels = [(false, false), (false, true), (true, false), (true, true)];
+    let labels = [
+        (false, false, false),
+        (false, false, true),
+        (false, true, false),
+        (true, false, false),
+        (true, true, false),
+    ];
     let all: Vec<_> = SCALARS
         .iter()
         .flat_map(|&ty| {
-            labels.map(|(repeated, marked)| Declared {
+            labels.map(|(repeated, marked, alone)| Declared {
                 number: 1,
                 ty,
                 repeated,
                 marked,
+                alone,
             })
         })
         .collect();
@@ -223,10 +240,11 @@ fn fields() -> impl Strategy<Value = Vec<Declared>> {
         prop::sample::select(types),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     );
     proptest::collection::vec(field, 0..6).prop_map(|all| {
         let mut fields: Vec<Declared> = Vec::new();
-        for (number, ty, repeated, marked) in all {
+        for (number, ty, repeated, marked, alone) in all {
             // Whether a message is set can be told in any case.
             let marked = marked && ty != Type::Message;
             if fields.iter().all(|known| known.number != number) {
@@ -235,6 +253,7 @@ fn fields() -> impl Strategy<Value = Vec<Declared>> {
                     ty,
                     repeated,
                     marked,
+                    alone,
                 });
             }
         }

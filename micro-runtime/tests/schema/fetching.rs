@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use micro_runtime::call::Frame;
+use micro_runtime::error::Why;
+use micro_runtime::error::why::{LeftOut, Reason, Step};
 use micro_runtime::registry::{Memory, RegisterOptions, Registry};
 use micro_runtime::{Error, Request, Service, wrapper};
 use tokio::sync::Semaphore;
@@ -64,10 +67,10 @@ async fn nodes_of_one_hash_are_asked_once() {
     assert_eq!(reached.len(), 3, "{reached:?}");
     assert_eq!(gate.asked(), 1);
     // Another client of the same name shares what is known.
-    let descriptor = crate::versions::descriptor(V1);
-    let typed = caller.service.client().typed_target("greeter", descriptor);
-    crate::versions::reached(&typed, &descriptor.methods[0], 30).await;
-    assert!(gate.asked() <= 2);
+    let client = caller.service.client();
+    let typed = client.typed_target("greeter", caller.descriptor);
+    crate::versions::reached(&typed, caller.a, 30).await;
+    assert_eq!(gate.asked(), 1);
 }
 
 #[tokio::test]
@@ -92,6 +95,13 @@ async fn a_node_of_which_nothing_is_known_gets_no_calls_while_there_are_others()
     let caller = Caller::new(&world);
     assert_eq!(caller.reaches(100).await["one"], 100);
     assert_eq!(gate.asked(), 1);
+    let why = explained(&caller).await;
+    let out: Vec<_> = left_out(&why)
+        .map(|out| (&*out.node, &out.reason))
+        .collect();
+    assert_eq!(out, [("greeter-two", &Reason::SchemaAsked)], "{why}");
+    let words = "it is being found out whether its schema fits";
+    assert!(why.to_string().contains(words), "{why}");
     gate.open.add_permits(1);
     let both = async { while !caller.reaches(2).await.contains_key("two") {} };
     tokio::time::timeout(Duration::from_secs(10), both)
@@ -191,5 +201,32 @@ async fn more_hashes_than_can_be_known_bar_nobody() {
             .await
             .unwrap();
     }
-    assert_eq!(Caller::new(&world).reaches(500).await["one"], 500);
+    let caller = Caller::new(&world);
+    assert_eq!(caller.reaches(500).await["one"], 500);
+    // Nor is it said that they are left out: those beyond pass, as do those that lie.
+    let all_known = async {
+        loop {
+            let why = explained(&caller).await;
+            if left_out(&why).all(|out| out.reason != Reason::SchemaAsked) {
+                break why;
+            }
+        }
+    };
+    let why = tokio::time::timeout(Duration::from_secs(10), all_known);
+    let why = why.await.unwrap();
+    assert_eq!(left_out(&why).count(), 0, "{why}");
+}
+
+async fn explained(caller: &Caller) -> Why {
+    let call = caller.target.unary::<_, Frame>(caller.a, Frame::default());
+    let explained = call.explain().await;
+    explained.result.unwrap();
+    explained.why
+}
+
+fn left_out(why: &Why) -> impl Iterator<Item = &LeftOut> {
+    why.steps.iter().flat_map(|step| match step {
+        Step::Chosen(choice) => &choice.out[..],
+        _ => &[],
+    })
 }

@@ -106,6 +106,7 @@ pub(crate) async fn nodes(world: &World, texts: &[&str]) -> Vec<Running> {
 /// A client that knows the service as version 1.
 pub(crate) struct Caller {
     pub(crate) service: Service,
+    pub(crate) descriptor: &'static ServiceDescriptor,
     pub(crate) target: Target,
     pub(crate) a: &'static Method,
     pub(crate) b: &'static Method,
@@ -118,6 +119,7 @@ impl Caller {
         Self {
             target: service.client().typed_target("greeter", descriptor),
             service,
+            descriptor,
             a: &descriptor.methods[0],
             b: &descriptor.methods[1],
         }

@@ -16,5 +16,6 @@ mod scripted;
 mod seeds;
 mod slow_start;
 mod sticky;
+mod told;
 mod weights;
 mod zones;

@@ -205,17 +205,20 @@ impl Setup {
         behaviour: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
         change: impl FnOnce(&mut ClientOptions),
     ) -> Self {
+        let nodes = nodes.iter().map(|address| node(address));
+        Self::of(nodes.collect(), behaviour, change).await
+    }
+
+    /// As [`with`](Self::with), of nodes that tell something of themselves.
+    pub async fn of(
+        nodes: Vec<Node>,
+        behaviour: impl Fn(&str, usize) -> Answer + Send + Sync + 'static,
+        change: impl FnOnce(&mut ClientOptions),
+    ) -> Self {
         let registry = Memory::new();
         let mut service = Service::new("greeter", "1");
-        service.nodes = nodes
-            .iter()
-            .map(|address| {
-                let mut node = Node::new(format!("node-{address}"), *address);
-                node.metadata.insert("protocol".into(), "mucp".into());
-                node
-            })
-            .collect();
-        if !nodes.is_empty() {
+        service.nodes = nodes;
+        if !service.nodes.is_empty() {
             registry
                 .register(&service, RegisterOptions::default())
                 .await
@@ -244,6 +247,13 @@ impl Setup {
         self.client
             .request("greeter", "Say.Hello", Frame("hi".into()))
     }
+}
+
+/// The node at an address.
+pub fn node(address: &str) -> Node {
+    let mut node = Node::new(format!("node-{address}"), address);
+    node.metadata.insert("protocol".into(), "mucp".into());
+    node
 }
 
 /// A connection that could not be made.

@@ -9,7 +9,7 @@ mod why;
 pub(super) use breakers::{Breakers, Standing, Value, breakers};
 pub(super) use calls::calls;
 pub(super) use nodes::{Barred, Node, nodes, pools};
-pub(super) use stats::stats;
+pub(super) use stats::{Stats, stats};
 pub(super) use why::why;
 
 use std::fmt;
@@ -93,6 +93,8 @@ pub(super) struct Live {
     reasons: Vec<&'static str>,
 }
 
+/// The program's own word alone: who asks restarts what does not live, and a check that fails, since
+/// a database is gone for instance, fails in all nodes at once, and after a restart as before.
 pub(super) fn health(sources: &Sources) -> Live {
     let reasons: Vec<_> = sources.health.fault().into_iter().collect();
     Live {
@@ -125,6 +127,7 @@ pub(super) fn ready(sources: &Sources, stopping: bool) -> Ready {
     if !(sources.registered)() {
         reasons.push("the service is not registered");
     }
+    reasons.extend(sources.health.failing_check());
     reasons.extend(sources.health.fault());
     Ready {
         ready: reasons.is_empty(),

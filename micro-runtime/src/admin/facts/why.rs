@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::{Sources, unix_ms};
-use crate::client::Failed;
+use crate::call::Failed;
 
 /// What `/why` tells.
 #[derive(Debug, Serialize)]
@@ -32,24 +32,21 @@ pub(in crate::admin) struct Error {
 }
 
 pub(in crate::admin) fn why(sources: &Sources) -> Whys {
-    let last = sources.client.failures();
-    let last = last.map(|failures| failures.last()).unwrap_or_default();
+    let last = sources.client.failures().last();
     Whys {
-        failed: last.iter().filter_map(failure).collect(),
+        failed: last.into_iter().map(failure).collect(),
     }
 }
 
-fn failure(failed: &Failed) -> Option<Failure> {
-    let error = &failed.error;
-    let why = error.why()?;
-    Some(Failure {
+fn failure(failed: Failed) -> Failure {
+    Failure {
         at_unix_ms: unix_ms(failed.at),
+        why: RawValue::from_string(failed.why.to_json()).ok(),
+        text: failed.why.to_string(),
         error: Error {
-            id: error.id().to_owned(),
-            code: error.code(),
-            detail: error.detail().to_owned(),
+            id: failed.id,
+            code: failed.code,
+            detail: failed.detail,
         },
-        why: RawValue::from_string(why.to_json()).ok(),
-        text: why.to_string(),
-    })
+    }
 }

@@ -4,12 +4,14 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::task::{Context as Task, Poll, ready};
 
 use tokio::time::Instant;
 
 use super::{Bidi, Call, ClientStream, Full, Pending, ServerStream, Unary, Upload};
 use crate::call::{Origin, Payload, Receiver, Reply, Sender};
+use crate::client::Defaults;
 use crate::client::decisions::endpoint;
 use crate::context::Peer;
 use crate::error::why::{Cause, Failure, Recorder, Step};
@@ -111,8 +113,7 @@ impl<M, T> Future for PendingExplained<M, T> {
                     why.join(*own);
                 }
                 why.took = took;
-                why.tell(Some(&error));
-                Err(error.with_why(why.clone()))
+                Err(this.pending.called.tell(error, why.clone()))
             }
         };
         Poll::Ready(Explained { result, why })
@@ -167,6 +168,7 @@ pub(super) struct Called {
     pub(super) service: Text,
     pub(super) method: MethodRef,
     pub(super) recorder: Option<Recorder>,
+    pub(super) defaults: Arc<Defaults>,
 }
 
 impl Called {
@@ -176,10 +178,19 @@ impl Called {
     pub(super) fn failed(&self, mut error: Error) -> Error {
         let mut why = error.take_why().unwrap_or_default();
         self.name(&mut why);
-        if self.recorder.is_none() {
-            why.tell(Some(&error));
+        match self.recorder {
+            Some(_) => error.with_why(why),
+            None => self.tell(error, why),
         }
-        error.with_why(why)
+    }
+
+    /// The error of the call with all its decisions, which are told, and kept for who looks.
+    fn tell(&self, error: Error, why: impl Into<Box<Why>>) -> Error {
+        let why = why.into();
+        why.tell(Some(&error));
+        let error = error.with_why(why);
+        self.defaults.failures.note(&error);
+        error
     }
 
     /// The error of a call whose reply, which is of `origin`, cannot be read: its last try has failed
@@ -191,8 +202,13 @@ impl Called {
             return origin.explain(error);
         };
         recorder.with(|why| {
-            if let Some(Step::Tried(last)) = why.steps.last_mut() {
-                last.result = Err(Failure::from(&error));
+            // Wrappers may have noted something since.
+            let answered = why.steps.iter_mut().rev().find_map(|step| match step {
+                Step::Tried(attempt) => Some(&mut attempt.result).filter(|result| result.is_ok()),
+                _ => None,
+            });
+            if let Some(result) = answered {
+                *result = Err(Failure::from(&error));
             }
         });
         error
@@ -205,15 +221,12 @@ impl Called {
             endpoint: endpoint(&self.method),
             peer,
             began,
+            failures: self.defaults.failures.clone(),
+            told: AtomicBool::new(false),
         }
     }
 
     fn name(&self, why: &mut Why) {
-        if why.service.is_empty() {
-            why.service = self.service.clone();
-        }
-        if why.endpoint.is_empty() {
-            why.endpoint = endpoint(&self.method);
-        }
+        why.name(&self.service, || endpoint(&self.method));
     }
 }

@@ -23,7 +23,7 @@ use crate::call::{
 };
 use crate::codec::{self, Codec};
 use crate::context::Context;
-use crate::error::why::Cause;
+use crate::error::why::{Cause, Refusal, Step};
 use crate::error::{Error, Result, id};
 use crate::metadata::{Metadata, Text};
 use crate::method::{Kind, MethodRef};
@@ -275,22 +275,7 @@ fn send<K, Q: Payload, M>(
     read: Read<M>,
     reads: Option<Reads>,
 ) -> Pending<M> {
-    let called = Called {
-        service: call.target.service.clone(),
-        method: call.method.clone(),
-        recorder: call.options.recorder.clone(),
-    };
-    let fail = |error: Error, called| Pending {
-        // No node was asked, and none is to blame.
-        state: State::Failed(Some(error.or_caused_by(Cause::Own))),
-        codec: None,
-        called,
-        read,
-    };
-    let codec = match call.codec() {
-        Ok(codec) => codec,
-        Err(error) => return fail(error, called),
-    };
+    let codec = call.codec();
     // Taken apart here, once: a call is large, and each step on its way would copy it.
     let Call {
         target,
@@ -302,6 +287,28 @@ fn send<K, Q: Payload, M>(
         options,
         ..
     } = call;
+    let Target {
+        service,
+        invoke,
+        defaults,
+    } = target;
+    let called = Called {
+        service: service.clone(),
+        method: method.clone(),
+        recorder: options.recorder.clone(),
+        defaults,
+    };
+    let fail = |error: Error, called| Pending {
+        // No node was asked, and none is to blame.
+        state: State::Failed(Some(error.or_caused_by(Cause::Own))),
+        codec: None,
+        called,
+        read,
+    };
+    let codec = match codec {
+        Ok(codec) => codec,
+        Err(error) => return fail(error, called),
+    };
     let mut source: Option<Arc<dyn Payload>> = None;
     let body = match message(kind) {
         None => Body::Empty,
@@ -316,13 +323,8 @@ fn send<K, Q: Payload, M>(
             }
         },
     };
-    let Target {
-        service,
-        invoke,
-        defaults,
-    } = target;
     let request = Request {
-        cx: Context::outgoing(parent.as_ref(), metadata, &defaults.forward),
+        cx: Context::outgoing(parent.as_ref(), metadata, &called.defaults.forward),
         service,
         codec: codec.clone(),
         body,
@@ -332,6 +334,7 @@ fn send<K, Q: Payload, M>(
         options,
         source,
         dialling: AtomicBool::new(false),
+        is_kept: called.defaults.failures.are_kept(),
     };
     let sent = invoke.invoke(request);
     let sent = match parent.filter(|_| watch_parent) {
@@ -353,7 +356,8 @@ fn within(sent: BoxFuture<Result<Reply>>, parent: Context) -> BoxFuture<Result<R
             biased;
             () = parent.cancelled() => {
                 let words = "the call that this one belongs to was given up";
-                Err(Error::timeout(id::CLIENT, words).caused_by(Cause::GivenUp))
+                let error = Error::timeout(id::CLIENT, words).caused_by(Cause::GivenUp);
+                Err(error.with_step(Step::Refused(Refusal::new("parent", words))))
             }
             reply = sent => reply.map(|reply| watched(reply, parent.clone())),
         }
@@ -413,7 +417,7 @@ fn read_receiver<R: Payload + Default>(
     called: &Called,
 ) -> Result<Reply<Receiver<R>>> {
     let metadata = reply.metadata.clone();
-    let origin = called.origin(reply.peer.clone(), reply.began);
+    let origin = Arc::new(called.origin(reply.peer.clone(), reply.began));
     reply.try_read(called, |body| {
         let receiver = Receiver::new(read_raw(body)?.receive, codec);
         Ok(receiver.opened_with(&metadata, origin))
@@ -428,11 +432,11 @@ fn read_upload<Q: Payload, R: Payload + Default>(
     let mut opening = Reply::new(());
     opening.metadata = reply.metadata.clone();
     opening.peer = reply.peer.clone();
-    let origin = called.origin(reply.peer.clone(), reply.began);
+    let origin = Arc::new(called.origin(reply.peer.clone(), reply.began));
     reply.try_read(called, |body| {
         let raw = read_raw(body)?;
         Ok(Upload {
-            send: Sender::new(raw.send, codec.clone()),
+            send: Sender::new(raw.send, codec.clone()).of(origin.clone()),
             receive: Receiver::new(raw.receive, codec).opened_with(&opening.metadata, origin),
             opening,
         })
@@ -447,11 +451,11 @@ fn read_both<Q: Payload, R: Payload + Default>(
     called: &Called,
 ) -> Result<Reply<Both<Q, R>>> {
     let metadata = reply.metadata.clone();
-    let origin = called.origin(reply.peer.clone(), reply.began);
+    let origin = Arc::new(called.origin(reply.peer.clone(), reply.began));
     reply.try_read(called, |body| {
         let raw = read_raw(body)?;
         Ok((
-            Sender::new(raw.send, codec.clone()),
+            Sender::new(raw.send, codec.clone()).of(origin.clone()),
             Receiver::new(raw.receive, codec).opened_with(&metadata, origin),
         ))
     })

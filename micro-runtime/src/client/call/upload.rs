@@ -1,5 +1,7 @@
 //! Calls whose requests stream and whose reply is one.
 
+use std::future::poll_fn;
+
 use crate::call::{Payload, Receiver, Reply, Sender};
 use crate::error::{Error, Result, id};
 
@@ -39,16 +41,18 @@ impl<Q: Payload, R: Payload + Default> Upload<Q, R> {
             opening,
         } = self;
         // A handler may answer before the input ends; its answer or error then says more than ours.
-        let _ = send.finish().await;
+        let mut send = send.into_raw();
+        let _ = poll_fn(|task| send.poll_finish(task)).await;
         let message = match receive.message().await? {
             Some(message) => message,
-            None => return Err(miscounted("the stream ended without a reply")),
+            None => return Err(receive.ended(miscounted("the stream ended without a reply"))),
         };
         let Reply { peer, .. } = opening;
         // The status of a stream comes after its message.
         if let Some(extra) = receive.next().await {
             extra?;
-            return Err(miscounted("more than one reply came to a client stream"));
+            let error = miscounted("more than one reply came to a client stream");
+            return Err(receive.ended(error));
         }
         let mut reply = Reply::new(message);
         reply.metadata = receive.metadata();

@@ -21,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempts::Attempts;
+use crate::error::why::Reason;
 use crate::error::{Error, id};
 use crate::method::{Method, ServiceDescriptor};
 use crate::registry::{NodeEntry, Nodes, NodesGuard, View};
@@ -127,13 +128,18 @@ impl Check {
     }
 
     /// Why `entry` gets no calls of `method`; `None` where it may.
-    pub(super) fn reason(&self, entry: &NodeEntry, method: &Method) -> Option<String> {
+    pub(super) fn reason(&self, entry: &NodeEntry, method: &Method) -> Option<Reason> {
         let index = self.index_of(method)?;
         let hash = self.other_hash(entry)?;
-        match self.lock().get(&hash) {
-            Some(Verdict::Judged(judgement)) => judgement.against(index).map(str::to_owned),
+        let verdicts = self.lock();
+        match verdicts.get(&hash) {
+            Some(Verdict::Judged(judgement)) => {
+                let difference = judgement.against(index)?;
+                Some(Reason::Schema(difference.to_owned()))
+            }
             Some(Verdict::Unknowable { .. }) => None,
-            Some(Verdict::Fetching) | None => Some("not known yet".to_owned()),
+            None if is_full(&verdicts) => None,
+            Some(Verdict::Fetching) | None => Some(Reason::SchemaAsked),
         }
     }
 
@@ -212,7 +218,7 @@ impl Attempts {
                 standings.push(Standing::Passes);
                 continue;
             };
-            let full = verdicts.len() >= MAX_HASHES;
+            let full = is_full(&verdicts);
             standings.push(match verdicts.get_mut(&hash) {
                 Some(Verdict::Judged(judgement)) => match judgement.is_clean() {
                     true => Standing::Passes,
@@ -281,9 +287,14 @@ impl Attempts {
     }
 }
 
+/// Whether no further hash is looked into: nodes that tell another one pass.
+fn is_full(verdicts: &BTreeMap<Hash, Verdict>) -> bool {
+    verdicts.len() >= MAX_HASHES
+}
+
 /// Forgets what no node of a snapshot tells, where there is much.
 fn make_room(verdicts: &mut BTreeMap<Hash, Verdict>, check: &Check, nodes: &Nodes) {
-    if verdicts.len() < MAX_HASHES {
+    if !is_full(verdicts) {
         return;
     }
     let told: Vec<_> = nodes
@@ -322,10 +333,13 @@ impl Ruling {
 /// Why a call of `method` cannot be made where no node of `nodes` would understand it.
 #[cold]
 pub(super) fn none_understands(check: &Check, nodes: &Nodes, method: &Method) -> Error {
-    let first = nodes.list.iter().find_map(|entry| {
-        let reason = check.reason(entry, method)?;
-        Some(format!(" ({}: {reason})", entry.id()))
-    });
+    let first = nodes
+        .list
+        .iter()
+        .find_map(|entry| match check.reason(entry, method)? {
+            Reason::Schema(difference) => Some(format!(" ({}: {difference})", entry.id())),
+            _ => None,
+        });
     const FAILED_PRECONDITION: i32 = 9;
     let detail = format!(
         "error selecting {} node: none understands {}{}",

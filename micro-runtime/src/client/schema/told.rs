@@ -1,6 +1,6 @@
 //! What is known of a node's schemas, for a person who looks.
 
-use super::{Check, Checks, Verdict};
+use super::{Check, Checks, Verdict, is_full};
 use crate::registry::NodeEntry;
 use crate::schema::{KEY, announced};
 
@@ -25,7 +25,7 @@ pub(crate) enum Fits {
     Differs,
     /// The node's is being asked for.
     Asked,
-    /// The node's could not be had: nothing is held against it.
+    /// The node's could not be had, or there are too many: nothing is held against it.
     Unknown,
 }
 
@@ -46,7 +46,8 @@ impl Check {
         let service = self.descriptor.full_name;
         let hash = announced(entry.metadata(KEY)?, service)?;
         let mut barred = Vec::new();
-        let fits = match self.lock().get(&hash) {
+        let verdicts = self.lock();
+        let fits = match verdicts.get(&hash) {
             _ if hash == self.own => Fits::Same,
             Some(Verdict::Judged(judgement)) if judgement.is_clean() => Fits::Compatible,
             Some(Verdict::Judged(judgement)) => {
@@ -58,6 +59,8 @@ impl Check {
                 Fits::Differs
             }
             Some(Verdict::Unknowable { .. }) => Fits::Unknown,
+            // Beyond what is looked into.
+            None if is_full(&verdicts) => Fits::Unknown,
             Some(Verdict::Fetching) | None => Fits::Asked,
         };
         Some(SchemaTold {

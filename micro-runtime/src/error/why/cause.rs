@@ -17,7 +17,9 @@ pub enum Cause {
     Silent,
     /// What came was no answer.
     Garbled,
-    /// The node took no more calls, or refused this one before it reached a handler.
+    /// The node took no more calls, or refused this one before it reached a handler, and the error is
+    /// [unprocessed](Error::is_unprocessed). Where it is not, somebody on the way has refused, a proxy
+    /// with 429 or 503, and the call may have run.
     Refused,
     /// The node has answered with an error.
     Answered,
@@ -86,7 +88,9 @@ impl Cause {
             Self::Garbled => {
                 "does this address belong to the node, and do both ends speak the same?"
             }
-            Self::Refused => "is the node stopping, or at a limit of its own?",
+            Self::Refused => {
+                "is the node, or a proxy before it, stopping or at a limit of its own?"
+            }
             Self::Own => "this client's settings or the message are at fault, not the node",
             Self::Answered | Self::GivenUp => "",
         }

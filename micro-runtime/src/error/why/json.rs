@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Attempt, Choice, LeftOut, Reason, Step, Why};
+use super::{Attempt, Choice, LeftOut, Reason, Step, Why, Zone};
 use crate::error::write_go_json_string;
 
 impl Why {
@@ -75,6 +75,27 @@ fn write_choice(choice: &Choice, json: &mut Json) {
     json.number("left", choice.left);
     json.list("out", &choice.out, write_left_out);
     json.number("unnamed", choice.unnamed());
+    match choice.canary {
+        Some(is_one) => json.number("canary", is_one),
+        None => json.null("canary"),
+    }
+    match &choice.zone {
+        Some(zone) => {
+            json.name("zone");
+            write_zone(zone, json);
+        }
+        None => json.null("zone"),
+    }
+}
+
+fn write_zone(zone: &Zone, json: &mut Json) {
+    json.open();
+    json.text("name", &zone.name);
+    json.number("inside", zone.inside);
+    json.number("known", zone.known);
+    json.number("callable", zone.callable);
+    json.number("spills", zone.spills);
+    json.close();
 }
 
 fn write_left_out(out: &LeftOut, json: &mut Json) {
@@ -88,7 +109,7 @@ fn write_left_out(out: &LeftOut, json: &mut Json) {
             json.text("cause", cause.name());
         }
         Reason::Schema(difference) => json.text("difference", difference),
-        Reason::Probed | Reason::Tried => {}
+        Reason::Probed | Reason::Tried | Reason::SchemaAsked => {}
     }
     json.close();
 }

@@ -32,7 +32,7 @@ pub struct Why {
     /// How long it took; zero where no node was asked and nobody has looked at the clock.
     pub took: Duration,
     /// What was decided, oldest first; at most [`MAX_STEPS`]. None where a wrapper of the caller's has
-    /// answered, a cache for instance.
+    /// answered, a cache for instance, or has put an error of its own in the place of another.
     pub steps: Vec<Step>,
 }
 
@@ -72,6 +72,26 @@ pub struct Choice {
     pub left: usize,
     /// The others and why, at most [`MAX_NAMED`] of them.
     pub out: Vec<LeftOut>,
+    /// Whether the node is one of the canary's; `None` where no canary was in force.
+    pub canary: Option<bool>,
+    /// How the node stands to the zone that calls are kept in; `None` where none was in force.
+    pub zone: Option<Zone>,
+}
+
+/// How a chosen node stands to the zone that calls are kept in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Zone {
+    /// The zone.
+    pub name: Text,
+    /// Whether the node is in it.
+    pub inside: bool,
+    /// How many nodes are in it, of those on the node's side of a canary that the filters let pass.
+    pub known: usize,
+    /// How many of these could be called.
+    pub callable: usize,
+    /// Whether so few could that calls spilled over to other zones.
+    pub spills: bool,
 }
 
 impl Choice {
@@ -113,6 +133,8 @@ pub enum Reason {
     Tried,
     /// Its schema differs from the caller's in this.
     Schema(String),
+    /// It is being found out whether its schema fits the caller's; others get the calls meanwhile.
+    SchemaAsked,
 }
 
 impl Reason {
@@ -124,6 +146,7 @@ impl Reason {
             Self::Probed => "probed",
             Self::Tried => "tried",
             Self::Schema(_) => "schema",
+            Self::SchemaAsked => "schema_asked",
         }
     }
 }
@@ -260,11 +283,16 @@ impl Why {
         }
         self.limit = self.limit.or(later.limit);
         self.took = self.took.max(later.took);
+        self.name(&later.service, || later.endpoint);
+    }
+
+    /// Names the call, where it has no name yet.
+    pub(crate) fn name(&mut self, service: &Text, endpoint: impl FnOnce() -> Text) {
         if self.service.is_empty() {
-            self.service = later.service;
+            self.service = service.clone();
         }
         if self.endpoint.is_empty() {
-            self.endpoint = later.endpoint;
+            self.endpoint = endpoint();
         }
     }
 

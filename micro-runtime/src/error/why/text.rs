@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
-use super::{Attempt, Choice, LeftOut, Reason, Step, Why};
+use super::{Attempt, Choice, LeftOut, Reason, Step, Why, Zone};
 
 impl Why {
     /// Writes the log, without the words of a try that ended in the error `known`: who prints both
@@ -23,7 +23,7 @@ impl Why {
         }
         f.write_str(":")?;
         if self.steps.is_empty() {
-            f.write_str("\n  no node was asked")?;
+            f.write_str("\n  nothing was noted of its way")?;
         }
         for step in &self.steps {
             f.write_str("\n  ")?;
@@ -59,6 +59,14 @@ fn write_choice(choice: &Choice, f: &mut Formatter<'_>) -> fmt::Result {
     }
     if choice.node.is_some() && choice.left > 1 && !choice.strategy.is_empty() {
         write!(f, " by {}", choice.strategy)?;
+    }
+    match choice.canary {
+        Some(true) => f.write_str(", canary")?,
+        Some(false) => f.write_str(", not canary")?,
+        None => {}
+    }
+    if let Some(zone) = &choice.zone {
+        write!(f, ", {zone}")?;
     }
     for out in &choice.out {
         write!(f, "\n    not {out}")?;
@@ -104,6 +112,28 @@ fn write_attempt(attempt: &Attempt, known: &str, f: &mut Formatter<'_>) -> fmt::
     }
 }
 
+impl Display for Zone {
+    /// `zone eu-1`, or `spilled over from zone eu-1: 1 of 3 of its nodes can be called`
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            inside,
+            known,
+            callable,
+            spills,
+        } = self;
+        match (inside, known) {
+            (true, _) => write!(f, "zone {name}"),
+            (false, 0) => write!(f, "zone {name} has none"),
+            (false, _) if *spills => write!(
+                f,
+                "spilled over from zone {name}: {callable} of {known} of its nodes can be called"
+            ),
+            (false, _) => write!(f, "outside zone {name}"),
+        }
+    }
+}
+
 impl Display for LeftOut {
     /// `greeter-2: tried before`
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -122,6 +152,9 @@ impl Display for Reason {
             Self::Tried => f.write_str("tried before"),
             Self::Schema(difference) => {
                 write!(f, "its schema does not fit the caller's: {difference}")
+            }
+            Self::SchemaAsked => {
+                f.write_str("it is being found out whether its schema fits the caller's")
             }
         }
     }

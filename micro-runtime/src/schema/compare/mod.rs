@@ -57,13 +57,7 @@ pub fn compare(ours: &Schema, theirs: &Schema, of: &str) -> Vec<Difference> {
     for (name, rpc) in mine.methods.iter().filter(|(name, _)| chosen(name)) {
         comparison.broken = false;
         let mut whole = |change| {
-            let place = Place {
-                method: name,
-                direction: Direction::Request,
-                here: service,
-                there: service,
-            };
-            comparison.add(place, change, Severity::Breaks);
+            comparison.add(Place::whole(service, name), change, Severity::Breaks);
         };
         let Some(others) = other.methods.get(name) else {
             whole(Change::NoMethod(Side::There));
@@ -79,12 +73,7 @@ pub fn compare(ours: &Schema, theirs: &Schema, of: &str) -> Vec<Difference> {
         comparison.messages(name, Direction::Reply, (&rpc.reply, &others.reply));
     }
     if let Some(method) = method.filter(|method| !mine.methods.contains_key(*method)) {
-        let place = Place {
-            method,
-            direction: Direction::Request,
-            here: service,
-            there: service,
-        };
+        let place = Place::whole(service, method);
         comparison.add(place, Change::NoMethod(Side::Here), Severity::Breaks);
     }
     let mut found = comparison.found;
@@ -112,6 +101,16 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
+    /// A method as a whole.
+    fn whole(service: &'a str, method: &'a str) -> Self {
+        Self {
+            method,
+            direction: Direction::Request,
+            here: service,
+            there: service,
+        }
+    }
+
     /// Of what is here and there, what is written and what it is read as.
     fn roles<T>(self, here: T, there: T) -> (T, T) {
         match self.direction {
@@ -235,7 +234,8 @@ impl<'a> Comparison<'a> {
         let (written, read) = place.roles(field, other);
         let (writer, reader) = place.roles(ours, theirs);
         let conflict = shares_oneof((number, written, writer), (read, reader));
-        if conflict || field.oneof.is_some() != other.oneof.is_some() {
+        let moved = conflict || field.oneof.is_some() != other.oneof.is_some();
+        if moved {
             let change = Change::Oneof {
                 number,
                 name: field.name.clone(),
@@ -247,7 +247,11 @@ impl<'a> Comparison<'a> {
                 false => Severity::Harmless,
             };
             self.add(place, change, severity);
-        } else if let Some(severity) = types::labels(written.label, read.label) {
+        }
+        let label = types::labels(written.label, read.label);
+        // Whoever is in a oneof is optional: that nothing comes of it has been told.
+        if let Some(severity) = label.filter(|severity| !(moved && *severity == Severity::Harmless))
+        {
             let change = Change::Label {
                 number,
                 name: field.name.clone(),

@@ -33,7 +33,9 @@ pub enum ServingStatus {
 /// Each service of a `.proto` that is served has a status by its full name, and all of them together
 /// have one, whose name is empty or that of the registered service. They are
 /// [`Serving`](ServingStatus::Serving) unless code sets them otherwise, and whatever it sets, none
-/// serves before the start is done, while the service's own check fails, and once it stops.
+/// serves before the start is done, while the service's own check fails, and once it stops. So they
+/// are for who decides whether calls may come, and not for a probe that restarts what does not live:
+/// that one asks the admin listener's `/health`.
 ///
 /// ```
 /// use micro_runtime::Service;
@@ -122,15 +124,19 @@ impl Health {
         self.lock().runs
     }
 
-    /// What is wrong with the service as a whole, whether it runs or not: its own check fails, or
-    /// code says that it does not serve.
+    /// What the program says of the service as a whole where that is not well, whether it runs or not.
     pub(crate) fn fault(&self) -> Option<&'static str> {
-        let state = self.lock();
-        match state.statuses.get("") {
-            _ if state.unwell => Some("the service's own check fails"),
+        match self.lock().statuses.get("") {
             Some(ServingStatus::Serving) | None => None,
             Some(_) => Some("the program says that it does not serve"),
         }
+    }
+
+    /// What the service's own check says, where it fails: of a database that is gone, perhaps, which
+    /// no restart brings back.
+    pub(crate) fn failing_check(&self) -> Option<&'static str> {
+        let unwell = self.lock().unwell;
+        unwell.then_some("the service's own check fails")
     }
 
     /// Ends what waits for changes, so that no stop waits for it.

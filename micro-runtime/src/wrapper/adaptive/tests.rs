@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::gradient::{AdaptiveSettings, Gradient, Took};
-use crate::wrapper::seeds::with_seeds;
+use crate::seeds::with_seeds;
 
 /// How long a call takes once a worker has it.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::circuits::{Machine, Outcome, State, Stop};
 use super::gobreaker::{Counting, GoBreakerSettings};
 use super::hystrix::{HystrixSettings, Window};
-use crate::wrapper::seeds::with_seeds;
+use crate::seeds::with_seeds;
 
 const OUTCOMES: [Outcome; 3] = [Outcome::Success, Outcome::Failure, Outcome::GivenUp];
 

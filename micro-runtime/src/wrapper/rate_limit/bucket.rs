@@ -91,7 +91,7 @@ pub(super) fn nanos(time: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wrapper::seeds::with_seeds;
+    use crate::seeds::with_seeds;
 
     const FOR_EVER: i64 = i64::MAX;
 

@@ -155,7 +155,7 @@ fn least_of(bar: usize) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wrapper::seeds::with_seeds;
+    use crate::seeds::with_seeds;
 
     #[test]
     fn a_bar_has_the_times_from_its_least_to_the_next() {

@@ -1,9 +1,5 @@
 use super::*;
-
-#[path = "../../../../tests/support/seeds.rs"]
-mod seeds;
-
-use seeds::{Told, seeds};
+use crate::seeds::{Told, seeds};
 
 /// The same in plain numbers.
 #[derive(Debug, Default)]
