@@ -223,7 +223,12 @@ impl<C: Connect> Kept<C> {
         }
     }
 
-    /// The connection, made where there is none.
+    /// As [`open`](Self::open), where it is not to be replaced: otherwise [`link`](Self::link).
+    pub(super) fn fresh(&self) -> Option<Arc<C::Link>> {
+        self.open().filter(|link| !link.is_old())
+    }
+
+    /// The connection, made where there is none; of an old one a new one is made beside the call.
     pub(super) async fn link(&self, dial_timeout: Duration) -> Result<Arc<C::Link>> {
         self.0.link(dial_timeout).await
     }

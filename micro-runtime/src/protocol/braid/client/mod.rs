@@ -67,7 +67,7 @@ impl Channel for BraidChannel {
                 // What few calls wait for is boxed, so that the others do not carry its room.
                 let other = self.0.other();
                 let kept = other.as_deref().unwrap_or(self.0.first());
-                let link = match kept.open() {
+                let link = match kept.fresh() {
                     Some(link) => link,
                     None => {
                         let link = kept.link(limits.dial_timeout);
