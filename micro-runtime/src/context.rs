@@ -35,7 +35,8 @@ struct CallState {
     reached: AtomicBool,
     /// Made on first use: most calls are never watched.
     cancel: OnceLock<Notify>,
-    reply: Mutex<ReplyParts>,
+    /// Made on first use: most handlers send nothing beside their message.
+    reply: OnceLock<Mutex<ReplyParts>>,
 }
 
 #[derive(Clone, Default)]
@@ -102,7 +103,7 @@ impl Context {
                 cancelled: AtomicBool::new(false),
                 reached: AtomicBool::new(false),
                 cancel: OnceLock::new(),
-                reply: Mutex::default(),
+                reply: OnceLock::new(),
             }),
             changed: None,
         }
@@ -236,14 +237,19 @@ impl Context {
 
     /// Takes what the handler wants to send back beside its message.
     pub(crate) fn take_reply_parts(&self) -> ReplyParts {
-        std::mem::take(&mut self.reply())
+        match self.call.reply.get() {
+            Some(_) => std::mem::take(&mut self.reply()),
+            None => ReplyParts::default(),
+        }
     }
 
     /// Whether the handler has set anything that goes back beside its message.
     #[cfg(feature = "grpc")]
     pub(crate) fn has_reply_parts(&self) -> bool {
-        let parts = self.reply();
-        !parts.metadata.is_empty() || !parts.trailers.is_empty()
+        self.call.reply.get().is_some() && {
+            let parts = self.reply();
+            !parts.metadata.is_empty() || !parts.trailers.is_empty()
+        }
     }
 
     /// Whether the call was given up: its caller is gone, or its deadline has passed.
@@ -314,10 +320,8 @@ impl Context {
     }
 
     fn reply(&self) -> MutexGuard<'_, ReplyParts> {
-        self.call
-            .reply
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let reply = self.call.reply.get_or_init(Mutex::default);
+        reply.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
