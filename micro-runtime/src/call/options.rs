@@ -41,13 +41,31 @@ pub struct CallOptions {
     /// Close the connection after the call; Go Micro's `ConnClose`.
     pub close_connection: bool,
     /// How a node is chosen.
-    pub select: SelectOptions,
+    // Boxed, since few calls say anything of it, and all would carry its room.
+    pub select: Option<Box<SelectOptions>>,
     /// How long a caching wrapper may answer from its cache; Go Micro's `WithCache`.
     pub cache: Option<Duration>,
     /// Wrappers of this call alone, inside the client's own.
     pub wrappers: Vec<Arc<dyn Wrapper>>,
     /// Where the call's decisions are noted, where somebody has asked for them.
     pub recorder: Option<Recorder>,
+}
+
+/// What a call says of its node where it says nothing.
+static ANY: SelectOptions = SelectOptions {
+    filters: Vec::new(),
+    strategy: None,
+    key: None,
+    canary: None,
+    locality: None,
+    slow_start: None,
+};
+
+impl CallOptions {
+    /// What the call says of how its node is chosen.
+    pub(crate) fn selecting(&self) -> &SelectOptions {
+        self.select.as_deref().unwrap_or(&ANY)
+    }
 }
 
 /// What a [`Retry`] policy says of a failed try.

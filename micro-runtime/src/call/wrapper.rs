@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::{Dispatch, Inspected, Invoke, Reply, Request};
 use crate::context::Context;
 use crate::error::{Result, id};
+use crate::tasks::{is_never, later};
 
 /// Code around a call.
 ///
@@ -43,6 +46,8 @@ pub struct Next {
     wrappers: Arc<[Arc<dyn Wrapper>]>,
     at: usize,
     end: End,
+    /// The time of the whole call, which begins when this runs first.
+    time: Option<Duration>,
 }
 
 #[derive(Clone)]
@@ -61,6 +66,7 @@ impl Next {
             wrappers,
             at: 0,
             end: End::Invoke(end),
+            time: None,
         }
     }
 
@@ -70,6 +76,7 @@ impl Next {
             wrappers,
             at: 0,
             end: End::Event(end),
+            time: None,
         }
     }
 
@@ -85,6 +92,7 @@ impl Next {
             wrappers,
             at: 0,
             end: End::Dispatch(end, index, cx),
+            time: None,
         }
     }
 
@@ -108,11 +116,24 @@ impl Next {
         self.serves() && (of("/debug.Debug/") || of("/grpc.health.v1.Health/"))
     }
 
+    /// The same, which gives the call its time before the first wrapper, whose time is part of it.
+    pub(crate) fn within(mut self, time: Duration) -> Self {
+        self.time = Some(time);
+        self
+    }
+
     /// Goes on with `request`.
     ///
     /// # Errors
     /// Those of the call and of the wrappers further in.
-    pub async fn run(mut self, request: Request) -> Result<Reply> {
+    pub async fn run(mut self, mut request: Request) -> Result<Reply> {
+        if let Some(time) = self.time.take() {
+            let now = Instant::now();
+            let deadline = later(now, time);
+            if !is_never(now, deadline) {
+                request.cx.limit(deadline);
+            }
+        }
         match self.wrappers.get(self.at).cloned() {
             Some(wrapper) => {
                 self.at += 1;

@@ -108,7 +108,8 @@ pub(super) async fn send(
     service: &str,
     within: Duration,
 ) -> Result<Bytes, Error> {
-    let until = later(Instant::now(), within);
+    let now = Instant::now();
+    let until = later(now, within);
     let request = Request::new(
         Context::build(Metadata::new(), Some(until), None),
         Text::from(service.to_owned()),
@@ -117,6 +118,7 @@ pub(super) async fn send(
         Body::One(message),
     );
     let limits = AttemptLimits {
+        now,
         deadline: Some(until),
         dial_timeout: within,
     };

@@ -1,24 +1,25 @@
 //! The tries of one call: which node, how long, and whether another one may be asked.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
-use tracing::debug;
 
 use super::active::Active;
 use super::budget::BudgetFigures;
 use super::call_timeout;
 use super::channels::Channels;
-use super::decisions::{self, Decisions, Times};
+use super::decisions::{Decisions, Times};
 use super::destination::Destination;
 use super::leaving::{Leave, Waited};
 use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
 use super::stream::bounded;
-use crate::call::{Body, CallOptions, Reply, Request, Retry, RetryDecision, ran_out};
+use super::tries::Tries;
+use crate::call::{Body, CallOptions, Hedge, Reply, Request, Retry, RetryDecision, ran_out};
 use crate::error::why::{Cause, Refusal, Step};
 use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
@@ -45,32 +46,110 @@ pub(super) struct Attempts {
 impl Attempts {
     /// Sends `request` to a node of `to`, to others where the retry policy allows it, until the
     /// call's deadline.
-    pub(super) async fn run(&self, to: &Destination, request: &mut Request) -> Result<Reply> {
-        let streams = request.method.kind.is_stream();
-        let options = &request.options;
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` keeps its arguments twice, and a future of more than 1032 bytes is allocated in a slow way by glibc"
+    )]
+    pub(super) fn run<'a>(
+        &'a self,
+        to: &'a Destination,
+        request: &'a mut Request,
+    ) -> impl Future<Output = Result<Reply>> + Send + 'a {
+        async move {
+            let times = self.times(request);
+            let mut decisions = Decisions::of(request);
+            let hedge = match self.begin(to, request, &times, &mut decisions) {
+                Ok(hedge) => hedge,
+                Err(error) => return Err(decisions.explain(error, request, times)),
+            };
+            if let Some(hedge) = hedge {
+                // Boxed, so that other calls do not carry its room.
+                return Box::pin(self.hedged(to, request, hedge, decisions, times)).await;
+            }
+            let mut call = Tries {
+                attempts: self,
+                to,
+                request,
+                decisions,
+                times,
+                tried: Vec::new(),
+                number: 0,
+                owes: false,
+            };
+            loop {
+                let mut chosen = call.choose();
+                if let Ok(None) = chosen {
+                    // Boxed, since few calls wait here and all would carry its room.
+                    chosen = Box::pin(call.wait_and_choose()).await.map(Some);
+                    self.try_now(&mut call.times);
+                }
+                let entry = match call.chosen(chosen) {
+                    Ok(entry) => entry,
+                    Err(error) => return Err(call.end(error)),
+                };
+                let mut leave = self.may_leave(call.request, call.number < call.retries());
+                let tries = self.once(to, &entry, call.request, &call.times, &mut leave);
+                let mut result = tries.await;
+                let error = match result {
+                    Ok(ref mut reply) => {
+                        call.won(&entry, reply);
+                        return result;
+                    }
+                    Err(error) => error,
+                };
+                let pause = match call.lost(&entry, error, leave) {
+                    Ok(pause) => pause,
+                    Err(error) => return Err(call.end(error)),
+                };
+                call.tried.push(entry);
+                if !pause.is_zero() {
+                    Box::pin(sleep(pause)).await;
+                }
+                self.try_now(&mut call.times);
+            }
+        }
+    }
+
+    /// The times of a call that begins now.
+    fn times(&self, request: &Request) -> Times {
         let started = Instant::now();
         // The sooner of ours and the parent's. A stream's call timeout bounds its opening alone.
-        let own = later(started, self.settings.timeout(options));
-        let deadline = request
-            .cx
-            .deadline()
-            .map_or(own, |parents| parents.min(own));
-        let mut times = Times {
+        let own = later(started, self.settings.timeout(&request.options));
+        let parents = request.cx.deadline();
+        Times {
             started,
             // Reading the clock costs more than much else here: it is read anew where time has passed.
             tried_at: started,
-            deadline,
-        };
-        let mut decisions = Decisions::of(request);
+            millis: self.directory.millis(started),
+            deadline: parents.map_or(own, |parents| parents.min(own)),
+        }
+    }
+
+    /// The call's next try begins.
+    pub(super) fn try_now(&self, times: &mut Times) {
+        times.tried_at = Instant::now();
+        times.millis = self.directory.millis(times.tried_at);
+    }
+
+    /// What comes before the first try; gives how the call is hedged, if it is.
+    fn begin(
+        &self,
+        to: &Destination,
+        request: &mut Request,
+        times: &Times,
+        decisions: &mut Decisions,
+    ) -> Result<Option<Hedge>> {
+        let (started, deadline) = (times.started, times.deadline);
         if deadline <= started {
-            let error = Error::timeout(id::CLIENT, "context deadline exceeded").unprocessed();
             decisions.note(Step::Refused(Refusal::new(
                 "deadline",
                 "it had passed before the call began",
             )));
-            return Err(decisions.explain(error, request, times));
+            let words = "context deadline exceeded";
+            return Err(Error::timeout(id::CLIENT, words).unprocessed());
         }
-        if !streams {
+        let options = &request.options;
+        if !request.method.kind.is_stream() {
             if !is_never(started, deadline) {
                 request.cx.limit(deadline);
             }
@@ -78,179 +157,140 @@ impl Attempts {
             request.cx.limit(later(started, timeout));
         }
         if self.settings.retry_budget.is_some() {
-            to.state.budget.call(self.directory.millis(started));
+            to.state.budget.call(times.millis);
         }
-        if request.options.hedge.or(self.settings.hedge).is_some() {
-            let request = &*request;
-            match self.hedge(request) {
-                // Boxed, so that other calls do not carry its room.
-                Ok(Some(hedge)) => {
-                    return Box::pin(self.hedged(to, request, hedge, decisions, times)).await;
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    decisions.note(Step::Refused(Refusal::new("policy", NOT_IDEMPOTENT)));
-                    return Err(decisions.explain(error, request, times));
-                }
-            }
+        if request.options.hedge.or(self.settings.hedge).is_none() {
+            return Ok(None);
         }
-        let retries = request.options.retries.unwrap_or(self.settings.retries);
-        let mut tried: Vec<Arc<NodeEntry>> = Vec::new();
-        let mut number = 0;
-        // Whether a try has met a node that no budget has paid another one for.
-        let mut owes = false;
-        loop {
-            let chosen = match self.choose(to, request, &tried, times.tried_at) {
-                Ok(Some(entry)) => Ok(entry),
-                Ok(None) => {
-                    // Boxed, since few calls wait here and all would carry its room.
-                    let chosen = Box::pin(self.wait_and_choose(to, request, &tried, deadline));
-                    let chosen = chosen.await;
-                    times.tried_at = Instant::now();
-                    match chosen {
-                        Ok(entry) if too_late(times.tried_at, deadline) => {
-                            entry.release();
-                            Err(no_time(&tried))
-                        }
-                        chosen => chosen,
-                    }
-                }
-                Err(error) => Err(error),
-            };
-            let entry = match chosen {
-                Ok(entry) => entry,
-                Err(error) => {
-                    let look = (times.tried_at, decisions::depth(&error));
-                    decisions.note(self.census(to, request, &tried, None, look));
-                    return Err(decisions.explain(error, request, times));
-                }
-            };
-            if decisions.are_asked_for() {
-                let look = (times.tried_at, decisions::LOOK);
-                decisions.note(self.census(to, request, &tried, Some(&entry), look));
-            }
-            let mut leave = self.may_leave(request, number < retries);
-            let error = match self.once(to, &entry, request, times, &mut leave).await {
-                Ok(mut reply) => {
-                    reply.began = Some(times.tried_at);
-                    // Some protocols open streams without a word of the peer: its first message counts.
-                    if !matches!(reply.message, Body::Stream(_)) {
-                        self.answered(&entry, times.tried_at);
-                    }
-                    if decisions.are_asked_for() {
-                        decisions.tried(self.channels.names(&entry), times, Ok(()));
-                        decisions.finish(request, times);
-                    }
-                    return Ok(if streams {
-                        self.bound(reply, request)
-                    } else {
-                        reply
-                    });
-                }
-                Err(error) => error,
-            };
-            if !decisions.are_asked_for() {
-                let look = (times.tried_at, decisions::depth(&error));
-                decisions.note(self.census(to, request, &tried, Some(&entry), look));
-            }
-            decisions.tried(self.channels.names(&entry), times, Err(&error));
-            self.failed(to, request, &entry, &error, times);
-            if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
-                let retry = self.settings.retry(&request.options);
-                decisions.stopped(&error, retry, (number, retries), times);
-                return Err(decisions.explain(error, request, times));
-            }
-            number += 1;
-            owes |= met_a_node(&error) && leave != Leave::Paid;
-            let pause = self.pause(&request.options, number);
-            let now = Instant::now();
-            if too_late(later(now, pause), deadline) {
-                let words = format!("it comes before the pause of {pause:?} is over");
-                decisions.note(Step::Refused(Refusal::new("deadline", words)));
-                return Err(decisions.explain(call_timeout(Some(error)), request, times));
-            }
-            if owes && let Err(figures) = self.pay(to, now) {
-                decisions.note(Step::Refused(figures.refusal()));
-                return Err(decisions.explain(error, request, times));
-            }
-            owes = false;
-            debug!(node = entry.id(), attempt = number, %error, "trying again");
-            tried.push(entry);
-            if !pause.is_zero() {
-                decisions.note(Step::Paused(pause));
-                Box::pin(sleep(pause)).await;
-            }
-            times.tried_at = Instant::now();
+        let hedge = self.hedge(request);
+        if hedge.is_err() {
+            decisions.note(Step::Refused(Refusal::new("policy", NOT_IDEMPOTENT)));
+        }
+        hedge
+    }
+
+    /// A try was answered well.
+    pub(super) fn succeeded(
+        &self,
+        entry: &NodeEntry,
+        request: &Request,
+        reply: &mut Reply,
+        times: &Times,
+    ) {
+        reply.began = Some(times.tried_at);
+        // Some protocols open streams without a word of the peer: its first message counts.
+        if !matches!(reply.message, Body::Stream(_)) {
+            entry.restore(times.millis);
+        }
+        if request.method.kind.is_stream() {
+            // It keeps to the call's idle timeout and to its deadline.
+            let idle = request.options.idle_timeout.or(self.settings.idle_timeout);
+            *reply = bounded(std::mem::take(reply), idle, request.cx.deadline());
         }
     }
 
-    /// One try, counted and measured.
-    pub(super) async fn once(
-        &self,
-        to: &Destination,
-        entry: &Arc<NodeEntry>,
-        request: &Request,
-        times: Times,
-        leave: &mut Leave,
-    ) -> Result<Reply> {
-        let began = times.tried_at;
-        let measure = Measure::begin(entry, began, self.directory.millis(began));
-        let result = self.answer(to, entry, request, times, leave).await;
-        measure.end(result)
+    /// One try, counted and measured: what a node answers, no later than the try's limit or what is left
+    /// of the call; sooner where the node is found to answer nobody and the call may `leave` it.
+    pub(super) fn once<'a>(
+        &'a self,
+        to: &'a Destination,
+        entry: &'a Arc<NodeEntry>,
+        request: &'a Request,
+        times: &'a Times,
+        leave: &'a mut Leave,
+    ) -> impl Future<Output = Result<Reply>> + Send + 'a {
+        // What is kept here is kept while the answer is waited for.
+        let mut measure = Measure::begin(entry, times);
+        async move {
+            let mut answer = match self.channels.to(measure.entry) {
+                Ok(channel) => channel.call(request, self.limits(request, measure.times)),
+                Err(error) => return measure.ended(Err(error)),
+            };
+            let patience = self.patience(request, measure.times);
+            // Over before the next wait begins: their room is the same.
+            match timeout_at(patience, &mut answer).await {
+                Ok(mut result) if !self.is_over(&result, request, measure.times) => {
+                    read(request, &mut result);
+                    measure.end(&mut result);
+                    return result;
+                }
+                Ok(_) => {
+                    let error = self.no_answer(request, &measure, false);
+                    return measure.ended(Err(error));
+                }
+                Err(_) => {}
+            }
+            let mut left = false;
+            if self.patience(request, measure.times) < self.until(request, measure.times) {
+                // Boxed, since few calls wait so long and all would carry its room.
+                match Box::pin(self.wait_on(to, request, &mut answer, &measure, leave)).await {
+                    Waited::Answered(mut result)
+                        if !self.is_over(&result, request, measure.times) =>
+                    {
+                        read(request, &mut result);
+                        measure.end(&mut result);
+                        return result;
+                    }
+                    Waited::Answered(_) | Waited::InVain => {}
+                    Waited::Left => left = true,
+                }
+            }
+            let error = self.no_answer(request, &measure, left);
+            measure.ended(Err(error))
+        }
     }
 
-    /// What a node answers, no later than the attempt's limit or what is left of the call; sooner where
-    /// the node is found to answer nobody and the call may `leave` it.
-    async fn answer(
-        &self,
-        to: &Destination,
-        entry: &Arc<NodeEntry>,
-        request: &Request,
-        times: Times,
-        leave: &mut Leave,
-    ) -> Result<Reply> {
-        let (now, deadline) = (times.tried_at, times.deadline);
-        let options = &request.options;
-        let limit = options
-            .attempt_timeout
-            .unwrap_or(self.settings.attempt_timeout);
-        let until = deadline.min(later(now, limit));
-        let limits = AttemptLimits {
+    /// How long a try is waited for in peace: one that waits long is a reason to look at its node, and
+    /// goes on.
+    fn patience(&self, request: &Request, times: &Times) -> Instant {
+        let until = self.until(request, times);
+        let patience = self.outliers.patience;
+        patience.map_or(until, |limit| later(times.tried_at, limit).min(until))
+    }
+
+    /// Whether an answer is none of the handler's: a server noticed first that the try's time is up, and
+    /// gave the call up.
+    fn is_over(&self, answer: &Result<Reply>, request: &Request, times: &Times) -> bool {
+        let until = || self.until(request, times);
+        let left = || until().saturating_duration_since(Instant::now());
+        answer.as_ref().is_err_and(|error| ran_out(error, left()))
+    }
+
+    /// When a try is over.
+    pub(super) fn until(&self, request: &Request, times: &Times) -> Instant {
+        times
+            .deadline
+            .min(later(times.tried_at, self.limit(request)))
+    }
+
+    /// How long a try takes at most.
+    fn limit(&self, request: &Request) -> Duration {
+        let own = request.options.attempt_timeout;
+        own.unwrap_or(self.settings.attempt_timeout)
+    }
+
+    fn limits(&self, request: &Request, times: &Times) -> AttemptLimits {
+        let dial_timeout = request.options.dial_timeout;
+        let (now, until) = (times.tried_at, self.until(request, times));
+        AttemptLimits {
+            now,
             deadline: if request.method.kind.is_stream() {
                 request.cx.deadline()
             } else {
                 // What is as good as never is not told.
                 Some(until).filter(|until| !is_never(now, *until))
             },
-            dial_timeout: options
-                .dial_timeout
+            dial_timeout: dial_timeout
                 .unwrap_or(self.settings.dial_timeout)
                 .min(LONGEST_DIAL),
-        };
-        let channel = self.channels.to(entry)?;
-        let mut answer = channel.call(request, limits);
-        // A try that waits long is a reason to look at its node, and goes on.
-        let patience = self.outliers.patience.map(|limit| later(now, limit));
-        let patience = patience.map_or(until, |patience| patience.min(until));
-        let mut waited = match timeout_at(patience, &mut answer).await {
-            Ok(answer) => Waited::Answered(answer),
-            Err(_) => Waited::InVain,
-        };
-        if matches!(waited, Waited::InVain) && patience < until {
-            // Before it is looked for: what is found out at once is not missed.
-            let found = entry.found_silent(self.directory.millis(now));
-            self.waits_long(to, request, entry, now);
-            // Boxed, since few calls wait so long and all would carry its room.
-            waited = Box::pin(self.wait_on(to, request, answer, found, (until, leave))).await;
         }
-        let left = matches!(waited, Waited::Left);
-        match waited {
-            // As below, where a server noticed first that the time is up and gave the call up.
-            Waited::Answered(Err(error))
-                if ran_out(&error, until.saturating_duration_since(Instant::now())) => {}
-            Waited::Answered(answer) => return answer.and_then(|reply| read(request, reply)),
-            Waited::InVain | Waited::Left => {}
-        }
+    }
+
+    /// What became of a try that was not answered in its time, or whose node is `left`.
+    #[cold]
+    fn no_answer(&self, request: &Request, measure: &Measure<'_>, left: bool) -> Error {
+        let (entry, times) = (measure.entry, measure.times);
+        let limit = self.limit(request);
         let dialling = request.dialling.swap(false, Ordering::Relaxed);
         let cause = match dialling {
             true => Cause::Unreachable,
@@ -261,8 +301,8 @@ impl Attempts {
             true => error.unprocessed().caused_by(cause),
             false => error.caused_by(cause),
         };
-        if until == deadline && !left {
-            return Err(told(call_timeout(None)));
+        if self.until(request, times) == times.deadline && !left {
+            return told(call_timeout(None));
         }
         let (id, address) = (entry.id(), entry.address());
         let words = match (dialling, left) {
@@ -271,7 +311,7 @@ impl Attempts {
             (true, true) => format!("no connection to {id} at {address}, which answers nobody"),
             (false, true) => format!("no answer from {id} at {address}, which answers nobody"),
         };
-        Err(told(Error::timeout(id::CLIENT, words)))
+        told(Error::timeout(id::CLIENT, words))
     }
 
     /// Takes a further try from the budget of the destination, where it has one.
@@ -302,21 +342,18 @@ impl Attempts {
         let backoff = options.backoff.as_ref().unwrap_or(&self.settings.backoff);
         backoff.pause(number, &self.tasks)
     }
-
-    /// A stream that keeps to the call's idle timeout and to its deadline.
-    fn bound(&self, reply: Reply, request: &Request) -> Reply {
-        let idle = request.options.idle_timeout.or(self.settings.idle_timeout);
-        bounded(reply, idle, request.cx.deadline())
-    }
 }
 
 /// Reads the reply of a call that another node may be asked for, so that garbage is found in time.
-fn read(request: &Request, mut reply: Reply) -> Result<Reply> {
-    if let (Some(reads), Body::One(bytes)) = (request.reads, &reply.message) {
-        let already = reads(&*request.codec, bytes);
-        reply.read = already.map_err(|error| error.or_caused_by(Cause::Garbled))?;
+fn read(request: &Request, answer: &mut Result<Reply>) {
+    if let (Some(reads), Ok(reply)) = (request.reads, &mut *answer)
+        && let Body::One(bytes) = &reply.message
+    {
+        match reads(&*request.codec, bytes) {
+            Ok(already) => reply.read = already,
+            Err(error) => *answer = Err(error.or_caused_by(Cause::Garbled)),
+        }
     }
-    Ok(reply)
 }
 
 /// Whether the call may run twice.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::attempts::Attempts;
+use super::attempts::{Attempts, no_time, too_late};
 use super::destination::Destination;
 use super::schema::none_understands;
 use crate::call::Request;
@@ -20,7 +20,7 @@ impl Attempts {
         to: &Destination,
         request: &Request,
         tried: &[Arc<NodeEntry>],
-        now: Instant,
+        now: u64,
     ) -> Result<Option<Arc<NodeEntry>>> {
         let addresses = &request.options.addresses;
         if !addresses.is_empty() {
@@ -40,10 +40,11 @@ impl Attempts {
         to: &Destination,
         request: &Request,
         tried: &[Arc<NodeEntry>],
-        now: Instant,
+        now: u64,
     ) -> Result<Arc<NodeEntry>> {
         let nodes = to.view.nodes();
-        let Some(check) = &to.check else {
+        let check = to.check.as_ref();
+        let Some(check) = check.filter(|check| !check.is_passed_by(&nodes)) else {
             return self.select(&nodes, request, tried, now);
         };
         let ruling = self.rule(check, &nodes);
@@ -63,13 +64,13 @@ impl Attempts {
         tried: &[Arc<NodeEntry>],
         deadline: Instant,
     ) -> Result<Arc<NodeEntry>> {
-        let chosen = self.among(to, request, tried, Instant::now());
+        let chosen = self.among(to, request, tried, self.now());
         let Some(check) = to.check.as_ref().filter(|_| chosen.is_err()) else {
             return chosen;
         };
         self.settle(check, &to.view, &request.method, deadline)
             .await;
-        let chosen = self.among(to, request, tried, Instant::now());
+        let chosen = self.among(to, request, tried, self.now());
         if chosen.is_ok() {
             return chosen;
         }
@@ -79,15 +80,32 @@ impl Attempts {
             .as_ref()
             .and_then(|ruling| ruling.unless_barred(check, &nodes, &request.method));
         match unbarred {
-            None => self.select(&nodes, request, tried, Instant::now()),
+            None => self.select(&nodes, request, tried, self.now()),
             Some(unbarred) if unbarred.list.is_empty() => {
                 Err(none_understands(check, &nodes, &request.method))
             }
-            Some(unbarred) => self.select(&unbarred, request, tried, Instant::now()),
+            Some(unbarred) => self.select(&unbarred, request, tried, self.now()),
         }
     }
 
+    /// As [`choose`](Self::choose), where nodes are not known yet or none fits: waits for that, until
+    /// the call's deadline.
     pub(super) async fn wait_and_choose(
+        &self,
+        to: &Destination,
+        request: &Request,
+        tried: &[Arc<NodeEntry>],
+        deadline: Instant,
+    ) -> Result<Arc<NodeEntry>> {
+        let entry = self.wait_for_one(to, request, tried, deadline).await?;
+        if too_late(Instant::now(), deadline) {
+            entry.release();
+            return Err(no_time(tried));
+        }
+        Ok(entry)
+    }
+
+    async fn wait_for_one(
         &self,
         to: &Destination,
         request: &Request,
@@ -124,11 +142,9 @@ impl Attempts {
         nodes: &Nodes,
         request: &Request,
         tried: &[Arc<NodeEntry>],
-        now: Instant,
+        now: u64,
     ) -> Result<Arc<NodeEntry>> {
-        let pick = Pick::at(self.directory.millis(now))
-            .after(tried)
-            .metadata(request.cx.metadata());
-        select(nodes, &request.options.select, &self.select, pick)
+        let pick = Pick::at(now).after(tried).metadata(request.cx.metadata());
+        select(nodes, request.options.selecting(), &self.select, pick)
     }
 }

@@ -146,6 +146,8 @@ pub(super) fn depth(error: &Error) -> usize {
 pub(super) struct Times {
     pub(super) started: Instant,
     pub(super) tried_at: Instant,
+    /// The same on the directory's clock.
+    pub(super) millis: u64,
     pub(super) deadline: Instant,
 }
 
@@ -176,10 +178,11 @@ impl Attempts {
         request: &Request,
         tried: &[Arc<NodeEntry>],
         chosen: Option<&NodeEntry>,
-        (now, depth): (Instant, usize),
+        (now, depth): (u64, usize),
     ) -> Step {
         let options = &request.options;
-        let strategy = options.select.strategy.as_ref();
+        let select = options.selecting();
+        let strategy = select.strategy.as_ref();
         let strategy = strategy.or(self.select.strategy.as_ref());
         let mut choice = Choice {
             node: chosen.map(|entry| self.channels.names(entry).0),
@@ -195,38 +198,31 @@ impl Attempts {
             given = self.directory.addresses(&options.addresses);
             &*given
         };
-        let now = self.directory.millis(now);
         if let Some(chosen) = chosen {
             (choice.canary, choice.zone) = self.side(to, request, chosen, now);
         }
         choice.known = nodes.list.len();
-        choice.left = census(
-            nodes,
-            &options.select,
-            &self.select,
-            depth,
-            |entry, filter| {
-                if chosen.is_some_and(|chosen| chosen.is_same(entry)) {
-                    return true;
-                }
-                let named = choice.out.len() < MAX_NAMED;
-                let check = to.check.as_ref().filter(|_| options.addresses.is_empty());
-                let difference = || check?.reason(entry, &request.method);
-                let reason = match filter {
-                    Some(_) if !named => return false,
-                    Some(filter) => Reason::Filtered(format!("{filter:?}")),
-                    None => match difference().or_else(|| standing(entry, tried, now)) {
-                        Some(reason) => reason,
-                        None => return true,
-                    },
-                };
-                if named {
-                    let id = entry.id().to_owned();
-                    choice.out.push(LeftOut::new(id, reason));
-                }
-                false
-            },
-        );
+        choice.left = census(nodes, select, &self.select, depth, |entry, filter| {
+            if chosen.is_some_and(|chosen| chosen.is_same(entry)) {
+                return true;
+            }
+            let named = choice.out.len() < MAX_NAMED;
+            let check = to.check.as_ref().filter(|_| options.addresses.is_empty());
+            let difference = || check?.reason(entry, &request.method);
+            let reason = match filter {
+                Some(_) if !named => return false,
+                Some(filter) => Reason::Filtered(format!("{filter:?}")),
+                None => match difference().or_else(|| standing(entry, tried, now)) {
+                    Some(reason) => reason,
+                    None => return true,
+                },
+            };
+            if named {
+                let id = entry.id().to_owned();
+                choice.out.push(LeftOut::new(id, reason));
+            }
+            false
+        });
         Step::Chosen(choice)
     }
 
@@ -252,7 +248,7 @@ impl Attempts {
                 among = ruling.nodes(check, &nodes, &request.method);
             }
         }
-        side(among, &options.select, &self.select, chosen, now)
+        side(among, options.selecting(), &self.select, chosen, now)
     }
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context as Task, Poll};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use super::attempts::{Attempts, is_idempotent, met_a_node, no_time, too_late};
+use super::attempts::{Attempts, is_idempotent, met_a_node, too_late};
 use super::call_timeout;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
@@ -77,8 +77,7 @@ impl Attempts {
             let ended = call.running.swap_remove(index);
             let error = match result {
                 Ok(mut reply) => {
-                    reply.began = Some(ended.at);
-                    call.won(&ended);
+                    call.won(&ended, &mut reply);
                     return Ok(reply);
                 }
                 Err(error) => error,
@@ -117,7 +116,7 @@ struct Running<'a> {
     entry: Arc<NodeEntry>,
     /// How many nodes were asked before.
     number: usize,
-    at: Instant,
+    times: Times,
     answer: Pin<Box<dyn Future<Output = Result<Reply>> + Send + 'a>>,
 }
 
@@ -133,21 +132,16 @@ impl<'a> Hedged<'a> {
         let deadline = self.times.deadline;
         let alone = self.running.is_empty();
         let attempts = self.attempts;
-        let mut chosen = attempts.choose(self.to, self.request, &self.tried, now);
+        let millis = attempts.directory.millis(now);
+        let mut chosen = attempts.choose(self.to, self.request, &self.tried, millis);
         if alone && matches!(chosen, Ok(None)) {
             let waited = attempts.wait_and_choose(self.to, self.request, &self.tried, deadline);
             chosen = waited.await.map(Some);
-            if too_late(Instant::now(), deadline) {
-                if let Ok(Some(entry)) = &chosen {
-                    entry.release();
-                }
-                chosen = chosen.and(Err(no_time(&self.tried)));
-            }
         }
         let entry = match chosen {
             Ok(Some(entry)) => entry,
             Err(error) if alone => {
-                let look = (now, decisions::depth(&error));
+                let look = (millis, decisions::depth(&error));
                 let census = attempts.census(self.to, self.request, &self.tried, None, look);
                 self.decisions.note(census);
                 return Err(error);
@@ -172,7 +166,7 @@ impl<'a> Hedged<'a> {
         }
         self.owed += 1;
         if self.decisions.are_asked_for() {
-            let look = (now, decisions::LOOK);
+            let look = (millis, decisions::LOOK);
             let census = attempts.census(self.to, self.request, &self.tried, Some(&entry), look);
             self.decisions.note(census);
         }
@@ -181,27 +175,24 @@ impl<'a> Hedged<'a> {
             debug!(node = entry.id(), attempt = number, "asking another node");
         }
         self.tried.push(entry.clone());
-        let (to, asked, at) = (self.to, entry.clone(), Instant::now());
-        let times = Times {
-            tried_at: at,
-            ..self.times
-        };
+        let (to, asked) = (self.to, entry.clone());
+        let mut times = self.times;
+        attempts.try_now(&mut times);
         // A request of its own, since it notes how far its try has come.
         let request = self.request.try_clone();
         let shared = self.request;
         self.running.push(Running {
             entry,
             number,
-            at,
+            times,
             answer: Box::pin(async move {
                 let request = request.as_ref().unwrap_or(shared);
-                attempts
-                    .once(to, &asked, request, times, &mut Leave::Never)
-                    .await
+                let mut leave = Leave::Never;
+                attempts.once(to, &asked, request, &times, &mut leave).await
             }),
         });
         if self.running.len() < self.hedge.at_once as usize && self.may_ask_more() {
-            self.next = Some(later(at, self.hedge.after));
+            self.next = Some(later(times.tried_at, self.hedge.after));
         }
         Ok(())
     }
@@ -228,19 +219,12 @@ impl<'a> Hedged<'a> {
         self.tried.len() <= self.retries as usize
     }
 
-    fn times(&self, run: &Running<'_>) -> Times {
-        Times {
-            tried_at: run.at,
-            ..self.times
-        }
-    }
-
-    fn won(&mut self, run: &Running<'_>) {
-        self.attempts.answered(&run.entry, run.at);
+    fn won(&mut self, run: &Running<'_>, reply: &mut Reply) {
+        let (attempts, times) = (self.attempts, run.times);
+        attempts.succeeded(&run.entry, self.request, reply, &times);
         if self.decisions.are_asked_for() {
-            let times = self.times(run);
             self.give_up();
-            let node = self.attempts.channels.names(&run.entry);
+            let node = attempts.channels.names(&run.entry);
             self.decisions.tried(node, times, Ok(()));
             std::mem::take(&mut self.decisions).finish(self.request, times);
         }
@@ -248,7 +232,7 @@ impl<'a> Hedged<'a> {
 
     /// A try has failed: gives the error of the call, where no other may answer.
     fn lost(&mut self, run: &Running<'_>, error: Error) -> Option<Error> {
-        let (attempts, times) = (self.attempts, self.times(run));
+        let (attempts, times) = (self.attempts, run.times);
         // The number of the try that failed, from 0.
         let number = u32::try_from(self.tried.len()).unwrap_or(u32::MAX) - 1;
         let stop = attempts.decide(self.request, number, &error) == RetryDecision::Stop;
@@ -261,7 +245,7 @@ impl<'a> Hedged<'a> {
         }
         if !self.decisions.are_asked_for() {
             let before = self.tried.get(..run.number).unwrap_or_default();
-            let look = (run.at, decisions::depth(&error));
+            let look = (times.millis, decisions::depth(&error));
             let census = attempts.census(self.to, self.request, before, Some(&run.entry), look);
             self.decisions.note(census);
         }
@@ -305,9 +289,8 @@ impl<'a> Hedged<'a> {
     /// Notes those that still run, and ends them.
     fn give_up(&mut self) {
         for run in std::mem::take(&mut self.running) {
-            let times = self.times(&run);
             let node = self.attempts.channels.names(&run.entry);
-            self.decisions.given_up(node, times);
+            self.decisions.given_up(node, run.times);
         }
     }
 

@@ -16,12 +16,6 @@ use crate::registry::{Found, NodeEntry, Verdict, Weight};
 use crate::tasks::later;
 
 impl Attempts {
-    /// Tells the node's entry that a try that began at `tried_at` was answered: that it has answered
-    /// since the try began is all that is noted.
-    pub(super) fn answered(&self, entry: &NodeEntry, tried_at: Instant) {
-        entry.restore(self.directory.millis(tried_at));
-    }
-
     /// Tells the node's entry what the failure of its last try says about it.
     pub(super) fn failed(
         &self,
@@ -31,7 +25,7 @@ impl Attempts {
         error: &Error,
         times: Times,
     ) {
-        let (began, now) = (self.directory.millis(times.tried_at), self.now());
+        let (began, now) = (times.millis, self.now());
         let cause = Cause::of(error);
         // Who is on trial must pass it, however short: where all callers are in a hurry, nobody else
         // would tell.
@@ -106,10 +100,9 @@ impl Attempts {
         to: &Destination,
         request: &Request,
         entry: &Arc<NodeEntry>,
-        began: Instant,
+        began: u64,
     ) {
-        let times = (self.directory.millis(began), self.now());
-        self.suspect(to, request, entry, times);
+        self.suspect(to, request, entry, (began, self.now()));
     }
 
     /// Has a node asked whether it answers, unless it has answered since `began`. Calls go elsewhere
@@ -187,7 +180,8 @@ impl Attempts {
         });
     }
 
-    fn now(&self) -> u64 {
+    /// The time on the directory's clock.
+    pub(super) fn now(&self) -> u64 {
         self.directory.millis(Instant::now())
     }
 }

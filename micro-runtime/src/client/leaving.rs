@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::attempts::{Attempts, is_idempotent};
 use super::destination::Destination;
+use super::measure::Measure;
 use crate::call::{Reply, Request, Retry};
 use crate::error::Result;
 
@@ -42,16 +43,21 @@ impl Attempts {
         }
     }
 
-    /// Waits for `answer` until a time, or until the node is `found` to be silent and the call may leave.
+    /// Waits for `answer`, which has taken long, as long as a try may, or until the node is found to be
+    /// silent and the call may `leave` it.
     pub(super) async fn wait_on(
         &self,
         to: &Destination,
         request: &Request,
         answer: impl Future<Output = Result<Reply>> + Unpin,
-        found: impl Future<Output = ()>,
-        (until, leave): (Instant, &mut Leave),
+        measure: &Measure<'_>,
+        leave: &mut Leave,
     ) -> Waited {
-        let mut answered = pin!(timeout_at(until, answer));
+        let (entry, times) = (measure.entry, measure.times);
+        // Before it is looked for: what is found out at once is not missed.
+        let found = entry.found_silent(times.millis);
+        self.waits_long(to, request, entry, times.millis);
+        let mut answered = pin!(timeout_at(self.until(request, times), answer));
         tokio::select! {
             biased;
             answer = &mut answered => return Waited::of(answer.ok()),

@@ -5,8 +5,8 @@ use std::task::{Context as Task, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
+use super::decisions::Times;
 use crate::call::{Body, RawReceive, RawStream, Reply};
 use crate::error::why::Cause;
 use crate::error::{Error, Result};
@@ -16,45 +16,50 @@ use crate::registry::{Counted, NodeEntry, Underway};
 /// A try that is under way. The node's entry counts it and is told how it ended.
 pub(super) struct Measure<'a> {
     // Lent: holding it would be two more changes of a figure that all calls share.
-    entry: &'a Arc<NodeEntry>,
+    pub(super) entry: &'a Arc<NodeEntry>,
+    pub(super) times: &'a Times,
     /// `None` where the end has been told.
     counted: Option<Counted>,
-    began: Instant,
-    /// The same on the directory's clock.
-    began_at: u64,
 }
 
 impl<'a> Measure<'a> {
-    pub(super) fn begin(entry: &'a Arc<NodeEntry>, began: Instant, began_at: u64) -> Self {
+    /// Of the try that has begun at these times.
+    pub(super) fn begin(entry: &'a Arc<NodeEntry>, times: &'a Times) -> Self {
         Self {
             entry,
+            times,
             counted: Some(entry.count()),
-            began,
-            began_at,
         }
     }
 
     /// Tells the node's entry how the try ended. A stream counts on until its end.
-    pub(super) fn end(mut self, mut result: Result<Reply>) -> Result<Reply> {
+    pub(super) fn end(&mut self, result: &mut Result<Reply>) {
         let counted = self.counted.take();
-        if let (Ok(reply), Some(counted)) = (&mut result, counted)
+        if let (Ok(reply), Some(counted)) = (&mut *result, counted)
             && matches!(reply.message, Body::Stream(_))
         {
             // How long it took to open says little: some protocols do not wait for the peer.
             let message = std::mem::take(&mut reply.message);
-            reply.message = until_its_end(message, self.entry.underway(counted), self.began_at);
-            return result;
+            let underway = self.entry.underway(counted);
+            reply.message = until_its_end(message, underway, self.times.millis);
+            return;
         }
         if let Some(counted) = counted {
             self.entry.uncount(counted);
         }
-        if let Err(error) = &result {
+        if let Err(error) = result {
             self.failed(error);
-        } else if self.entry.wants_latency(self.began_at) {
+        } else if self.entry.wants_latency(self.times.millis) {
             // Reading the clock costs more than much else here: once a millisecond is often enough.
             let (took, now) = self.took();
             self.entry.tell_latency(took, now);
         }
+    }
+
+    /// As [`end`](Self::end).
+    #[cold]
+    pub(super) fn ended(&mut self, mut result: Result<Reply>) -> Result<Reply> {
+        self.end(&mut result);
         result
     }
 
@@ -70,9 +75,9 @@ impl<'a> Measure<'a> {
     }
 
     fn took(&self) -> (Duration, u64) {
-        let took = self.began.elapsed();
+        let took = self.times.tried_at.elapsed();
         let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        (took, self.began_at.saturating_add(millis))
+        (took, self.times.millis.saturating_add(millis))
     }
 }
 
@@ -135,7 +140,20 @@ impl RawReceive for CountedStream {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+
+    /// Of a try that begins now, when the directory's clock is at nought.
+    fn times() -> Times {
+        let now = Instant::now();
+        Times {
+            started: now,
+            tried_at: now,
+            millis: 0,
+            deadline: now,
+        }
+    }
 
     /// A stream that has as many messages as it says.
     struct Messages(usize);
@@ -187,7 +205,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_try_that_is_given_up_counts_as_long_as_it_took() {
         let node = NodeEntry::by_hand("a:1");
-        let measure = Measure::begin(&node, Instant::now(), 0);
+        let times = times();
+        let measure = Measure::begin(&node, &times);
         tokio::time::sleep(Duration::from_secs(2)).await;
         assert_eq!(node.in_flight(), 1);
         drop(measure);
@@ -197,11 +216,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn answers_failures_and_callers_faults_are_told_apart() {
-        let told = async |result: Result<Reply>| {
+        let told = async |mut result: Result<Reply>| {
             let node = NodeEntry::by_hand("a:1");
-            let measure = Measure::begin(&node, Instant::now(), 0);
+            let times = times();
+            let mut measure = Measure::begin(&node, &times);
             tokio::time::sleep(Duration::from_micros(100)).await;
-            let _ = measure.end(result);
+            measure.end(&mut result);
             node.latency(1)
         };
         let answered = told(Ok(Reply::new(Body::Empty))).await.unwrap();
@@ -210,8 +230,9 @@ mod tests {
         assert!(fault <= answered);
         let node = NodeEntry::by_hand("a:1");
         node.tell_latency(Duration::from_millis(10), 0);
-        let failed = Measure::begin(&node, Instant::now(), 0);
-        let _ = failed.end(Err(Error::internal("say", "broken")));
+        let times = times();
+        let mut failed = Measure::begin(&node, &times);
+        failed.end(&mut Err(Error::internal("say", "broken")));
         assert_eq!(node.latency(0), Some(Duration::from_millis(40)));
     }
 }

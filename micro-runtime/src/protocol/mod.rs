@@ -110,6 +110,9 @@ pub struct Environment {
 /// The bounds of one try at a call.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptLimits {
+    /// What time it is when the try begins, which is when its future is first polled: reading the clock
+    /// is not cheap. It is older after each await.
+    pub now: Instant,
     /// When the try is over. The caller enforces it by dropping the future; it is here to be told
     /// to the server.
     pub deadline: Option<Instant>,

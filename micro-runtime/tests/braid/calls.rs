@@ -212,6 +212,7 @@ async fn the_server_keeps_to_the_deadline_by_itself() {
                 body,
             );
             let limits = AttemptLimits {
+                now: tokio::time::Instant::now(),
                 deadline: Some(tokio::time::Instant::now() + timeout),
                 dial_timeout: Duration::from_secs(1),
             };

@@ -169,6 +169,7 @@ impl Invoke for Direct {
                 request.cx = request.cx.with_deadline(own);
             }
             let limits = AttemptLimits {
+                now: Instant::now(),
                 deadline: request.cx.deadline(),
                 dial_timeout: Duration::from_secs(5),
             };

@@ -159,6 +159,7 @@ impl Invoke for Direct {
                 .attempt_timeout
                 .unwrap_or(Duration::from_secs(5));
             let limits = AttemptLimits {
+                now: tokio::time::Instant::now(),
                 deadline: Some(tokio::time::Instant::now() + attempt),
                 dial_timeout: Duration::from_secs(5),
             };

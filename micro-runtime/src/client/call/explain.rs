@@ -9,14 +9,12 @@ use std::task::{Context as Task, Poll, ready};
 
 use tokio::time::Instant;
 
-use super::{Bidi, Call, ClientStream, Full, Pending, ServerStream, Unary, Upload};
+use super::{Bidi, Call, ClientStream, Full, Pending, ServerStream, Target, Unary, Upload};
 use crate::call::{Origin, Payload, Receiver, Reply, Sender};
-use crate::client::Defaults;
 use crate::client::decisions::endpoint;
 use crate::context::Peer;
 use crate::error::why::{Cause, Failure, Recorder, Step};
 use crate::error::{Error, Result, Why};
-use crate::metadata::Text;
 use crate::method::MethodRef;
 
 impl<K> Call<K> {
@@ -165,10 +163,9 @@ into_future!(Bidi<Q, R> => (Sender<Q>, Receiver<R>));
 /// What a sent call is, for the decisions of its error: the outermost place, which also errors of
 /// wrappers pass, and those of encoding and decoding.
 pub(super) struct Called {
-    pub(super) service: Text,
+    pub(super) target: Target,
     pub(super) method: MethodRef,
     pub(super) recorder: Option<Recorder>,
-    pub(super) defaults: Arc<Defaults>,
 }
 
 impl Called {
@@ -189,7 +186,7 @@ impl Called {
         let why = why.into();
         why.tell(Some(&error));
         let error = error.with_why(why);
-        self.defaults.failures.note(&error);
+        self.target.0.defaults.failures.note(&error);
         error
     }
 
@@ -217,16 +214,16 @@ impl Called {
     /// The call, as of a reply.
     pub(super) fn origin(&self, peer: Option<Arc<Peer>>, began: Option<Instant>) -> Origin {
         Origin {
-            service: self.service.clone(),
+            service: self.target.0.service.clone(),
             endpoint: endpoint(&self.method),
             peer,
             began,
-            failures: self.defaults.failures.clone(),
+            failures: self.target.0.defaults.failures.clone(),
             told: AtomicBool::new(false),
         }
     }
 
     fn name(&self, why: &mut Why) {
-        why.name(&self.service, || endpoint(&self.method));
+        why.name(&self.target.0.service, || endpoint(&self.method));
     }
 }

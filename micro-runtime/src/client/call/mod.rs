@@ -50,7 +50,10 @@ use explain::Called;
 /// # }
 /// ```
 #[derive(Clone)]
-pub struct Target {
+pub struct Target(Arc<Resolved>);
+
+/// What calls of one target share.
+struct Resolved {
     service: Text,
     invoke: Arc<dyn Invoke>,
     defaults: Arc<Defaults>,
@@ -67,21 +70,21 @@ impl Target {
         invoke: Arc<dyn Invoke>,
         defaults: Arc<Defaults>,
     ) -> Self {
-        Self {
+        Self(Arc::new(Resolved {
             service: service.into(),
             invoke,
             defaults,
-        }
+        }))
     }
 
     /// The name called.
     pub fn service(&self) -> &str {
-        &self.service
+        &self.0.service
     }
 
     /// What its calls go by: for code that sends requests itself.
     pub fn invoker(&self) -> &Arc<dyn Invoke> {
-        &self.invoke
+        &self.0.invoke
     }
 
     /// A unary call.
@@ -141,7 +144,7 @@ impl Target {
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Target")
-            .field("service", &self.service)
+            .field("service", &self.0.service)
             .finish_non_exhaustive()
     }
 }
@@ -188,10 +191,6 @@ impl<K> Call<K> {
     pub fn full(self) -> Full<K> {
         Full(self)
     }
-
-    fn codec(&self) -> Result<Arc<dyn Codec>> {
-        self.target.defaults.codec(self.content_type.as_deref())
-    }
 }
 
 impl<K> fmt::Debug for Call<K> {
@@ -212,13 +211,14 @@ pub struct Full<K>(Call<K>);
 #[must_use = "futures do nothing unless awaited"]
 pub struct Pending<M> {
     state: State,
+    /// That of the content type that the call has named.
     codec: Option<Arc<dyn Codec>>,
     called: Called,
     read: Read<M>,
 }
 
 /// Reads a reply.
-type Read<M> = fn(Reply, Arc<dyn Codec>, &Called) -> Result<Reply<M>>;
+type Read<M> = fn(Reply, &Arc<dyn Codec>, &Called) -> Result<Reply<M>>;
 
 enum State {
     Sent(BoxFuture<Result<Reply>>),
@@ -241,10 +241,9 @@ impl<M> Future for Pending<M> {
             State::Failed(error) => Err(error.take().unwrap_or_else(polled_again)),
         };
         this.state = State::Failed(None);
-        let read = reply.and_then(|reply| match this.codec.take() {
-            Some(codec) => (this.read)(reply, codec, &this.called),
-            None => Err(polled_again()),
-        });
+        let codec = this.codec.as_ref();
+        let codec = codec.unwrap_or(&this.called.target.0.defaults.codec);
+        let read = reply.and_then(|reply| (this.read)(reply, codec, &this.called));
         Poll::Ready(read.map_err(|error| this.called.failed(error)))
     }
 }
@@ -275,7 +274,6 @@ fn send<K, Q: Payload, M>(
     read: Read<M>,
     reads: Option<Reads>,
 ) -> Pending<M> {
-    let codec = call.codec();
     // Taken apart here, once: a call is large, and each step on its way would copy it.
     let Call {
         target,
@@ -284,19 +282,13 @@ fn send<K, Q: Payload, M>(
         parent,
         watch_parent,
         metadata,
+        content_type,
         options,
-        ..
     } = call;
-    let Target {
-        service,
-        invoke,
-        defaults,
-    } = target;
     let called = Called {
-        service: service.clone(),
+        target,
         method: method.clone(),
         recorder: options.recorder.clone(),
-        defaults,
     };
     let fail = |error: Error, called| Pending {
         // No node was asked, and none is to blame.
@@ -305,14 +297,20 @@ fn send<K, Q: Payload, M>(
         called,
         read,
     };
-    let codec = match codec {
-        Ok(codec) => codec,
+    let named = match called.target.0.defaults.named(content_type.as_deref()) {
+        Ok(named) => named,
         Err(error) => return fail(error, called),
     };
+    let Resolved {
+        service,
+        invoke,
+        defaults,
+    } = &*called.target.0;
+    let codec = named.as_ref().unwrap_or(&defaults.codec);
     let mut source: Option<Arc<dyn Payload>> = None;
     let body = match message(kind) {
         None => Body::Empty,
-        Some(message) => match codec::encode(&*codec, &message) {
+        Some(message) => match codec::encode(&**codec, &message) {
             Err(error) => return fail(error, called),
             Ok(bytes) => {
                 // JSON is the one encoding that a legacy node wants in another dialect.
@@ -324,8 +322,8 @@ fn send<K, Q: Payload, M>(
         },
     };
     let request = Request {
-        cx: Context::outgoing(parent.as_ref(), metadata, &called.defaults.forward),
-        service,
+        cx: Context::outgoing(parent.as_ref(), metadata, &defaults.forward),
+        service: service.clone(),
         codec: codec.clone(),
         body,
         // Others are not sent again, so that it is soon enough to read their replies at the end.
@@ -334,7 +332,7 @@ fn send<K, Q: Payload, M>(
         options,
         source,
         dialling: AtomicBool::new(false),
-        is_kept: called.defaults.failures.are_kept(),
+        is_kept: defaults.failures.are_kept(),
     };
     let sent = invoke.invoke(request);
     let sent = match parent.filter(|_| watch_parent) {
@@ -343,7 +341,7 @@ fn send<K, Q: Payload, M>(
     };
     Pending {
         state: State::Sent(sent),
-        codec: Some(codec),
+        codec: named,
         called,
         read,
     }
@@ -366,13 +364,13 @@ fn within(sent: BoxFuture<Result<Reply>>, parent: Context) -> BoxFuture<Result<R
 
 fn read_message<R: Payload + Default>(
     mut reply: Reply,
-    codec: Arc<dyn Codec>,
+    codec: &Arc<dyn Codec>,
     called: &Called,
 ) -> Result<Reply<R>> {
     let already = reply.read.take(reply.message.as_bytes());
     reply.try_read(called, |body| match already {
         Some(message) => Ok(message),
-        None => decode(&*codec, body.into_bytes()),
+        None => decode(&**codec, body.into_bytes()),
     })
 }
 
@@ -413,20 +411,20 @@ fn read_raw(body: Body) -> Result<RawStream> {
 
 fn read_receiver<R: Payload + Default>(
     reply: Reply,
-    codec: Arc<dyn Codec>,
+    codec: &Arc<dyn Codec>,
     called: &Called,
 ) -> Result<Reply<Receiver<R>>> {
     let metadata = reply.metadata.clone();
     let origin = Arc::new(called.origin(reply.peer.clone(), reply.began));
     reply.try_read(called, |body| {
-        let receiver = Receiver::new(read_raw(body)?.receive, codec);
+        let receiver = Receiver::new(read_raw(body)?.receive, codec.clone());
         Ok(receiver.opened_with(&metadata, origin))
     })
 }
 
 fn read_upload<Q: Payload, R: Payload + Default>(
     reply: Reply,
-    codec: Arc<dyn Codec>,
+    codec: &Arc<dyn Codec>,
     called: &Called,
 ) -> Result<Reply<Upload<Q, R>>> {
     let mut opening = Reply::new(());
@@ -437,7 +435,8 @@ fn read_upload<Q: Payload, R: Payload + Default>(
         let raw = read_raw(body)?;
         Ok(Upload {
             send: Sender::new(raw.send, codec.clone()).of(origin.clone()),
-            receive: Receiver::new(raw.receive, codec).opened_with(&opening.metadata, origin),
+            receive: Receiver::new(raw.receive, codec.clone())
+                .opened_with(&opening.metadata, origin),
             opening,
         })
     })
@@ -447,7 +446,7 @@ type Both<Q, R> = (Sender<Q>, Receiver<R>);
 
 fn read_both<Q: Payload, R: Payload + Default>(
     reply: Reply,
-    codec: Arc<dyn Codec>,
+    codec: &Arc<dyn Codec>,
     called: &Called,
 ) -> Result<Reply<Both<Q, R>>> {
     let metadata = reply.metadata.clone();
@@ -456,7 +455,7 @@ fn read_both<Q: Payload, R: Payload + Default>(
         let raw = read_raw(body)?;
         Ok((
             Sender::new(raw.send, codec.clone()).of(origin.clone()),
-            Receiver::new(raw.receive, codec).opened_with(&metadata, origin),
+            Receiver::new(raw.receive, codec.clone()).opened_with(&metadata, origin),
         ))
     })
 }

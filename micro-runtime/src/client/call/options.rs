@@ -7,7 +7,7 @@ use super::{Call, Unary};
 use crate::call::{Backoff, Hedge, Retry};
 use crate::context::Context;
 use crate::metadata::Text;
-use crate::selector::{Filter, Strategy};
+use crate::selector::{Filter, SelectOptions, Strategy};
 use crate::wrapper::Wrapper;
 
 impl<K> Call<K> {
@@ -96,19 +96,19 @@ impl<K> Call<K> {
 
     /// Calls only nodes that `filter` lets pass, beside the client's filters.
     pub fn filter(mut self, filter: impl Into<Filter>) -> Self {
-        self.options.select.filters.push(filter.into());
+        self.select().filters.push(filter.into());
         self
     }
 
     /// Chooses the node by `strategy`.
     pub fn strategy(mut self, strategy: impl Into<Strategy>) -> Self {
-        self.options.select.strategy = Some(strategy.into());
+        self.select().strategy = Some(strategy.into());
         self
     }
 
     /// Keeps calls of one key together where the strategy goes by keys: `user-17`.
     pub fn key(mut self, key: impl Into<Text>) -> Self {
-        self.options.select.key = Some(key.into());
+        self.select().key = Some(key.into());
         self
     }
 
@@ -138,6 +138,10 @@ impl<K> Call<K> {
         self.parent = None;
         self.watch_parent = false;
         self
+    }
+
+    fn select(&mut self) -> &mut SelectOptions {
+        self.options.select.get_or_insert_default()
     }
 }
 

@@ -62,9 +62,11 @@ impl Checks {
             return check;
         }
         // Not under the lock: descriptors may be long.
-        let made = Check::new(descriptor).map(Arc::new);
+        let made = Check::new(descriptor);
         let mut all = self.lock();
         find(&all).unwrap_or_else(|| {
+            let number = all.len() as u64 + 1;
+            let made = made.map(|check| Arc::new(Check { number, ..check }));
             all.push(Checked(descriptor, made.clone()));
             made
         })
@@ -78,6 +80,8 @@ impl Checks {
 /// What is known of one service's schemas at the nodes of one name.
 pub(super) struct Check {
     descriptor: &'static ServiceDescriptor,
+    /// Its number among those of its name, from 1.
+    number: u64,
     own: Hash,
     verdicts: Mutex<BTreeMap<Hash, Verdict>>,
     /// Changes with the verdicts.
@@ -107,11 +111,22 @@ impl Check {
         Some(Self {
             own: schema.hash(descriptor.full_name)?,
             descriptor,
+            number: 1,
             verdicts: Mutex::default(),
             generation: AtomicU64::new(0),
             told: Notify::new(),
             ruling: ArcSwapOption::empty(),
         })
+    }
+
+    /// This check, as of what is known now: a number that no other one of its name has.
+    fn stamp(&self) -> u64 {
+        self.number << 32 | self.generation.load(Ordering::Acquire) & u64::from(u32::MAX)
+    }
+
+    /// Whether all of these nodes are known to understand everything: most often they are.
+    pub(super) fn is_passed_by(&self, nodes: &Nodes) -> bool {
+        nodes.has_passed(self.stamp())
     }
 
     /// The place of `method` among those of the service; `None` for one that was named by hand.
@@ -188,20 +203,23 @@ impl Attempts {
         check: &Arc<Check>,
         nodes: &NodesGuard,
     ) -> Guard<Option<Arc<Ruling>>> {
-        let generation = check.generation.load(Ordering::Acquire);
+        let stamp = check.stamp();
         let kept = check.ruling.load();
         if let Some(ruling) = &*kept
-            && ruling.is_of(nodes, generation)
+            && ruling.is_of(nodes, stamp)
         {
             return kept;
         }
         let standings = self.standings(check, nodes);
         let made = Arc::new(Ruling::new(
             nodes,
-            generation,
+            stamp,
             check.descriptor.methods.len(),
             standings,
         ));
+        if !made.is_mixed() {
+            nodes.pass(stamp);
+        }
         check.ruling.store(Some(made.clone()));
         Guard::from_inner(Some(made))
     }

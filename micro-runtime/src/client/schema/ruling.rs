@@ -11,7 +11,8 @@ use crate::registry::{Nodes, NodesGuard};
 pub(in crate::client) struct Ruling {
     /// Weak: that no other snapshot has its address is enough.
     of: Weak<Nodes>,
-    generation: u64,
+    /// That of the check when it was made.
+    stamp: u64,
     /// `None` where all nodes understand all.
     mixed: Option<Mixed>,
 }
@@ -51,7 +52,7 @@ impl Standing {
 impl Ruling {
     pub(super) fn new(
         nodes: &NodesGuard,
-        generation: u64,
+        stamp: u64,
         methods: usize,
         standings: Vec<Standing>,
     ) -> Self {
@@ -63,14 +64,19 @@ impl Ruling {
         });
         Self {
             of: nodes.downgrade(),
-            generation,
+            stamp,
             mixed,
         }
     }
 
     /// Whether it is of this snapshot, and of what is known now.
-    pub(super) fn is_of(&self, nodes: &NodesGuard, generation: u64) -> bool {
-        self.generation == generation && std::ptr::eq(self.of.as_ptr(), &raw const **nodes)
+    pub(super) fn is_of(&self, nodes: &NodesGuard, stamp: u64) -> bool {
+        self.stamp == stamp && std::ptr::eq(self.of.as_ptr(), &raw const **nodes)
+    }
+
+    /// Whether some nodes do not understand all, or nothing is known of them.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.mixed.is_some()
     }
 
     /// Whether nothing is known of some nodes.

@@ -33,7 +33,11 @@ pub struct Nodes {
 
 /// What somebody has found out about a snapshot and would find out again.
 #[derive(Default)]
-struct Derived(OnceLock<Box<dyn Any + Send + Sync>>);
+struct Derived {
+    kept: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// What all of its nodes have passed; 0 for nothing.
+    passed: AtomicU64,
+}
 
 impl Clone for Derived {
     /// Nothing: a copy may be changed.
@@ -64,8 +68,18 @@ impl Nodes {
     /// What is kept with this snapshot as long as it lives, made on first use; `None` where something
     /// of another type is kept.
     pub(crate) fn derived<T: Any + Send + Sync + Default>(&self) -> Option<&T> {
-        let made = self.derived.0.get_or_init(|| Box::new(T::default()));
+        let made = self.derived.kept.get_or_init(|| Box::new(T::default()));
         made.downcast_ref()
+    }
+
+    /// Whether all of its nodes were found to pass what has this number.
+    pub(crate) fn has_passed(&self, number: u64) -> bool {
+        self.derived.passed.load(Ordering::Acquire) == number
+    }
+
+    /// Notes that all of its nodes pass what has this number, which is not 0. One is remembered.
+    pub(crate) fn pass(&self, number: u64) {
+        self.derived.passed.store(number, Ordering::Release);
     }
 
     /// Nodes at addresses given by hand, which speak Go Micro's protocol as far as is known. Random

@@ -1,6 +1,6 @@
 //! A client's connection: calls go out through the outbox, answers come in through one reader.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -172,21 +172,26 @@ impl Link {
         }
     }
 
-    /// A unary call.
-    pub(super) async fn unary(
-        &self,
-        request: &Request,
+    /// A unary call, at a time that may be known where it is awaited at once.
+    // Not an `async fn`, which keeps its arguments twice.
+    pub(super) fn unary<'a>(
+        &'a self,
+        request: &'a Request,
         deadline: Option<Instant>,
-    ) -> Result<Reply, Failed> {
+        now: Option<Instant>,
+    ) -> impl Future<Output = Result<Reply, Failed>> + Send + 'a {
         let mut call = Unary {
             link: self,
             id: None,
+            now,
         };
-        loop {
-            match poll_fn(|task| call.poll(request, deadline, task)).await {
-                Err(Unsent::Wait(wait)) => Box::pin(self.wait(wait)).await,
-                Err(Unsent::Failed(failed)) => return Err(failed),
-                Ok(reply) => return Ok(reply),
+        async move {
+            loop {
+                match poll_fn(|task| call.poll(request, deadline, task)).await {
+                    Err(Unsent::Wait(wait)) => Box::pin(self.wait(wait)).await,
+                    Err(Unsent::Failed(failed)) => return Err(failed),
+                    Ok(reply) => return Ok(reply),
+                }
             }
         }
     }
@@ -206,7 +211,7 @@ impl Link {
         }
         let held = loop {
             let mut made = None;
-            let begun = self.begin(request, deadline, true, |id| {
+            let begun = self.begin(request, (deadline, None), true, |id| {
                 let stream = Arc::new(Opened::new(Arc::new(Flow::new(id, window, credit))));
                 made = Some(stream.clone());
                 State::Stream(stream)
@@ -235,11 +240,12 @@ impl Link {
         }
     }
 
-    /// Sends a CALL, if there is a place for the call and room for its frame.
+    /// Sends a CALL, if there is a place for the call and room for its frame; the time is read where it
+    /// is not known.
     fn begin(
         &self,
         request: &Request,
-        deadline: Option<Instant>,
+        (deadline, now): (Option<Instant>, Option<Instant>),
         streams: bool,
         state: impl FnOnce(CallId) -> State,
     ) -> Result<CallId, Unsent> {
@@ -262,7 +268,8 @@ impl Link {
             flags |= flag::PACKED;
         }
         let body = packed.as_ref().unwrap_or(body);
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let now = || now.unwrap_or_else(Instant::now);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(now()));
         let begun = self.out.append(Room::Needed, |queue, waiting, position| {
             if !waiting.parts.may_begin(body.len()) {
                 return (Err(Wait::Room(body.len())), Flush::Held);
@@ -413,6 +420,8 @@ impl Drop for FailOnDrop<'_> {
 struct Unary<'a> {
     link: &'a Link,
     id: Option<CallId>,
+    /// What time it is, where nothing was waited for yet.
+    now: Option<Instant>,
 }
 
 impl Unary<'_> {
@@ -424,7 +433,8 @@ impl Unary<'_> {
     ) -> Poll<Result<Reply, Unsent>> {
         let Some(id) = self.id else {
             let waker = |_| State::Unary(task.waker().clone());
-            return match self.link.begin(request, deadline, false, waker) {
+            let times = (deadline, self.now.take());
+            return match self.link.begin(request, times, false, waker) {
                 Ok(id) => {
                     self.id = Some(id);
                     Poll::Pending

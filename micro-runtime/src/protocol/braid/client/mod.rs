@@ -63,6 +63,8 @@ impl Channel for BraidChannel {
     ) -> Borrowed<'a, Result<Reply>> {
         Box::pin(async move {
             let mut last = None;
+            // Known until something was waited for.
+            let mut now = Some(limits.now);
             for _ in 0..DIALS {
                 // What few calls wait for is boxed, so that the others do not carry its room.
                 let other = self.0.other();
@@ -70,6 +72,7 @@ impl Channel for BraidChannel {
                 let link = match kept.fresh() {
                     Some(link) => link,
                     None => {
+                        now = None;
                         let link = kept.link(limits.dial_timeout);
                         Box::pin(dial(&request.dialling, link)).await?
                     }
@@ -78,8 +81,9 @@ impl Channel for BraidChannel {
                     self.0.widen();
                 }
                 let answer = match request.method.kind {
-                    Kind::Unary => link.unary(request, limits.deadline).await,
+                    Kind::Unary => link.unary(request, limits.deadline, now.take()).await,
                     kind => {
+                        now = None;
                         let sends = kind != Kind::ServerStream;
                         Box::pin(link.stream(request, limits.deadline, sends)).await
                     }

@@ -24,14 +24,16 @@ use crate::protocol::http2::Fault;
 use crate::protocol::kept;
 
 impl Link {
-    /// A unary call. Dropped before its answer, it tells the server to stop.
+    /// A unary call, at a time that may be known where it is awaited at once. Dropped before its
+    /// answer, it tells the server to stop.
     pub(super) async fn unary(
         &self,
         request: &Request,
         deadline: Option<Instant>,
+        now: Option<Instant>,
     ) -> Result<Reply, Failed> {
         let message = frame(body(request)?, self.encoding())?;
-        let (mut answered, mut out) = self.open(request, deadline)?;
+        let (mut answered, mut out) = self.open(request, deadline, now)?;
         if let Err(fault) = out.send(message, true) {
             // The server may have answered already: that says more.
             tracing::debug!(%fault, "a request could not be sent whole");

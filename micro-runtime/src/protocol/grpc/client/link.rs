@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -119,13 +120,16 @@ impl kept::Link for Link {
 }
 
 impl Link {
-    /// Opens the stream of a call.
+    /// Opens the stream of a call; the time is read where it is not known.
     pub(super) fn open(
         &self,
         request: &Request,
         deadline: Option<Instant>,
+        now: Option<Instant>,
     ) -> Result<(Answered, Outbound), Failed> {
-        let head = self.head(request, deadline)?;
+        let now = || now.unwrap_or_else(Instant::now);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(now()));
+        let head = self.head(request, left)?;
         let (answered, out) = self.streams.send(head, self)?;
         Ok((Answered::Http2(answered), Outbound::Http2(out)))
     }
@@ -135,7 +139,7 @@ impl Link {
         Encoding::of_requests(&self.settings)
     }
 
-    fn head(&self, request: &Request, deadline: Option<Instant>) -> Result<http::Request<()>> {
+    fn head(&self, request: &Request, left: Option<Duration>) -> Result<http::Request<()>> {
         let path = match &request.method.path {
             Cow::Borrowed(path) => {
                 PathAndQuery::from_maybe_shared(bytes::Bytes::from_static(path.as_bytes()))
@@ -167,8 +171,7 @@ impl Link {
         if let Some(encoding) = self.encoding().name() {
             all.insert(headers::ENCODING, encoding);
         }
-        if let Some(deadline) = deadline {
-            let left = deadline.saturating_duration_since(Instant::now());
+        if let Some(left) = left {
             all.insert(headers::GRPC_TIMEOUT, timeout::write(left));
         }
         headers::write_all(metadata, &mut all)?;

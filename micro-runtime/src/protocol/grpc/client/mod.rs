@@ -46,14 +46,24 @@ impl Channel for GrpcChannel {
     ) -> Borrowed<'a, Result<Reply>> {
         Box::pin(async move {
             let mut last = None;
+            // Known until something was waited for.
+            let mut now = Some(limits.now);
             for _ in 0..DIALS {
-                let link = match dial(&request.dialling, self.0.link(limits.dial_timeout)).await {
-                    Ok(link) => link,
-                    // Why the peer has gone away says more.
-                    Err(error) => return Err(last.unwrap_or(error)),
+                let link = match self.0.fresh() {
+                    Some(link) => link,
+                    None => {
+                        now = None;
+                        let link = self.0.link(limits.dial_timeout);
+                        // Boxed, since few calls wait here and all would carry its room.
+                        match Box::pin(dial(&request.dialling, link)).await {
+                            Ok(link) => link,
+                            // Why the peer has gone away says more.
+                            Err(error) => return Err(last.unwrap_or(error)),
+                        }
+                    }
                 };
                 let answer = match request.method.kind {
-                    Kind::Unary => link.unary(request, limits.deadline).await,
+                    Kind::Unary => link.unary(request, limits.deadline, now.take()).await,
                     kind => link.stream(request, limits.deadline, kind).await,
                 };
                 if request.options.close_connection {

@@ -99,7 +99,7 @@ impl Link {
             Kind::Unary | Kind::ServerStream => Some(frame(body(request)?, encoding)?),
             Kind::ClientStream | Kind::Bidi => None,
         };
-        let (answered, mut out) = self.open(request, deadline)?;
+        let (answered, mut out) = self.open(request, deadline, None)?;
         let finished = first.is_some();
         if let Some(first) = first
             && let Err(fault) = out.send(first, true)
