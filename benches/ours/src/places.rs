@@ -16,6 +16,7 @@ pub(crate) struct Places {
     registry: Arc<dyn Registry>,
     memory: Option<transport::Memory>,
     protocol: String,
+    strategy: Strategy,
     client_tls: Option<ClientTls>,
     server_tls: Option<ServerTls>,
 }
@@ -42,6 +43,11 @@ impl Places {
             registry,
             memory,
             protocol: args.get("protocol").unwrap_or("braid").to_owned(),
+            // One node needs no strategy: what another one costs is asked for.
+            strategy: match args.get("selector") {
+                Some(name) => name.parse()?,
+                None => Strategy::RoundRobin,
+            },
             client_tls,
             server_tls,
         })
@@ -51,7 +57,7 @@ impl Places {
     pub(crate) fn service(&self, name: &str) -> Service {
         let mut service = Service::new(name)
             .shared_registry(self.registry.clone())
-            .selector(Strategy::RoundRobin)
+            .selector(self.strategy.clone())
             .client_protocols([&self.protocol]);
         if let Some(tls) = &self.client_tls {
             service = service.client_tls(tls.clone());
