@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use micro_runtime::Error;
-use micro_runtime::call::{Backoff, Request, Retry};
+use micro_runtime::call::{Backoff, Body, Request, Retry};
 use micro_runtime::error::why::Cause;
+use micro_runtime::wrapper::{Next, from_fn};
 use tokio::time::Instant;
 
 use scripted::{Answer, Setup, cut, refused};
@@ -233,4 +234,42 @@ async fn wrappers_stand_in_order_and_the_calls_own_innermost() {
         .await
         .unwrap();
     assert_eq!(*seen.lock().unwrap(), ["first", "second"]);
+}
+
+fn turned(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().map(|byte| byte ^ 0xff).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_wrapper_says_it_will_change_is_read_when_it_has() {
+    let turns = |says: bool| {
+        from_fn(move |mut request: Request, next: Next| async move {
+            if says {
+                request.will_change_reply();
+            }
+            let mut reply = next.run(request).await?;
+            reply.message = Body::One(turned(reply.message.as_bytes()).into());
+            Ok(reply)
+        })
+    };
+    // What "hi" is in protobuf, turned.
+    let hi = Answer::Say(b"\xf5\xfd\x97\x96");
+    for says in [true, false] {
+        let (hi, wrapper) = (hi.clone(), Arc::new(turns(says)));
+        let setup = Setup::with(
+            &["a", "b"],
+            move |_, _| hi.clone(),
+            |options| options.wrappers.push(wrapper),
+        );
+        let setup = setup.await;
+        let target = setup.client.target("greeter");
+        let call = || target.unary::<_, String>("Say.Hello", "x".to_owned());
+        assert_eq!(call().await.unwrap(), "hi");
+        let answer = call().idempotent().await;
+        // As the wrapper finds it, else it is garbage.
+        match says {
+            true => assert_eq!((answer.unwrap().as_str(), setup.asked()), ("hi", 2)),
+            false => assert_eq!(Cause::of(&answer.unwrap_err()), Cause::Garbled),
+        }
+    }
 }

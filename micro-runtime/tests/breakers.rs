@@ -113,6 +113,15 @@ async fn hystrix_gives_up_calls_that_take_too_long_and_tells_why() {
     assert_eq!(why.refusals().last().unwrap().by, "breaker");
     told.calls(4).await;
     assert_eq!(told.call().await.unwrap_err().code(), 503);
+
+    // The node was told whole milliseconds, and notices first.
+    let first = Answer::FailAfter(
+        Duration::from_millis(999),
+        Error::timeout("go.micro.server", "the deadline passed").with_grpc_code(1),
+    );
+    let told = Told::with(Hystrix::new(), first).await;
+    let error = told.call().await.unwrap_err();
+    assert_eq!((error.code(), error.detail()), (408, "hystrix: timeout"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,6 +205,20 @@ async fn a_fallback_answers_what_failed_and_what_was_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fallback_has_no_message_for_a_stream() {
+    let breaker = GoBreaker::new().fallback(|failed| async move {
+        let reply = failed.reply(&Frame("instead".into()));
+        assert!(reply.is_err(), "{reply:?}");
+        reply
+    });
+    let told = Told::new(breaker).await;
+    let target = told.setup.client.target("greeter");
+    let open = target.server_stream::<_, Frame>("Say.Count", Frame("x".into()));
+    let error = open.await.unwrap_err();
+    assert_eq!((error.id(), error.detail()), ("greeter", "broken"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn methods_have_circuits_of_their_own_and_settings_where_they_are_given() {
     let mut settings = HystrixSettings::default();
     settings.volume = 2;
@@ -230,6 +253,20 @@ async fn methods_have_circuits_of_their_own_and_settings_where_they_are_given() 
         .request("greeter", "Say.Other", Frame("x".into()));
     assert_eq!(other.await.unwrap_err().code(), 502);
     assert_eq!(one.circuits().len(), 1);
+
+    // Settings of its own are for a circuit of its own.
+    let mut settings = GoBreakerSettings::default();
+    settings.ready_to_trip = Arc::new(|counts| counts.consecutive_failures > 1);
+    let one = one.method("greeter", "Say.Other", settings);
+    let other = Told::new(one.clone()).await;
+    let call = || {
+        let client = &other.setup.client;
+        client.request("greeter", "Say.Other", Frame("x".into()))
+    };
+    for code in [500, 500, 502] {
+        assert_eq!(call().await.unwrap_err().code(), code);
+    }
+    assert_eq!(one.circuits().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,8 @@ use micro_runtime::client::HealthCheck;
 use micro_runtime::selector::Strategy;
 use micro_runtime::server::ServingStatus;
 use micro_runtime::transport::{Connection, Io, Listener, Transport};
-use micro_runtime::{Result, Service};
+use micro_runtime::wrapper::{Next, from_fn};
+use micro_runtime::{Error, Request, Result, Service};
 use support::{Say, World, frame};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::sleep;
@@ -185,5 +186,48 @@ async fn a_node_that_does_not_serve_is_left_alone_where_grpcs_health_is_asked() 
         sleep(interval * 4).await;
         let all = answers(100).await;
         assert!(all.iter().all(|count| *count > 0), "{protocol}: {all:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_has_no_room_for_the_question_is_not_left_alone() {
+    for protocol in PROTOCOLS {
+        for unprocessed in [true, false] {
+            let world = World::default();
+            let _here = node(&world, protocol, "here:1").start().await.unwrap();
+            let asked = Arc::new(AtomicUsize::new(0));
+            let count = asked.clone();
+            let full = from_fn(move |request: Request, next: Next| {
+                let asked = request.method.path.starts_with("/grpc.health");
+                count.fetch_add(usize::from(asked), Ordering::Relaxed);
+                async move {
+                    let error = Error::unavailable("limit", "full");
+                    match asked {
+                        true if unprocessed => Err(error.unprocessed()),
+                        true => Err(error),
+                        false => next.run(request).await,
+                    }
+                }
+            });
+            let busy = node(&world, protocol, "here:2").wrap_handler(full);
+            let _busy = busy.start().await.unwrap();
+            let interval = Duration::from_secs(1);
+            let check = HealthCheck::grpc().interval(interval);
+            let caller = world.service("caller", protocol).health_check(check);
+            let caller = caller.selector(Strategy::RoundRobin);
+            let client = caller.client();
+            let mut met = 0;
+            for number in 0..21 {
+                let call = client.request(NAME, "Say.Hello", frame("x"));
+                let answer = support::words(&call.await.unwrap());
+                match number {
+                    0 => sleep(interval * 6).await,
+                    _ => met += usize::from(answer == "here:2"),
+                }
+            }
+            assert_eq!(met, 10, "{protocol}");
+            let asked = asked.load(Ordering::Relaxed);
+            assert!(asked >= 4, "{protocol}: asked {asked} times");
+        }
     }
 }

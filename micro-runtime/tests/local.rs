@@ -392,3 +392,18 @@ async fn wrappers_of_one_call_run_in_process_too() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_gives_its_wrappers_its_time() {
+    let say = || Say::hello(|_, message| async { Ok(message) });
+    everywhere(say, |target, name| async move {
+        let limit = Duration::from_millis(700);
+        let looks = wrapper::from_fn(move |request: Request, next: Next| async move {
+            assert_eq!(request.cx.remaining(), Some(limit), "{name}");
+            next.run(request).await
+        });
+        let call = target.unary::<_, Frame>("Say.Hello", frame("x"));
+        call.timeout(limit).wrap(looks).await.unwrap();
+    })
+    .await;
+}

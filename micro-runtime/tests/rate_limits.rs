@@ -199,6 +199,47 @@ async fn waiting_is_part_of_the_time_that_a_caller_gives() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn waiting_is_part_of_the_time_that_a_client_gives_all_its_calls() {
+    let wrapper: Arc<dyn Wrapper> = Arc::new(RateLimit::token_bucket(1, 1).wait());
+    let never = |_: &str, number| match number {
+        0 => Answer::Echo,
+        _ => Answer::Never,
+    };
+    let setup = Setup::with(&["a"], never, |options| {
+        options.wrappers.push(wrapper);
+        options.call.timeout = Duration::from_millis(1_500);
+    });
+    let setup = setup.await;
+    setup.call().await.unwrap();
+    let since = Instant::now();
+    let (second, third) = tokio::join!(setup.call().full(), async {
+        let refused = setup.call().await.unwrap_err();
+        (refused, since.elapsed())
+    });
+    assert_eq!(second.unwrap_err().code(), 408);
+    assert_eq!(since.elapsed(), Duration::from_millis(1_500));
+    assert_refused(&third.0);
+    assert_eq!(third.1, Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_a_server_how_it_is_is_not_limited() {
+    let server = server(&World::default(), "braid", RateLimit::token_bucket(1, 1)).await;
+    let ask_how = |endpoint: &'static str| {
+        let client = server.client();
+        client.request("limited", endpoint, Frame::default())
+    };
+    for _ in 0..5 {
+        ask_how("Debug.Health").await.unwrap();
+        #[cfg(feature = "grpc")]
+        ask_how("grpc.health.v1.Health.Check").await.unwrap();
+    }
+    // Calls are, and had their turns left.
+    assert_eq!(passed(&server, None, 3).await, 1);
+    server.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn ten_thousand_callers_take_bounded_room() {
     let limit = RateLimit::token_bucket(1, 1)
         .most(1_000)

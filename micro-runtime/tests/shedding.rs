@@ -16,7 +16,7 @@ use std::time::Duration;
 use micro_runtime::call::Frame;
 use micro_runtime::service::Running;
 use micro_runtime::wrapper::adaptive::AdaptiveSettings;
-use micro_runtime::wrapper::{AdaptiveLimit, Shed, Wrapper};
+use micro_runtime::wrapper::{AdaptiveLimit, Figure, Shed, Wrapper};
 use micro_runtime::{Error, Result};
 use support::{Say, World, frame};
 use tokio::sync::Semaphore;
@@ -120,6 +120,40 @@ async fn without_a_deadline_nothing_is_shed() {
     slow.running.stop().await.unwrap();
 }
 
+#[tokio::test(start_paused = true)]
+async fn how_soon_a_handler_panics_tells_nothing() {
+    let world = World::default();
+    let mut settings = AdaptiveSettings::default();
+    (settings.samples, settings.window) = (1, Duration::ZERO);
+    let (shed, limit) = (Shed::new(), AdaptiveLimit::with(settings));
+    let say = Say::hello(|_, frame| async move {
+        let panics = support::words(&frame) == "panic";
+        sleep(Duration::from_millis(if panics { 500 } else { 10 })).await;
+        assert!(!panics, "as asked");
+        Ok(frame)
+    });
+    let service = world.service("panics", "braid").handle(say);
+    let service = service.wrap_handler(shed.clone());
+    let service = service.wrap_handler(limit.clone());
+    let running = service.start().await.unwrap();
+    let call = |words: &str| {
+        let client = running.client();
+        client
+            .request("panics", "Say.Hello", frame(words))
+            .into_future()
+    };
+    call("good").await.unwrap();
+    for _ in 0..30 {
+        assert_eq!(call("panic").await.unwrap_err().code(), 500);
+    }
+    let takes = shed.inspect().unwrap().standings[1].figures.clone();
+    assert!(takes.is_empty(), "{takes:?}");
+    let stands = limit.inspect().unwrap().standings[0].figures.clone();
+    let baseline = ("without_queue", Figure::Time(Duration::from_millis(10)));
+    assert!(stands.contains(&baseline), "{stands:?}");
+    running.stop().await.unwrap();
+}
+
 /// Handlers that wait until they may go, behind a limit of four.
 struct Gated {
     running: Running,
@@ -173,6 +207,10 @@ async fn a_call_beyond_the_limit_is_refused_at_once_and_there_is_room_again() {
     assert!(error.is_unprocessed(), "{error:?}");
     assert_eq!(since.elapsed(), Duration::ZERO);
     assert_eq!((gated.limit.running(), gated.limit.limit()), (4, 4));
+    // How it is, it tells all the same.
+    let health = gated.running.client();
+    let health = health.request("gated", "Debug.Health", Frame::default());
+    health.retries(0).await.unwrap();
     gated.go.add_permits(5);
     for call in running {
         call.await.unwrap().unwrap();

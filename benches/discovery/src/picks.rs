@@ -161,7 +161,7 @@ impl Line {
         let slow = nanos > most as f64;
         (slow || allocations > 0).then(|| {
             format!(
-                "{name}: {nanos:.0} ns a choice and {allocations} allocations in 1000, of {most} ns and none that are allowed"
+                "{name}: a choice takes {nanos:.0} ns and may take {most}; {allocations} allocations in 1,000 choices, where none may be"
             )
         })
     }

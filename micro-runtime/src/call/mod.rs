@@ -32,13 +32,14 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::codec::Codec;
 use crate::context::{Context, Peer};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::metadata::{Metadata, Text};
 use crate::method::{MethodRef, ServiceDescriptor};
 
@@ -94,6 +95,14 @@ impl Request {
         }
     }
 
+    /// Says that a client's wrapper changes the reply's message: decrypts it, or unpacks it. Before it
+    /// goes on, since the reply of an idempotent call is else read as it comes from the node, where
+    /// another one can still be asked, and one that cannot be read is held against the node. It is then
+    /// read when all wrappers have seen it.
+    pub fn will_change_reply(&mut self) {
+        self.reads = None;
+    }
+
     /// A copy of the request, to send it twice; `None` where its body is a stream, which has none.
     pub fn try_clone(&self) -> Option<Self> {
         let body = match &self.body {
@@ -122,6 +131,12 @@ pub(crate) async fn dial<T>(dialling: &AtomicBool, connection: impl Future<Outpu
     let connection = connection.await;
     dialling.store(false, Ordering::Relaxed);
     connection
+}
+
+/// Whether a peer gave the call up, in the code of gRPC or with a timeout, because its time is up, with
+/// so much of ours `left`: it was told whole milliseconds.
+pub(crate) fn ran_out(error: &Error, left: Duration) -> bool {
+    (error.grpc_code() == Some(1) || error.is_timeout()) && left <= Duration::from_millis(2)
 }
 
 /// What a request or a reply holds.

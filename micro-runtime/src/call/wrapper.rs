@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{Dispatch, Inspected, Invoke, Reply, Request};
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Result, id};
 
 /// Code around a call.
 ///
@@ -48,6 +48,8 @@ pub struct Next {
 #[derive(Clone)]
 enum End {
     Invoke(Arc<dyn Invoke>),
+    /// A subscriber's handler.
+    Event(Arc<dyn Invoke>),
     /// With the context that the server watches, since wrappers may give the request another.
     Dispatch(Arc<dyn Dispatch>, u16, Context),
 }
@@ -59,6 +61,15 @@ impl Next {
             wrappers,
             at: 0,
             end: End::Invoke(end),
+        }
+    }
+
+    /// The way through `wrappers`, the first outermost, to a subscriber's handler.
+    pub(crate) fn to_event(wrappers: Arc<[Arc<dyn Wrapper>]>, end: Arc<dyn Invoke>) -> Self {
+        Self {
+            wrappers,
+            at: 0,
+            end: End::Event(end),
         }
     }
 
@@ -82,6 +93,21 @@ impl Next {
         matches!(self.end, End::Dispatch(..))
     }
 
+    /// The id of what fails on the way: this client's, or this server's.
+    pub(crate) fn id(&self) -> &'static str {
+        match self.end {
+            End::Invoke(_) => id::CLIENT,
+            End::Event(_) | End::Dispatch(..) => id::SERVER,
+        }
+    }
+
+    /// Whether `request` asks this server how it is. What limits a server lets it pass: one that is
+    /// busy is not ill, and whoever asks might end it or keep callers away from it.
+    pub(crate) fn is_asked(&self, request: &Request) -> bool {
+        let of = |service| request.method.path.starts_with(service);
+        self.serves() && (of("/debug.Debug/") || of("/grpc.health.v1.Health/"))
+    }
+
     /// Goes on with `request`.
     ///
     /// # Errors
@@ -93,7 +119,7 @@ impl Next {
                 wrapper.wrap(request, self).await
             }
             None => match self.end {
-                End::Invoke(end) => end.invoke(request).await,
+                End::Invoke(end) | End::Event(end) => end.invoke(request).await,
                 End::Dispatch(end, index, cx) => {
                     cx.reach();
                     end.call(index, request).await

@@ -72,7 +72,8 @@ pub(super) async fn ask(
     answer
 }
 
-/// Whether the node says that it is well. A node that does not know the question is, as gRPC has it.
+/// Whether the node says that it is well. A node that does not know the question is, as gRPC has it. One
+/// that refuses the question teaches nothing, as a failure of our own does.
 pub(super) async fn check(
     channel: &dyn Channel,
     question: Question,
@@ -90,6 +91,10 @@ pub(super) async fn check(
         Err(error) => match (Cause::of(&error), error.code()) {
             // Go Micro's have no code for that, and gRPC's say 501.
             (Cause::Answered, 0..408 | 501) => Ok(()),
+            // It has no room for the question, and busy is not ill.
+            (Cause::Refused, _) | (Cause::Answered, 429) => Err(Cause::Own),
+            // Debug.Health has no other word for a node that is not well.
+            (Cause::Answered, 503) if question == Question::Grpc => Err(Cause::Own),
             (cause, _) => Err(cause),
         },
     }

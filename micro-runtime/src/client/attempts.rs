@@ -17,8 +17,8 @@ use super::leaving::{Leave, Waited};
 use super::measure::Measure;
 use super::options::CallDefaults;
 use super::outlier::{Outliers, Share};
-use super::stream::{bounded, ran_out};
-use crate::call::{Body, CallOptions, Reply, Request, Retry, RetryDecision};
+use super::stream::bounded;
+use crate::call::{Body, CallOptions, Reply, Request, Retry, RetryDecision, ran_out};
 use crate::error::why::{Cause, Refusal, Step};
 use crate::error::{Error, Result, id};
 use crate::protocol::AttemptLimits;
@@ -110,7 +110,7 @@ impl Attempts {
                     match chosen {
                         Ok(entry) if too_late(times.tried_at, deadline) => {
                             entry.release();
-                            Err(call_timeout(None))
+                            Err(no_time(&tried))
                         }
                         chosen => chosen,
                     }
@@ -156,8 +156,7 @@ impl Attempts {
             decisions.tried(self.channels.names(&entry), times, Err(&error));
             self.failed(to, request, &entry, &error, times);
             if number >= retries || self.decide(request, number, &error) == RetryDecision::Stop {
-                let retry = request.options.retry.as_ref();
-                let retry = retry.unwrap_or(&self.settings.retry);
+                let retry = self.settings.retry(&request.options);
                 decisions.stopped(&error, retry, (number, retries), times);
                 return Err(decisions.explain(error, request, times));
             }
@@ -284,12 +283,7 @@ impl Attempts {
     }
 
     pub(super) fn decide(&self, request: &Request, number: u32, error: &Error) -> RetryDecision {
-        let again = match request
-            .options
-            .retry
-            .as_ref()
-            .unwrap_or(&self.settings.retry)
-        {
+        let again = match self.settings.retry(&request.options) {
             Retry::Never => false,
             Retry::GoMicro => error.code() == 408,
             Retry::Custom(policy) => return policy(request, number, error),
@@ -350,6 +344,15 @@ pub(super) fn met_a_node(error: &Error) -> bool {
 /// Whether what begins at `at` cannot be done by `deadline`: no node answers in less.
 pub(super) fn too_late(at: Instant, deadline: Instant) -> bool {
     deadline.saturating_duration_since(at) < LEAST
+}
+
+/// The error of a call that has no time left when it has found a node for its next try.
+pub(super) fn no_time(tried: &[Arc<NodeEntry>]) -> Error {
+    let error = call_timeout(None);
+    match tried {
+        [] => error.unprocessed(),
+        _ => error,
+    }
 }
 
 /// Why a call that asks for it is not hedged.

@@ -8,7 +8,7 @@ use std::task::{Context as Task, Poll};
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
-use super::attempts::{Attempts, is_idempotent, met_a_node, too_late};
+use super::attempts::{Attempts, is_idempotent, met_a_node, no_time, too_late};
 use super::call_timeout;
 use super::decisions::{self, Decisions, Times};
 use super::destination::Destination;
@@ -141,7 +141,7 @@ impl<'a> Hedged<'a> {
                 if let Ok(Some(entry)) = &chosen {
                     entry.release();
                 }
-                chosen = chosen.and(Err(call_timeout(None)));
+                chosen = chosen.and(Err(no_time(&self.tried)));
             }
         }
         let entry = match chosen {
@@ -277,8 +277,7 @@ impl<'a> Hedged<'a> {
             if !alone {
                 return None;
             }
-            let retry = self.request.options.retry.as_ref();
-            let retry = retry.unwrap_or(&attempts.settings.retry);
+            let retry = attempts.settings.retry(&self.request.options);
             let tries = (number, self.retries);
             self.decisions.stopped(&error, retry, tries, times);
             return Some(error);

@@ -35,8 +35,7 @@ pub(super) enum Waited {
 impl Attempts {
     /// Whether a try of `request` may leave its node, where there are `more` tries to come.
     pub(super) fn may_leave(&self, request: &Request, more: bool) -> Leave {
-        let retry = request.options.retry.as_ref();
-        match retry.unwrap_or(&self.settings.retry) {
+        match self.settings.retry(&request.options) {
             Retry::Safe if more && is_idempotent(request) => Leave::MayPay,
             Retry::Safe if more => Leave::Unsent,
             _ => Leave::Never,

@@ -38,6 +38,8 @@ pub(crate) use stream::bounded;
 use std::fmt;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::broker::Broker;
 use crate::call::{BoxFuture, Failures, Frame, Invoke, Payload, Reply, Request};
 use crate::codec::{Codec, Codecs};
@@ -47,7 +49,7 @@ use crate::metadata::Text;
 use crate::method::{Method, ServiceDescriptor};
 use crate::registry::Directory;
 use crate::selector::SelectOptions;
-use crate::tasks::Tasks;
+use crate::tasks::{Tasks, is_never, later};
 use crate::wrapper::{Next, Wrapper};
 
 use active::Active;
@@ -297,6 +299,7 @@ impl Invoke for ToService {
         let called = || (request.service.clone(), request.method.clone());
         let called = (way.failures.are_kept() && !request.is_kept).then(called);
         Box::pin(async move {
+            way.limit(&mut request);
             let answer = next.run(request).await;
             if let (Some((service, method)), Err(error)) = (called, &answer) {
                 way.note(error, &service, &method);
@@ -327,6 +330,16 @@ struct Way {
 }
 
 impl Way {
+    /// Gives the call its time before its wrappers, whose time is part of it. Of a stream it is the
+    /// opening's alone.
+    fn limit(&self, request: &mut Request) {
+        let now = Instant::now();
+        let deadline = later(now, self.attempts.settings.timeout(&request.options));
+        if !request.method.kind.is_stream() && !is_never(now, deadline) {
+            request.cx.limit(deadline);
+        }
+    }
+
     /// Keeps the decisions of a failed call where somebody may look, and nobody else does.
     #[cold]
     fn note(&self, error: &Error, service: &Text, method: &Method) {

@@ -166,4 +166,8 @@ impl CallDefaults {
     pub(super) fn timeout(&self, options: &CallOptions) -> Duration {
         options.timeout.unwrap_or(self.timeout)
     }
+
+    pub(super) fn retry<'a>(&'a self, options: &'a CallOptions) -> &'a Retry {
+        options.retry.as_ref().unwrap_or(&self.retry)
+    }
 }

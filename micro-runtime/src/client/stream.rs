@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::call::{Body, RawReceive, RawSend, RawStream, Reply};
+use crate::call::{Body, RawReceive, RawSend, RawStream, Reply, ran_out};
 use crate::context::Context;
 use crate::error::why::Cause;
 use crate::error::{Error, Result, id};
@@ -81,12 +81,6 @@ impl Life {
             .caused_by(Cause::GivenUp),
         }
     }
-}
-
-/// Whether a peer gave the call up, in the code of gRPC or with a timeout, because its time is up, with
-/// so much of ours `left`: it was told whole milliseconds.
-pub(super) fn ran_out(error: &Error, left: Duration) -> bool {
-    (error.grpc_code() == Some(1) || error.is_timeout()) && left <= Duration::from_millis(2)
 }
 
 fn passed() -> Error {

@@ -175,7 +175,7 @@ impl Consumer {
             Body::One(message.body.clone()),
         );
         let handler = self.subscribed.handler.clone();
-        let next = Next::to_invoke(self.shared.wrappers.clone(), handler);
+        let next = Next::to_event(self.shared.wrappers.clone(), handler);
         self.shared.counters.begun();
         self.shared.counters.started();
         // An event that a wrapper has refused goes the way of one that failed.

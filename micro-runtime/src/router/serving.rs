@@ -35,7 +35,7 @@ impl Serving {
         begin: impl FnOnce() -> BoxFuture<Result<Reply>>,
     ) -> Self {
         let handler = catch_unwind(AssertUnwindSafe(begin)).unwrap_or_else(|panic| {
-            let error = panicked(&*panic);
+            let error = panicked(id::SERVER, &*panic);
             Box::pin(async move { Err(error) })
         });
         Self {
@@ -121,7 +121,7 @@ impl Future for Serving {
         let answer = match catch_unwind(AssertUnwindSafe(|| this.handler.as_mut().poll(task))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(answer)) => answer,
-            Err(panic) => Err(panicked(&*panic)),
+            Err(panic) => Err(panicked(id::SERVER, &*panic)),
         };
         this.done = true;
         if answer.is_ok() {

@@ -47,7 +47,13 @@ impl Invoke for Local {
         let wrappers = std::mem::take(&mut request.options.wrappers);
         if !wrappers.is_empty() {
             let end: Arc<dyn Invoke> = Arc::new(self.clone());
-            return Box::pin(Next::to_invoke(wrappers.into(), end).run(request));
+            return Box::pin(async move {
+                // As a client does: the wrappers' time is the call's.
+                if !request.method.kind.is_stream() {
+                    request.cx.limit(after(timeout(&request)));
+                }
+                Next::to_invoke(wrappers.into(), end).run(request).await
+            });
         }
         let core = self.0.clone();
         Box::pin(async move {
@@ -75,6 +81,10 @@ impl Invoke for Local {
 /// Go Micro's request timeout, which a client has where nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
+fn timeout(request: &Request) -> Duration {
+    request.options.timeout.unwrap_or(TIMEOUT)
+}
+
 /// The most messages of a stream that wait: their bytes are not counted here.
 const WINDOW: usize = 128;
 
@@ -88,8 +98,7 @@ async fn call(core: &Core, request: Request) -> Result<Reply> {
 }
 
 async fn unary(route: &Route, mut request: Request) -> Result<Reply> {
-    let timeout = request.options.timeout.unwrap_or(TIMEOUT);
-    request.cx = served(&request).with_deadline(after(timeout));
+    request.cx = served(&request).with_deadline(after(timeout(&request)));
     let mut reply = route.start(request)?.finish().await?;
     reply.peer = Some(itself());
     Ok(reply)
@@ -97,7 +106,7 @@ async fn unary(route: &Route, mut request: Request) -> Result<Reply> {
 
 async fn stream(core: &Core, route: &Route, mut request: Request) -> Result<Reply> {
     request.cx = served(&request);
-    let opened_by = after(request.options.timeout.unwrap_or(TIMEOUT));
+    let opened_by = after(timeout(&request));
     let idle = request.options.idle_timeout;
     if let Some(timeout) = request.options.stream_timeout {
         request.cx = request.cx.with_deadline(after(timeout));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::call::BoxFuture;
-use crate::error::Result;
+use crate::error::{Result, id};
 use crate::wrapper::panicked;
 
 /// A function of the program that is run again and again, with an argument of type `T`.
@@ -25,11 +25,11 @@ impl<T> Function<T> {
     /// Runs it; a panic is an error.
     pub(super) async fn run(&self, argument: T) -> Result<()> {
         let begun = catch_unwind(AssertUnwindSafe(|| (self.0)(argument)));
-        let mut future = begun.map_err(|panic| panicked(&*panic))?;
+        let mut future = begun.map_err(|panic| panicked(id::SERVER, &*panic))?;
         poll_fn(
             |task| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))) {
                 Ok(polled) => polled,
-                Err(panic) => Poll::Ready(Err(panicked(&*panic))),
+                Err(panic) => Poll::Ready(Err(panicked(id::SERVER, &*panic))),
             },
         )
         .await

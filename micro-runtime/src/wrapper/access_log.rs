@@ -1,5 +1,6 @@
 //! One line a call.
 
+use std::thread::panicking;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,24 +19,27 @@ use crate::tasks::Tasks;
 /// Its fields: `service` and `endpoint`; `peer` and `protocol`, who called and how, on a server;
 /// `code`, 200 or the error's; `error`, its id and words; `took_ms`; `request_bytes` and
 /// `reply_bytes` of single messages, not of streams; `request_id`, where metadata has
-/// `X-Request-Id`. Never messages or other metadata. The level is `info`, or `warn` for calls that
+/// `X-Request-Id` or another [key](AccessLog::request_id_key): so [`RequestId`](super::RequestId), which
+/// sees to it, stands outside, that is before. Never messages or other metadata. The level is `info`, or `warn` for calls that
 /// failed with 500 or more or took longer than the [slow](AccessLog::slow) limit.
 ///
-/// A call whose time is up before it has ended is told as 408, and one that its caller has given up as
-/// 499. Of a stream a server's tells the whole, a client's the opening.
+/// A call whose time is up before it has ended is told as 408, one that its caller has given up as 499,
+/// and one that has panicked as 500. Of a stream a server's tells the whole, a client's the opening.
 ///
 /// ```
-/// use micro_runtime::wrapper::AccessLog;
 /// use std::time::Duration;
+/// use micro_runtime::{Service, wrapper::{AccessLog, RequestId}};
 ///
 /// // Calls that went well and fast: one of a hundred.
 /// let log = AccessLog::new().sample(0.01).slow(Duration::from_millis(500));
-/// # let _: Box<dyn micro_runtime::wrapper::Wrapper> = Box::new(log);
+/// let service = Service::new("greeter").wrap_handler(RequestId::new()).wrap_handler(log);
+/// # let _ = service;
 /// ```
 #[derive(Clone, Debug)]
 pub struct AccessLog {
     share: f64,
     slow: Option<Duration>,
+    request_id: Text,
     tasks: Tasks,
 }
 
@@ -57,6 +61,14 @@ impl AccessLog {
     #[must_use]
     pub fn slow(mut self, limit: Duration) -> Self {
         self.slow = Some(limit);
+        self
+    }
+
+    /// The key of metadata under which calls have their id, where [`RequestId`](super::RequestId) was
+    /// told [another](super::RequestId::key) than `X-Request-Id`.
+    #[must_use]
+    pub fn request_id_key(mut self, key: impl Into<Text>) -> Self {
+        self.request_id = key.into();
         self
     }
 
@@ -85,6 +97,7 @@ impl Default for AccessLog {
         Self {
             share: 1.0,
             slow: None,
+            request_id: Text::from_static(super::request_id::KEY),
             tasks: Tasks::new(),
         }
     }
@@ -140,7 +153,7 @@ impl Line<'_> {
         let (service, endpoint) = (&*self.service, &*self.method.endpoint);
         let peer = self.cx.peer().map(|peer| &*peer.address);
         let protocol = self.cx.peer().map(|peer| peer.protocol);
-        let request_id = self.cx.metadata().get("X-Request-Id");
+        let request_id = self.cx.metadata().get(&self.log.request_id);
         if failed || is_slow {
             tracing::warn!(target: TARGET, service, endpoint, peer, protocol, code, error, took_ms, request_bytes, reply_bytes, request_id);
         } else {
@@ -155,6 +168,7 @@ impl Drop for Line<'_> {
             return;
         }
         let error = match self.cx.remaining() {
+            _ if panicking() => Error::internal(id::SERVER, "panicked"),
             Some(left) if left.is_zero() => Error::timeout(id::SERVER, "its time was up"),
             // As nginx tells a caller that is gone.
             _ => Error::new(id::SERVER, "given up by its caller", 499),

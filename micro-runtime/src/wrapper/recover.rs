@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use super::{Next, Wrapper};
 use crate::call::{Reply, Request};
-use crate::error::{Error, Result, id};
+use crate::error::{Error, Result};
 
 /// Turns a panic further in into Go Micro's error, 500 `panic recovered: …`, and tells it to a hook.
 ///
@@ -62,6 +62,7 @@ impl Recover {
 #[async_trait]
 impl Wrapper for Recover {
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply> {
+        let id = next.id();
         let endpoint = self.hook.as_ref().map(|_| request.method.clone());
         let mut rest = Box::pin(next.run(request));
         let answer =
@@ -85,7 +86,7 @@ impl Wrapper for Recover {
                 tracing::error!(endpoint = told.endpoint, "the hook for panics has panicked");
             }
         }
-        Err(panicked(&*panic))
+        Err(panicked(id, &*panic))
     }
 }
 
@@ -98,8 +99,8 @@ impl fmt::Debug for Recover {
 }
 
 /// Go Micro's words for a handler that panicked.
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
-    Error::internal(id::SERVER, format!("panic recovered: {}", words(panic)))
+pub(crate) fn panicked(id: &'static str, panic: &(dyn Any + Send)) -> Error {
+    Error::internal(id, format!("panic recovered: {}", words(panic)))
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {

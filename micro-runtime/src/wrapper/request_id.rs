@@ -15,7 +15,8 @@ use crate::tasks::Tasks;
 /// On a server the id goes back with the reply's metadata (not over mucp, whose replies have none), on
 /// to the calls that the handler makes, and into a tracing span around the handler; a client's gives it to calls that no handler makes. An
 /// id that is too long to be one (128 bytes), or that has other characters than visible ASCII, is
-/// replaced: it ends up in logs.
+/// replaced: it ends up in logs. It is the first of a service's wrappers: those before it, such as an
+/// [`AccessLog`](super::AccessLog), do not see an id that it has made.
 ///
 /// ```
 /// # async fn example() -> micro_runtime::Result<()> {
@@ -30,6 +31,9 @@ pub struct RequestId {
     key: Text,
     tasks: Tasks,
 }
+
+/// Where it is, unless another key is named.
+pub(super) const KEY: &str = "X-Request-Id";
 
 /// The longest id that is taken from a caller, in bytes.
 const LONGEST: usize = 128;
@@ -59,7 +63,7 @@ impl RequestId {
 impl Default for RequestId {
     fn default() -> Self {
         Self {
-            key: Text::from_static("X-Request-Id"),
+            key: Text::from_static(KEY),
             tasks: Tasks::new(),
         }
     }

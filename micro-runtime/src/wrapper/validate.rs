@@ -12,7 +12,7 @@ use prost::Message;
 use super::{Next, Wrapper};
 use crate::call::{Body, Payload, RawReceive, RawStream, Reply, Request};
 use crate::codec::{Codec, decode};
-use crate::error::{Detail, Error, Result, id};
+use crate::error::{Detail, Error, Result};
 use crate::metadata::Metadata;
 
 /// Checks messages by rules in code, before the handler sees them, or before a client sends them.
@@ -52,7 +52,8 @@ pub struct Validate {
     checks: BTreeMap<String, Arc<Check>>,
 }
 
-type Check = dyn Fn(&dyn Codec, Bytes) -> Result<()> + Send + Sync;
+/// With the id that its errors have.
+type Check = dyn Fn(&dyn Codec, Bytes, &'static str) -> Result<()> + Send + Sync;
 
 /// What is wrong with one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +65,7 @@ impl Violations {
         self.0.push((field.into(), words.into()));
     }
 
-    fn into_result(self) -> Result<()> {
+    fn into_result(self, id: &'static str) -> Result<()> {
         if self.0.is_empty() {
             return Ok(());
         }
@@ -80,7 +81,7 @@ impl Violations {
                 .collect(),
         };
         Err(
-            Error::bad_request(id::SERVER, words.join("; ")).with_detail(Detail {
+            Error::bad_request(id, words.join("; ")).with_detail(Detail {
                 type_url: "type.googleapis.com/google.rpc.BadRequest".to_owned(),
                 value: detail.encode_to_vec().into(),
             }),
@@ -118,11 +119,11 @@ impl Validate {
         endpoint: impl Into<String>,
         check: impl Fn(&M, &mut Violations) + Send + Sync + 'static,
     ) -> Self {
-        let check = move |codec: &dyn Codec, body: Bytes| {
+        let check = move |codec: &dyn Codec, body: Bytes, id: &'static str| {
             let message = decode::<M>(codec, body)?;
             let mut wrong = Violations::default();
             check(&message, &mut wrong);
-            wrong.into_result()
+            wrong.into_result(id)
         };
         self.checks.insert(endpoint.into(), Arc::new(check));
         self
@@ -135,7 +136,7 @@ impl Wrapper for Validate {
         if let Some(check) = self.checks.get(&*request.method.endpoint) {
             match &mut request.body {
                 Body::One(body) => {
-                    check(&*request.codec, body.clone())?;
+                    check(&*request.codec, body.clone(), next.id())?;
                 }
                 Body::Stream(_) => {
                     let body = std::mem::take(&mut request.body);
@@ -144,6 +145,7 @@ impl Wrapper for Validate {
                             inner: receive,
                             check: check.clone(),
                             codec: request.codec.clone(),
+                            id: next.id(),
                         });
                         request.body = Body::Stream(RawStream { send, receive });
                     }
@@ -168,13 +170,15 @@ struct Checked {
     inner: Box<dyn RawReceive>,
     check: Arc<Check>,
     codec: Arc<dyn Codec>,
+    id: &'static str,
 }
 
 impl RawReceive for Checked {
     fn poll_next(&mut self, task: &mut Task<'_>) -> Poll<Option<Result<Bytes>>> {
         self.inner.poll_next(task).map(|next| match next {
             Some(Ok(message)) => {
-                Some((self.check)(&*self.codec, message.clone()).map(|()| message))
+                let checked = (self.check)(&*self.codec, message.clone(), self.id);
+                Some(checked.map(|()| message))
             }
             other => other,
         })

@@ -36,6 +36,35 @@ impl Registry for Silent {
     }
 }
 
+/// Says what the other does, after a while.
+#[derive(Debug)]
+struct Slow(std::sync::Arc<dyn Registry>);
+
+const SLOW: Duration = Duration::from_millis(300);
+
+#[async_trait::async_trait]
+impl Registry for Slow {
+    fn name(&self) -> &str {
+        "slow"
+    }
+    async fn register(&self, service: &Service, options: RegisterOptions) -> Result<()> {
+        self.0.register(service, options).await
+    }
+    async fn deregister(&self, service: &Service) -> Result<()> {
+        self.0.deregister(service).await
+    }
+    async fn get(&self, name: &str) -> Result<Vec<Service>> {
+        tokio::time::sleep(SLOW).await;
+        self.0.get(name).await
+    }
+    async fn list(&self) -> Result<Vec<Service>> {
+        self.0.list().await
+    }
+    async fn watch(&self, name: Option<&str>) -> Result<Box<dyn Watcher>> {
+        self.0.watch(name).await
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_try_gets_no_more_than_what_is_left_of_the_call() {
     let never = |_: &str, _| Answer::Never;
@@ -149,6 +178,27 @@ async fn a_registry_that_never_answers_is_waited_for_until_the_calls_deadline() 
     let open = target.server_stream::<_, Frame>("Say.Count", Frame("hi".into()));
     let error = open.timeout(Duration::from_millis(700)).await.unwrap_err();
     assert_eq!((error.code(), began.elapsed().as_millis()), (408, 700));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_waited_for_its_nodes_too_long_has_reached_nobody() {
+    for hedged in [false, true] {
+        let setup = Setup::with(
+            &["a"],
+            |_, _| Answer::Echo,
+            |options| options.registry = std::sync::Arc::new(Slow(options.registry.clone())),
+        )
+        .await;
+        // Less than a millisecond is left.
+        let call = setup.call().timeout(SLOW + Duration::from_micros(500));
+        let call = match hedged {
+            true => call.idempotent().hedge(Duration::from_millis(50)),
+            false => call,
+        };
+        let error = call.await.unwrap_err();
+        assert_eq!((error.code(), setup.asked()), (408, 0));
+        assert!(error.is_unprocessed(), "{error:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

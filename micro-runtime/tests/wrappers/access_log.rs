@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use micro_runtime::wrapper::AccessLog;
+use micro_runtime::wrapper::{AccessLog, RequestId};
 use micro_runtime::{Error, Result};
 use tracing::Level;
 
@@ -162,5 +162,43 @@ async fn a_call_whose_time_is_up_is_told_and_so_is_one_that_is_given_up() -> Res
         .filter(|told| told.field("endpoint") == "Say.Hello");
     let codes: Vec<_> = calls.map(|told| told.field("code")).collect();
     assert_eq!(codes, ["408", "499"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_panics_is_told_as_one() -> Result<()> {
+    let (log, _guard) = Log::listen();
+    let world = World::default();
+    let service = world
+        .service("s", "braid")
+        .wrap_handler(AccessLog::new())
+        .handle(Say::hello(|_, _| async { panic!("as asked") }))
+        .start()
+        .await?;
+    let call = service.client().request("s", "Say.Hello", frame("x"));
+    assert_eq!(call.await.unwrap_err().code(), 500);
+    service.stop().await?;
+    let all = log.of("micro::access");
+    assert_eq!((all[0].field("code"), all[0].level), ("500", Level::WARN));
+    assert!(all[0].field("error").contains("panicked"), "{all:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_id_that_a_wrapper_before_it_has_made_is_told_under_any_key() -> Result<()> {
+    let (log, _guard) = Log::listen();
+    let world = World::default();
+    let service = world
+        .service("s", "braid")
+        .wrap_handler(RequestId::new().key("Trace"))
+        .wrap_handler(AccessLog::new().request_id_key("Trace"))
+        .handle(say())
+        .start()
+        .await?;
+    let call = service.client().request("s", "Say.Hello", frame("John"));
+    let id = call.full().await?.metadata.get("Trace").unwrap().to_owned();
+    service.stop().await?;
+    let all = log.of("micro::access");
+    assert_eq!(all[0].field("request_id"), id);
     Ok(())
 }

@@ -71,6 +71,7 @@ async fn a_panic_of_a_clients_wrapper_is_the_calls_error() -> Result<()> {
         .await
         .unwrap_err();
     assert_eq!(error.detail(), "panic recovered: inside");
+    assert_eq!(error.id(), "go.micro.client");
     assert_eq!(*told.lock().unwrap(), ["Say.Hello: inside"]);
     service.stop().await
 }

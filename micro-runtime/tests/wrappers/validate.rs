@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use micro_runtime::Result;
 use micro_runtime::call::Frame;
+use micro_runtime::error::why::Cause;
 use micro_runtime::wrapper::{Validate, Violations};
 
 use crate::support::{PROTOCOLS, Say, World, frame, words};
@@ -35,7 +36,7 @@ async fn a_message_that_breaks_a_rule_never_reaches_the_handler() -> Result<()> 
         let call = |word: &str| service.client().request("s", "Say.Hello", frame(word));
         assert_eq!(words(&call("good").await?), "good");
         let error = call("4 bad").await.unwrap_err();
-        assert_eq!(error.code(), 400);
+        assert_eq!((error.code(), error.id()), (400, "go.micro.server"));
         assert_eq!(
             error.detail(),
             "text: must have no digits; text[0]: is looked at, too"
@@ -96,15 +97,10 @@ async fn a_client_refuses_what_it_would_send_and_other_endpoints_are_not_looked_
     let other = world
         .service("c", "braid")
         .wrap_call(Validate::new().check("Say.Other", no_digits));
-    assert_eq!(
-        strict
-            .client()
-            .request("s", "Say.Hello", frame("7"))
-            .await
-            .unwrap_err()
-            .code(),
-        400
-    );
+    let refused = strict.client().request("s", "Say.Hello", frame("7")).await;
+    let refused = refused.unwrap_err();
+    assert_eq!((refused.code(), refused.id()), (400, "go.micro.client"));
+    assert_eq!(Cause::of(&refused), Cause::Own);
     assert_eq!(
         words(&other.client().request("s", "Say.Hello", frame("7")).await?),
         "7"

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use micro_runtime::Service;
 use micro_runtime::error::why::Cause;
+use micro_runtime::selector::Strategy;
 use micro_tests::consul::Consul;
 use micro_tests::fleet::{Fleet, HOLD};
 use micro_tests::gate::Gate;
@@ -76,6 +78,8 @@ pub struct Stage {
     pub gate: Option<Gate>,
     pub networks: Vec<Namespace>,
     loads: Vec<Load>,
+    /// Those whose callers choose any node, whatever calls there take.
+    blind: Vec<Load>,
     /// The nodes that have ended, by number, and when they certainly had.
     ends: Vec<(usize, Instant)>,
     /// What callers were told that is not true.
@@ -102,6 +106,7 @@ impl Stage {
             gate: None,
             networks,
             loads: Vec::new(),
+            blind: Vec::new(),
             ends: Vec::new(),
             wrongly_told: Vec::new(),
         };
@@ -143,6 +148,7 @@ impl Stage {
             struck: before..after,
             called,
             reports,
+            blind: self.blind.drain(..).map(Load::stop).collect(),
             wrongly_told: self.wrongly_told,
             ran: self.fleet.stop(),
         };
@@ -211,20 +217,28 @@ impl Stage {
         self.gate.as_ref().expect("it was put up")
     }
 
-    /// Starts a load of clients of its own.
+    /// Starts a load of clients of its own, and one of half its size beside it that chooses blindly:
+    /// where slow nodes are shunned anyhow, only that shows whether faulty ones are found out.
     pub fn begin(&mut self, label: &str) {
+        self.loads.push(self.load(label, rate(), |service| service));
+        let random = |service: Service| service.selector(Strategy::Random);
+        let label = format!("{label}-blind");
+        self.blind.push(self.load(&label, rate() / 2, random));
+    }
+
+    fn load(&self, label: &str, rate: u32, settings: fn(Service) -> Service) -> Load {
         let address = self.consul.address();
-        self.loads.push(Load::start(Plan {
+        Load::start(Plan {
             name: self.fleet.name().to_owned(),
             label: label.to_owned(),
-            rate: rate(),
+            rate,
             flags: vec![
                 "--registry=consul".to_owned(),
                 format!("--registry_address={address}"),
             ],
             kinds: Kind::each(self.nodes.protocols()),
-            settings: |service| service,
-        }));
+            settings,
+        })
     }
 
     /// Lets the load run for so long.

@@ -20,7 +20,8 @@ pub struct AdaptiveSettings {
     pub window: Duration,
     /// It changes after so many calls at least. 50.
     pub samples: u32,
-    /// How often the limit is halved for one window, to see how long calls take without a queue. 30 s.
+    /// How often the limit is halved for one window, to see how long calls take without a queue: first
+    /// when so many calls run that there may be one, and then, as long as there is load, 30 s apart.
     pub measure_every: Duration,
 }
 
@@ -44,9 +45,10 @@ impl Default for AdaptiveSettings {
 /// smoothed. What differs is the baseline. Gradient2 takes a slow average of the times themselves, which
 /// under load that lasts learns the queue as normal and lets the limit creep up to its maximum; Vegas
 /// takes the least time ever seen, which a service that has become slower never meets again. Here it is
-/// measured: to begin with, now and then, and where calls take far longer than they did, the limit is
+/// measured: once there is load, now and then, and where calls take far longer than they did, the limit is
 /// halved for a window, and once more while that makes calls as much quicker. Then there is no queue,
-/// and what calls take is the baseline. Calls that began before a window say nothing about it.
+/// and what calls take is the baseline. Calls that began before a window say nothing about it, nor do
+/// those that are given up sooner than calls end.
 #[derive(Debug)]
 pub(super) struct Gradient {
     limit: f64,
@@ -55,6 +57,15 @@ pub(super) struct Gradient {
     window: Window,
     measuring: Option<Measuring>,
     measured: Instant,
+}
+
+/// What the end of a call tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Took {
+    /// It was answered: it took so long.
+    SoLong,
+    /// It was given up: it would have taken so long at least.
+    AtLeast,
 }
 
 /// The baseline is being measured.
@@ -89,12 +100,11 @@ impl Window {
 impl Gradient {
     pub(super) fn new(settings: &AdaptiveSettings, now: Instant) -> Self {
         let (min, max) = bounds(settings);
-        let back = f64::from(settings.initial).clamp(min, max);
         Self {
-            limit: (back / 2.0).max(min),
+            limit: f64::from(settings.initial).clamp(min, max),
             baseline: None,
             window: Window::new(now),
-            measuring: Some(Measuring { back, time: 0.0 }),
+            measuring: None,
             measured: now,
         }
     }
@@ -115,7 +125,7 @@ impl Gradient {
         &mut self,
         settings: &AdaptiveSettings,
         now: Instant,
-        began: Instant,
+        (began, took): (Instant, Took),
         running: u32,
     ) {
         if self.measuring.is_some() && running > self.limit() {
@@ -128,7 +138,13 @@ impl Gradient {
         if began < window.since {
             return;
         }
-        window.seconds += now.saturating_duration_since(began).as_secs_f64();
+        let seconds = now.saturating_duration_since(began).as_secs_f64();
+        // News where it has run longer than calls take.
+        let is_news = || self.baseline.is_some_and(|baseline| seconds > baseline);
+        if took == Took::AtLeast && !is_news() {
+            return;
+        }
+        window.seconds += seconds;
         window.samples = window.samples.saturating_add(1);
         let passed = now.saturating_duration_since(window.since);
         // What the baseline is taken for is told from more: it stands for long.
@@ -154,8 +170,13 @@ impl Gradient {
             }
             return;
         }
-        let known = self.baseline.unwrap_or(time);
         let is_used = f64::from(window.most_running) >= self.limit / 2.0;
+        if self.baseline.is_none() && is_used {
+            // There may be a queue already.
+            self.measure(self.limit, time, min);
+            return;
+        }
+        let known = self.baseline.unwrap_or(time);
         let gradient = (settings.tolerance * known / time).clamp(FAR, 1.0);
         if is_used {
             let aim = self.limit * gradient + self.limit.sqrt();

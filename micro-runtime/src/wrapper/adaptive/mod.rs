@@ -22,6 +22,7 @@ pub use gradient::AdaptiveSettings;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::panicking;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,10 +32,10 @@ use tracing::debug;
 
 use super::refuse;
 use crate::call::{Inspected, Next, Reply, Request, Standing, Wrapper};
-use crate::error::{Error, Result, id};
+use crate::error::{Error, Result};
 use crate::tasks::later;
 
-use gradient::Gradient;
+use gradient::{Gradient, Took};
 
 /// A limit of calls at once that finds itself; see the [module](self).
 ///
@@ -142,15 +143,15 @@ impl AdaptiveLimit {
         })
     }
 
-    /// Gives a place back, of a call that ran since `began` where it did.
-    fn leave(&self, began: Option<Instant>) {
+    /// Gives a place back, of a call that began then and tells what it took.
+    fn leave(&self, took: Option<(Instant, Took)>) {
         let mut next = {
             let mut gate = self.gate();
-            if let Some(began) = began {
+            if let Some(took) = took {
                 let before = gate.gradient.limit();
                 let running = gate.running;
                 gate.gradient
-                    .note(&self.settings, Instant::now(), began, running);
+                    .note(&self.settings, Instant::now(), took, running);
                 let after = gate.gradient.limit();
                 if before != after {
                     debug!(before, after, "the limit of calls at once has changed");
@@ -186,25 +187,20 @@ impl Gate {
 #[async_trait]
 impl Wrapper for AdaptiveLimit {
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply> {
-        if request.method.kind.is_stream() {
+        if request.method.kind.is_stream() || next.is_asked(&request) {
             return next.run(request).await;
         }
-        let place = match self.place(&request).await {
+        let mut place = match self.place(&request).await {
             Ok(place) => place,
             Err(running) => {
-                let id = if next.serves() {
-                    id::SERVER
-                } else {
-                    id::CLIENT
-                };
                 let words = format!("{running} calls run already, as many as there is room for");
-                let error = Error::unavailable(id, words.clone());
+                let error = Error::unavailable(next.id(), words.clone());
                 return Err(refuse(&request, "concurrency limit", words, error));
             }
         };
         let result = next.run(request).await;
         // How soon a call fails does not tell how long one takes.
-        place.end(result.is_ok());
+        place.took = result.is_ok().then_some(Took::SoLong);
         result
     }
 
@@ -257,8 +253,8 @@ impl<'a> Waiter<'a> {
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         // Given in the moment in which the call was given up.
-        if let Some(place) = self.take() {
-            place.end(false);
+        if let Some(mut place) = self.take() {
+            place.took = None;
         }
     }
 }
@@ -266,25 +262,25 @@ impl Drop for Waiter<'_> {
 /// A call that runs.
 struct Place<'a> {
     limit: &'a AdaptiveLimit,
-    began: Option<Instant>,
+    began: Instant,
+    /// What its end tells: where nothing else is said, that of one that is given up.
+    took: Option<Took>,
 }
 
 impl<'a> Place<'a> {
     fn new(limit: &'a AdaptiveLimit) -> Self {
-        let began = Some(Instant::now());
-        Self { limit, began }
-    }
-
-    fn end(mut self, counts: bool) {
-        if !counts {
-            self.began = None;
+        Self {
+            limit,
+            began: Instant::now(),
+            took: Some(Took::AtLeast),
         }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        // A call that is given up has taken so long at least: it counts.
-        self.limit.leave(self.began);
+        // How soon a call panics tells as little as how soon it fails.
+        let took = self.took.filter(|_| !panicking());
+        self.limit.leave(took.map(|took| (self.began, took)));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::gradient::{AdaptiveSettings, Gradient};
+use super::gradient::{AdaptiveSettings, Gradient, Took};
 use crate::seeds::with_seeds;
 
 /// How long a call takes once a worker has it.
@@ -94,8 +94,12 @@ impl Simulated {
                 let running = self.running.len() as u32;
                 self.running.pop();
                 let at = |nanos| self.start + Duration::from_nanos(nanos);
-                self.gradient
-                    .note(&self.settings, at(ended), at(began), running);
+                self.gradient.note(
+                    &self.settings,
+                    at(ended),
+                    (at(began), Took::SoLong),
+                    running,
+                );
                 seen.done += 1;
             }
             seen.limits.push(f64::from(self.gradient.limit()));
@@ -175,4 +179,55 @@ fn a_server_with_little_to_do_refuses_nothing() {
         let share = f64::from(seen.refused) / f64::from(seen.refused + seen.done);
         assert!(share < 0.01, "{share} refused with {workers} workers");
     });
+}
+
+#[test]
+fn it_begins_with_as_many_as_it_is_told_and_measures_once_there_is_load() {
+    let (settings, start) = (AdaptiveSettings::default(), Instant::now());
+    let mut gradient = Gradient::new(&settings, start);
+    assert_eq!((gradient.limit(), gradient.baseline()), (20, None));
+    let time = Duration::from_millis(10);
+    let note = |gradient: &mut Gradient, number: u32, running| {
+        let began = start + time * number;
+        let took = (began, Took::SoLong);
+        gradient.note(&settings, began + time, took, running);
+    };
+    for number in 0..60 {
+        note(&mut gradient, number, 20);
+    }
+    assert_eq!((gradient.limit(), gradient.baseline()), (10, None));
+    // No quicker with half as many: there was no queue.
+    for number in 60..200 {
+        note(&mut gradient, number, 10);
+    }
+    assert!(gradient.limit() >= 20, "{gradient:?}");
+    assert_eq!(gradient.baseline(), Some(time));
+}
+
+#[test]
+fn calls_that_are_given_up_count_only_where_they_took_longer_than_others_do() {
+    let (settings, start) = (AdaptiveSettings::default(), Instant::now());
+    let given_up_after = |given_up: Duration| {
+        let mut gradient = Gradient::new(&settings, start);
+        let time = Duration::from_millis(10);
+        let mut now = start;
+        for number in 0..2_000_u32 {
+            // Three of four are given up, once it is known what calls take.
+            let (took, how) = match number < 200 || number.is_multiple_of(4) {
+                true => (time, Took::SoLong),
+                false => (given_up, Took::AtLeast),
+            };
+            let began = now;
+            now += took;
+            let running = gradient.limit();
+            gradient.note(&settings, now, (began, how), running);
+        }
+        (gradient.baseline().unwrap(), gradient.limit())
+    };
+    let (baseline, limit) = given_up_after(Duration::from_millis(1));
+    assert_eq!(baseline, Duration::from_millis(10));
+    assert!(limit > 20, "{limit}");
+    // Everything is slower, as far as anybody lives to see it.
+    let (baseline, _) = given_up_after(Duration::from_millis(100));
+    assert!(baseline > Duration::from_millis(50), "{baseline:?}");
 }

@@ -10,7 +10,7 @@ use tracing::{debug, info, warn};
 
 use super::super::keyed::Keyed;
 use super::super::refuse;
-use crate::call::{BoxFuture, Inspected, Next, Payload, Reply, Request, Standing};
+use crate::call::{BoxFuture, Inspected, Next, Payload, Reply, Request, Standing, ran_out};
 use crate::codec::{self, Codec};
 use crate::context::Context;
 use crate::error::why::{Refusal, Step};
@@ -112,11 +112,14 @@ pub struct Failed {
 }
 
 impl Failed {
-    /// An answer of `message`, in place of the one that did not come.
+    /// An answer of `message`, in place of the one that did not come; of unary calls alone.
     ///
     /// # Errors
-    /// Those of the call's codec.
+    /// Those of the call's codec; [`error`](Self::error) where the method streams.
     pub fn reply(&self, message: &dyn Payload) -> Result<Reply> {
+        if self.method.kind.is_stream() {
+            return Err(self.error.clone());
+        }
         let body = codec::encode(&*self.codec, message)?;
         Ok(Reply::new(crate::call::Body::One(body)))
     }
@@ -237,17 +240,20 @@ impl<M: Machine> Circuits<M> {
         let Some(fallback) = &self.fallback else {
             return self.guarded(request, next).await;
         };
-        let failed = Failed {
-            cx: request.cx.clone(),
-            service: request.service.clone(),
-            method: request.method.clone(),
-            error: Error::plain(""),
-            codec: request.codec.clone(),
+        let (cx, codec) = (request.cx.clone(), request.codec.clone());
+        let (service, method) = (request.service.clone(), request.method.clone());
+        let error = match self.guarded(request, next).await {
+            Ok(reply) => return Ok(reply),
+            Err(error) => error,
         };
-        match self.guarded(request, next).await {
-            Ok(reply) => Ok(reply),
-            Err(error) => fallback(Failed { error, ..failed }).await,
-        }
+        fallback(Failed {
+            cx,
+            service,
+            method,
+            error,
+            codec,
+        })
+        .await
     }
 
     async fn guarded(&self, mut request: Request, next: Next) -> Result<Reply> {
@@ -270,8 +276,9 @@ impl<M: Machine> Circuits<M> {
         let result = timeout_at(until, next.run(request)).await;
         let now = Instant::now();
         // What ends at this time knows more of why than the timer does, and comes first.
+        let left = until.saturating_duration_since(now);
         let result = match result {
-            Ok(Err(error)) if error.is_timeout() && until <= now => Err(Some(error)),
+            Ok(Err(error)) if ran_out(&error, left) => Err(Some(error)),
             Ok(result) => {
                 running.end(now, self.outcome(&result));
                 return result;
@@ -290,17 +297,13 @@ impl<M: Machine> Circuits<M> {
     }
 
     fn kept_for(&self, request: &Request, now: Instant) -> Arc<Kept<M>> {
-        let service = &request.service;
-        let endpoint = match self.per_service {
+        let (service, endpoint) = (&request.service, &*request.method.endpoint);
+        let endpoint = match self.per_service && self.own(service, endpoint).is_none() {
             true => "",
-            false => &*request.method.endpoint,
+            false => endpoint,
         };
         self.kept.get(service, endpoint, || {
-            let own = self
-                .methods
-                .iter()
-                .find(|(of, method, _)| of == service && *method == *endpoint);
-            let settings = own.map_or(&self.settings, |(_, _, settings)| settings);
+            let settings = self.own(service, endpoint).unwrap_or(&self.settings);
             Kept {
                 service: service.clone(),
                 endpoint: endpoint.into(),
@@ -308,6 +311,12 @@ impl<M: Machine> Circuits<M> {
                 machine: Mutex::new(M::new(now)),
             }
         })
+    }
+
+    /// The settings of one method, where it has its own.
+    fn own(&self, service: &Text, endpoint: &str) -> Option<&Arc<M::Settings>> {
+        let is_it = |(of, method, _): &&(Text, Text, _)| of == service && **method == *endpoint;
+        self.methods.iter().find(is_it).map(|(.., own)| own)
     }
 }
 

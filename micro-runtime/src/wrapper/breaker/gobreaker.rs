@@ -110,6 +110,7 @@ impl GoBreaker {
     }
 
     /// One circuit for all methods of a service: what Go Micro's plugin does unless it is told otherwise.
+    /// Methods with [settings of their own](Self::method) have circuits of their own still.
     #[must_use]
     pub fn per_service(mut self) -> Self {
         self.0.per_service();

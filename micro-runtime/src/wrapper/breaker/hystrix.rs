@@ -90,7 +90,8 @@ impl Hystrix {
         self
     }
 
-    /// What answers in place of a call that failed or was refused.
+    /// What answers in place of a call that failed or was refused. A stream is opened by no message: for
+    /// one, [`Failed::reply`] is the error again.
     ///
     /// ```
     /// use micro_runtime::wrapper::breaker::Hystrix;
@@ -200,14 +201,14 @@ impl Window {
             return;
         }
         let (requests, failures) = self.counted(settings, now);
-        // As hystrix-go reckons: rounded to whole percents, and no fewer than one call.
-        let requests_and_failures = (u64::from(requests), u64::from(failures));
-        if requests > 0 && requests >= settings.volume {
-            let (requests, failures) = requests_and_failures;
-            if (200 * failures + requests) / (2 * requests) >= u64::from(settings.error_percent) {
-                self.open = Some(now);
-                self.before = Some(self.tests);
-            }
+        if requests == 0 || requests < settings.volume {
+            return;
+        }
+        // As hystrix-go reckons: rounded to whole percents.
+        let (all, failed) = (u64::from(requests), u64::from(failures));
+        if (200 * failed + all) / (2 * all) >= u64::from(settings.error_percent) {
+            self.open = Some(now);
+            self.before = Some(self.tests);
         }
     }
 }

@@ -32,7 +32,7 @@ use super::keyed::Keyed;
 use super::refuse;
 use crate::call::{Inspected, Next, Reply, Request, Standing, Wrapper};
 use crate::context::Context;
-use crate::error::{Error, Result, id};
+use crate::error::{Error, Result};
 use crate::metadata::{Metadata, Text};
 
 use bucket::{Bucket, Pace, nanos};
@@ -68,7 +68,7 @@ enum Caller {
 /// What is used up.
 struct Used {
     origin: Instant,
-    of_all: Bucket,
+    of_all: Arc<Bucket>,
     by_key: Keyed<Bucket>,
     refused: AtomicU64,
 }
@@ -77,7 +77,7 @@ impl Used {
     fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             origin: Instant::now(),
-            of_all: Bucket::default(),
+            of_all: Arc::default(),
             by_key: Keyed::new(most),
             refused: AtomicU64::new(0),
         })
@@ -191,22 +191,15 @@ impl RateLimit {
         request: &Request,
         serves: bool,
         now: Instant,
-    ) -> Result<Option<Turn<'_>>, Duration> {
+    ) -> Result<Option<Turn>, Duration> {
         let used = &*self.used;
         let pace = Pace::new(self.rate, self.per, self.at_once, self.begins_full);
         let left = request
             .cx
             .deadline()
             .map(|deadline| deadline.saturating_duration_since(now));
-        let longest = match (self.longest, left) {
-            (Some(longest), Some(left)) => nanos(longest.min(left)),
-            (Some(longest), None) | (None, Some(longest)) => nanos(longest),
-            (None, None) => i64::MAX,
-        };
-        let longest = match self.longest {
-            None => longest.min(nanos(LONGEST_WAIT)),
-            Some(_) => longest,
-        };
+        let longest = self.longest.unwrap_or(LONGEST_WAIT);
+        let longest = nanos(left.map_or(longest, |left| left.min(longest)));
         let at = nanos(now.saturating_duration_since(used.origin));
         let own;
         let caller = match &self.caller {
@@ -233,11 +226,9 @@ impl RateLimit {
                 &digest
             }
         };
-        let (bucket, taken) = match (&self.caller, self.per_method) {
-            (Caller::All, false) => (
-                Held::OfAll(&used.of_all),
-                used.of_all.take(pace, at, longest),
-            ),
+        let of_key;
+        let bucket = match (&self.caller, self.per_method) {
+            (Caller::All, false) => &used.of_all,
             (_, per_method) => {
                 // The path has the package too, which two services of one name differ in.
                 let method = if per_method {
@@ -245,26 +236,24 @@ impl RateLimit {
                 } else {
                     ""
                 };
-                let bucket = used.by_key.get(caller, method, Bucket::default);
-                let taken = bucket.take(pace, at, longest);
-                (Held::OfKey(bucket), taken)
+                of_key = used.by_key.get(caller, method, Bucket::default);
+                &of_key
             }
         };
-        match taken {
+        match bucket.take(pace, at, longest) {
             Ok(0) => Ok(None),
             Ok(wait) => Ok(Some(Turn {
                 at: now + time(wait),
                 place: at.saturating_add(wait),
                 period: pace.period,
-                bucket: Some(bucket),
+                bucket: Some(bucket.clone()),
             })),
             Err(wait) => Err(time(wait)),
         }
     }
 
-    fn refused(&self, request: &Request, serves: bool, wait: Duration) -> Error {
+    fn refused(&self, request: &Request, id: &'static str, wait: Duration) -> Error {
         self.used.refused.fetch_add(1, Ordering::Relaxed);
-        let id = if serves { id::SERVER } else { id::CLIENT };
         // Go Micro's words.
         let error = Error::too_many_requests(id, "too many request");
         let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -286,54 +275,42 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 const LONGEST_KEY: usize = 128;
 
 /// A turn that is waited for; given back where nobody has come after it and the call is given up.
-struct Turn<'a> {
+struct Turn {
     at: Instant,
     place: i64,
     period: i64,
-    bucket: Option<Held<'a>>,
+    /// `None` where it has come.
+    bucket: Option<Arc<Bucket>>,
 }
 
-enum Held<'a> {
-    OfAll(&'a Bucket),
-    OfKey(Arc<Bucket>),
-}
-
-impl Turn<'_> {
+impl Turn {
     async fn come(mut self) {
         sleep_until(self.at).await;
         self.bucket = None;
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
-        match &self.bucket {
-            None => {}
-            Some(Held::OfAll(bucket)) => bucket.give_back(self.place, self.period),
-            Some(Held::OfKey(bucket)) => bucket.give_back(self.place, self.period),
+        if let Some(bucket) = &self.bucket {
+            bucket.give_back(self.place, self.period);
         }
     }
 }
 
 #[async_trait]
 impl Wrapper for RateLimit {
-    async fn wrap(&self, mut request: Request, next: Next) -> Result<Reply> {
-        let now = Instant::now();
-        let serves = next.serves();
-        // Of a caller's time for the whole call, waiting is part.
-        if let Some(limit) = request.options.timeout
-            && !request.method.kind.is_stream()
-            && let Some(deadline) = now.checked_add(limit)
-        {
-            request.cx.limit(deadline);
+    async fn wrap(&self, request: Request, next: Next) -> Result<Reply> {
+        if next.is_asked(&request) {
+            return next.run(request).await;
         }
-        match self.take(&request, serves, now) {
+        match self.take(&request, next.serves(), Instant::now()) {
             Ok(None) => next.run(request).await,
             Ok(Some(turn)) => {
                 turn.come().await;
                 next.run(request).await
             }
-            Err(wait) => Err(self.refused(&request, serves, wait)),
+            Err(wait) => Err(self.refused(&request, next.id(), wait)),
         }
     }
 

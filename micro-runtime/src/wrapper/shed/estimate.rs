@@ -11,6 +11,8 @@ pub(super) struct Estimate {
     last: Histogram,
     current: Histogram,
     since: Instant,
+    /// How many were ever noted.
+    seen: u32,
     told: Option<Duration>,
     /// When a call was let through that would have been refused.
     tried: Option<Instant>,
@@ -23,6 +25,7 @@ impl Estimate {
             last: Histogram::default(),
             current: Histogram::default(),
             since: now,
+            seen: 0,
             told: None,
             tried: None,
         }
@@ -50,6 +53,7 @@ impl Estimate {
     /// Notes that a handler took so long.
     pub(super) fn note(&mut self, now: Instant, took: Duration) {
         self.current.add(took);
+        self.seen = self.seen.saturating_add(1);
         let enough = self.current.count >= ENOUGH;
         if now.saturating_duration_since(self.since) >= WINDOW && enough {
             self.last = std::mem::take(&mut self.current);
@@ -57,7 +61,7 @@ impl Estimate {
         } else if !self.current.count.is_multiple_of(RECKON_EVERY) {
             return;
         }
-        if self.told.is_some() || self.current.count >= FIRST {
+        if self.seen >= FIRST {
             self.told = Some(self.last.quantile(&self.current, self.quantile));
         }
     }
@@ -116,7 +120,8 @@ impl Histogram {
     /// The time that so large a share of both take no longer than, and no more than it.
     fn quantile(&self, other: &Self, share: f64) -> Duration {
         let all = f64::from(self.count) + f64::from(other.count);
-        let mut rest = (all * share).floor();
+        // The largest has nothing above it.
+        let mut rest = (all * share).floor().min(all - 1.0);
         for (bar, (one, two)) in self.bars.iter().zip(other.bars.iter()).enumerate() {
             let here = f64::from(*one) + f64::from(*two);
             if here > rest {
@@ -167,7 +172,7 @@ mod tests {
     #[test]
     fn the_quantile_is_that_of_the_sorted_times_to_an_eighth() {
         with_seeds(200, |random| {
-            let share = f64::from(random.u32(0..100)) / 100.0;
+            let share = f64::from(random.u32(0..=100)) / 100.0;
             let (mut one, mut other) = (Histogram::default(), Histogram::default());
             let mut all: Vec<_> = (0..random.usize(1..300))
                 .map(|_| Duration::from_micros(1 << random.u32(0..24)).mul_f64(random.f64()))
@@ -177,7 +182,8 @@ mod tests {
                 to.add(*time);
             }
             all.sort_unstable();
-            let exact = all[(all.len() as f64 * share) as usize];
+            let at = (all.len() as f64 * share) as usize;
+            let exact = all[at.min(all.len() - 1)];
             let told = one.quantile(&other, share);
             assert!(told <= exact, "{told:?} {exact:?}");
             assert!(exact <= told.mul_f64(1.126) + Duration::from_micros(1));
@@ -213,6 +219,22 @@ mod tests {
             let seconds = (now - began).as_secs() as u32;
             assert!(let_through <= seconds + 1, "{let_through} in {seconds} s");
         });
+    }
+
+    #[test]
+    fn a_method_that_is_called_once_a_second_is_known_after_twenty_calls() {
+        let mut now = Instant::now();
+        let mut estimate = Estimate::new(0.1, now);
+        let takes = Duration::from_millis(100);
+        for number in 1..=200 {
+            now += Duration::from_secs(1);
+            estimate.note(now, takes);
+            assert!(number >= 20 || estimate.told().is_none());
+            if number >= 30 {
+                let told = estimate.told().unwrap();
+                assert!(told <= takes && takes <= told.mul_f64(1.126), "{told:?}");
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod estimate;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::panicking;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 use super::keyed::Keyed;
 use super::refuse;
 use crate::call::{Inspected, Next, Reply, Request, Standing, Wrapper};
-use crate::error::{Error, Result, id};
+use crate::error::{Error, Result};
 
 use estimate::Estimate;
 
@@ -71,7 +72,7 @@ fn lock(estimate: &Mutex<Estimate>) -> MutexGuard<'_, Estimate> {
 #[async_trait]
 impl Wrapper for Shed {
     async fn wrap(&self, request: Request, next: Next) -> Result<Reply> {
-        if request.method.kind.is_stream() {
+        if request.method.kind.is_stream() || next.is_asked(&request) {
             return next.run(request).await;
         }
         let now = Instant::now();
@@ -84,13 +85,9 @@ impl Wrapper for Shed {
             let admitted = lock(&estimate).admit(now, left);
             if let Err(takes) = admitted {
                 self.refused.fetch_add(1, Ordering::Relaxed);
-                let id = if next.serves() {
-                    id::SERVER
-                } else {
-                    id::CLIENT
-                };
                 let words = format!("{left:?} is left, and {} takes {takes:?}", method.endpoint);
-                let error = Error::timeout(id, format!("context deadline exceeded: {words}"));
+                let error =
+                    Error::timeout(next.id(), format!("context deadline exceeded: {words}"));
                 return Err(refuse(&request, "deadline", words, error));
             }
         }
@@ -149,8 +146,10 @@ impl Running<'_> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        // Given up, as a rule since its deadline has passed.
-        if let Some(began) = self.began {
+        // Given up, as a rule since its deadline has passed. How soon it panics tells nothing.
+        if let Some(began) = self.began
+            && !panicking()
+        {
             let now = Instant::now();
             let ran = now.saturating_duration_since(began);
             lock(self.estimate).note_more_than(now, ran);
