@@ -233,6 +233,30 @@ async fn changes_told_during_a_load_are_not_undone_by_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nodes_that_are_told_one_by_one_before_the_first_load_ends_are_not_new() {
+    let registry = Fickle::with(Watches::Work);
+    *registry.slow.lock().unwrap() = Duration::from_secs(1);
+    let view = Directory::new(registry.clone(), &tasks()).view("greeter");
+    let told = async {
+        until(|| registry.loads() == 1).await;
+        tokio::time::advance(Duration::from_millis(10)).await;
+        for (id, port) in [("a", 1), ("b", 2), ("c", 3)] {
+            register(&*registry, &greeter("1", [node(id, port)])).await;
+            until(|| ids(&view).iter().any(|known| known == id)).await;
+            assert!(!view.is_ready());
+        }
+    };
+    let (ready, ()) = tokio::join!(view.ready(soon()), told);
+    ready.unwrap();
+    for id in ["a", "b", "c"] {
+        assert_eq!(entry(&view, id).since(), 0, "{id}");
+    }
+    register(&*registry, &greeter("1", [node("d", 4)])).await;
+    until(|| ids(&view).len() == 4).await;
+    assert_ne!(entry(&view, "d").since(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_does_not_open_holds_up_no_call() {
     let registry = Fickle::with(Watches::Hang);
     register(&*registry, &greeter("1", [node("a", 1)])).await;

@@ -26,7 +26,7 @@ impl Scripted {
         Arc::new(Self {
             known: Mutex::new(vec![greeter(ids)]),
             down: Mutex::default(),
-            events: broadcast::channel(16).0,
+            events: broadcast::channel(1024).0,
         })
     }
 
@@ -278,4 +278,49 @@ async fn a_grace_without_end_keeps_what_has_not_failed() {
     registry.know(&["c"]);
     sleep(Duration::from_secs(120)).await;
     assert_eq!(ids(&view), ["a", "b", "c"]);
+}
+
+#[tokio::test]
+async fn ten_thousand_nodes_take_no_time_for_each_pair_of_them() {
+    let names: Vec<_> = (0..10_000).map(|at| format!("node-{at:05}")).collect();
+    let all: Vec<_> = names.iter().map(String::as_str).collect();
+    let registry = Scripted::knowing(&all);
+    let directory = Directory::new(registry.clone(), &Tasks::new());
+    let view = directory.view("greeter");
+    let long = || Instant::now() + Duration::from_secs(300);
+    view.ready(long()).await.unwrap();
+    let answer = || {
+        let nodes = view.nodes();
+        let now = view.millis(Instant::now());
+        nodes.list.iter().for_each(|entry| entry.restore(now));
+    };
+    let until = async |count: usize| {
+        while view.nodes().list.len() != count {
+            tokio::task::yield_now().await;
+        }
+    };
+    while registry.events.receiver_count() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let began = Instant::now();
+    // Those that have not answered go, those that have stay.
+    all[..300]
+        .iter()
+        .for_each(|id| registry.tell(Action::Expire, &[id]));
+    until(9_700).await;
+    answer();
+    all[300..600]
+        .iter()
+        .for_each(|id| registry.tell(Action::Expire, &[id]));
+    registry.tell(Action::Create, &all[..1]);
+    until(9_701).await;
+    // All that a load does not name any more.
+    registry.know(&[]);
+    answer();
+    view.refresh(long()).await.unwrap();
+    assert_eq!(view.nodes().list.len(), 9_701);
+    let took = began.elapsed();
+    println!("{took:?}");
+    // Some tenths of a second; with a look at each pair it is minutes.
+    assert!(took < Duration::from_secs(15), "{took:?}");
 }

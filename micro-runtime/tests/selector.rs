@@ -354,6 +354,8 @@ fn strategies_have_names() {
         "hash",
         "sticky",
         "hash:X-User",
+        "hash@caller",
+        "sticky@caller",
         "sticky:X-User",
         "weighted",
         "random",

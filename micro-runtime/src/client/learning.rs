@@ -8,7 +8,7 @@ use super::attempts::Attempts;
 use super::decisions::Times;
 use super::destination::Destination;
 use super::outlier::Peers;
-use super::probe::{Clock, Probe};
+use super::probe::{Clock, Probe, takes};
 use crate::call::Request;
 use crate::error::Error;
 use crate::error::why::Cause;
@@ -127,7 +127,7 @@ impl Attempts {
         if !self.outliers.is_off() {
             self.with_peers(to, request, |peers| {
                 let leave = || {
-                    entry.begin_probe(now);
+                    entry.begin_probe(now, takes(&self.outliers));
                     true
                 };
                 let limits = (now, &*self.outliers);

@@ -22,7 +22,8 @@ use crate::tasks::Tasks;
 ///
 /// A node is left alone for [`first`](Self::first), each further time for twice as long, up to
 /// [`longest`](Self::longest). After that one call tries it, or it is asked by itself; the others follow
-/// when it has answered. Never more than [`share`](Self::share) of the nodes are left alone for how calls
+/// when it has answered. One that cannot be reached, or answers no question, costs no call and is asked
+/// again after five seconds at most, whatever `longest` says. Never more than [`share`](Self::share) of the nodes are left alone for how calls
 /// went. Nodes that cannot be connected to at all are always skipped, unless all are such.
 ///
 /// ```
@@ -40,7 +41,8 @@ pub struct Outliers {
     /// How many failures in a row are enough; 0 for never. 5.
     pub in_a_row: u32,
     /// The largest share of a service's nodes that is left alone for how calls went, from 0 to 1: of two
-    /// nodes or more always one, and never all. 0.5.
+    /// nodes or more always one, and never all; 0 for none, where silent nodes are not looked for either.
+    /// 0.5.
     pub share: f64,
     /// How long a node is left alone for the first time, less up to a fifth at random. 1 s.
     pub first: Duration,
@@ -51,9 +53,11 @@ pub struct Outliers {
     pub deviations: f64,
     /// How far below it must be in any case, since few calls differ by chance. 0.2.
     pub margin: f64,
-    /// How many answers of a node, of about five seconds, can be compared. 50.
+    /// How many answers of a node that has failures among them, of about five seconds, can be compared.
+    /// 50.
     pub volume: u32,
-    /// How many nodes, itself included, must have so many. 3.
+    /// How many nodes, itself included, can be compared: those with so many answers, and those that have
+    /// answered of late and did not fail, however often. 3; less than 2 is 2.
     pub hosts: usize,
     /// How long a try may wait until its node, which has answered nobody meanwhile, is asked whether it
     /// answers at all; `None` for never. 200 ms.
@@ -93,7 +97,7 @@ impl Outliers {
     }
 
     /// Whether calls are to tell nothing.
-    pub(super) fn is_off(&self) -> bool {
+    pub(crate) fn is_off(&self) -> bool {
         self.share <= 0.0
     }
 

@@ -15,13 +15,25 @@ use crate::registry::{Found, NodeEntry};
 use crate::tasks::Tasks;
 use crate::transport::Transport;
 
-/// How often a node is tried, which takes some minutes: after that a call tries it, should there be
-/// one. Registries have forgotten it by then as a rule.
-const TRIES: u32 = 10;
+/// How often a node is tried, which takes three minutes and more: after that a call tries it, should
+/// there be one. Registries have forgotten it by then as a rule.
+const TRIES: u32 = 40;
 /// How long connecting may take: the default limit of calls.
 const LIMIT: Duration = Duration::from_secs(5);
 /// How long before its time the node is tried, so that no call comes before.
 const LEAD: Duration = Duration::from_millis(100);
+/// How much longer than it may take calls wait for the end of a try.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// How long trying a node takes at most, and some slack, in milliseconds.
+pub(super) fn takes(outliers: &Outliers) -> u64 {
+    let within = outliers.answer_within;
+    let takes = LIMIT
+        .max(within)
+        .saturating_add(within)
+        .saturating_add(SLACK);
+    u64::try_from(takes.as_millis()).unwrap_or(u64::MAX)
+}
 
 /// What trying a node takes.
 pub(super) struct Probe {
@@ -73,7 +85,6 @@ impl Probe {
         tasks.spawn(async move {
             let failed = self.fails_to_answer(&entry).await;
             let now = self.clock.now();
-            entry.acquit(failed.is_none().then_some(now));
             let ejected = match failed {
                 None => false,
                 Some(Cause::Unreachable) => entry.eject(now),
@@ -81,6 +92,7 @@ impl Probe {
                     .as_ref()
                     .is_some_and(|to| self.eject(to, &entry, cause, now)),
             };
+            entry.acquit(failed.is_none().then_some(now));
             if ejected {
                 entry.tell_silent();
                 // Whoever is not wanted any more need not wait for this.
@@ -139,11 +151,11 @@ impl Probe {
             if entry.ejected_until() != Some(until) {
                 return;
             }
-            entry.begin_probe(self.clock.now());
+            let began = self.clock.now();
+            entry.begin_probe(began, takes(&self.outliers));
             let failed = self.is_away(&entry).await;
             let term = self.outliers.term(&self.tasks);
-            entry.end_probe(until, self.clock.now(), failed, term);
-            if failed.is_none() {
+            if !entry.end_probe(until, (began, self.clock.now()), failed, term) {
                 return;
             }
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::subset::List;
+use super::subset::{List, Spare};
 use super::{Filter, SelectOptions};
 use crate::error::why::Zone;
 use crate::registry::{NodeEntry, Nodes};
@@ -58,12 +58,13 @@ pub(crate) fn side(
         return (None, None);
     }
     let list = List::of(nodes, &client.filters, &call.filters);
+    let spare = Spare::new();
     let mut part = list.listed();
-    let canary = canary.and_then(|canary| {
-        let (inside, side) = canary.side(part, chosen)?;
+    let canary = canary.map(|canary| {
+        let (inside, side) = canary.side(part, &spare, chosen);
         part = side;
-        Some(inside)
+        inside
     });
-    let zone = locality.and_then(|locality| locality.side(part, chosen, now));
+    let zone = locality.map(|locality| locality.side(part, chosen, now));
     (canary, zone)
 }

@@ -32,7 +32,7 @@ use crate::metadata::Text;
 use crate::registry::{NodeEntry, Nodes};
 use candidates::Candidates;
 use scope::Scope;
-use subset::{List, Listed};
+use subset::{List, Listed, Spare};
 
 /// How nodes are chosen: for one call, or for all calls of a client. What a call leaves open is its
 /// client's to say.
@@ -76,16 +76,18 @@ pub fn select(
     let strategy = call.strategy.as_ref().or(client.strategy.as_ref());
     let strategy = strategy.unwrap_or(&Strategy::PowerOfTwo);
     let list = List::of(nodes, &client.filters, &call.filters);
+    let spare = Default::default();
     let all = list.listed();
     let scope = Scope {
         nodes,
         pick: &pick,
         key: call.key.as_deref().or(client.key.as_deref()),
+        strategy,
         window: window(call.slow_start.or(client.slow_start)),
     };
     let canary = call.canary.as_deref().or(client.canary.as_deref());
     let locality = call.locality.as_deref().or(client.locality.as_deref());
-    let near = narrow(&scope, all, canary, locality);
+    let near = narrow(&scope, all, (canary, locality), &spare);
     let own = match call.filters.iter().any(Filter::is_own) {
         true => &*call.filters,
         false => &[],
@@ -128,18 +130,18 @@ pub fn select(
 fn narrow<'a>(
     scope: &Scope<'_>,
     all: Listed<'a>,
-    canary: Option<&Canary>,
-    locality: Option<&Locality>,
+    (canary, locality): (Option<&Canary>, Option<&Locality>),
+    spare: &'a [Spare; 2],
 ) -> Option<Listed<'a>> {
     if canary.is_none() && locality.is_none() {
         return None;
     }
     let mut near = all;
     if let Some(canary) = canary {
-        near = canary.narrow(near, scope.side(1));
+        near = canary.narrow(near, &spare[0], scope.side(1));
     }
     if let Some(locality) = locality {
-        near = locality.narrow(near, scope.side(2), scope.pick.now);
+        near = locality.narrow(near, &spare[1], (scope.side(2), scope.pick.now));
     }
     Some(near)
 }

@@ -52,6 +52,7 @@ pub enum Affinity {
     Key,
     /// The value that the call's metadata has under this key.
     Metadata(Text),
-    /// The client that makes the call: all its calls to a service go together.
+    /// The client that makes the call: all its calls to a service go together. Its number is new with
+    /// every process, so after a restart they may go elsewhere.
     Caller,
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Strategy;
 use super::hashing::{nth, number};
 use super::pick::{Affinity, Pick};
 use crate::registry::{NodeEntry, Nodes};
@@ -13,6 +14,7 @@ pub(super) struct Scope<'a> {
     pub(super) pick: &'a Pick<'a>,
     /// The call's key.
     pub(super) key: Option<&'a str>,
+    pub(super) strategy: &'a Strategy,
     /// How long a node that comes is spared, in milliseconds.
     pub(super) window: u64,
 }
@@ -37,10 +39,12 @@ impl Scope<'_> {
         self.nodes.turns.own()
     }
 
-    /// The number that decides on which side of a split the call is: the same for the same key.
+    /// The number that decides on which side of a split the call is: the same for the same key, or for
+    /// what the strategy keeps with a node where there is none.
     pub(super) fn side(&self, of: u64) -> u64 {
-        match self.key {
-            Some(key) => nth(number(key), of),
+        let own = self.key.map(number);
+        match own.or_else(|| self.strategy.affinity(self)) {
+            Some(own) => nth(own, of),
             None => self.random(),
         }
     }

@@ -86,12 +86,16 @@ impl Shares {
 
 const TOP: f64 = 4_294_967_295.0;
 
-/// Draws by weight among nodes that were not laid out before.
+/// Draws by weight among nodes that were not laid out before; each alike where none has any.
 pub(super) fn draw<'a>(
-    nodes: impl Iterator<Item = &'a Arc<NodeEntry>> + Clone,
+    mut nodes: impl Iterator<Item = &'a Arc<NodeEntry>> + Clone,
     random: u64,
 ) -> Option<&'a Arc<NodeEntry>> {
     let total: f64 = nodes.clone().map(|node| weight(node)).sum();
+    if total <= 0.0 {
+        let at = place(random, nodes.clone().count());
+        return nodes.nth(at);
+    }
     let mut left = share(random) * total;
     let mut chosen = None;
     for node in nodes {

@@ -1,12 +1,11 @@
 //! Two parts of a list, between which a share of the calls decides: a canary's, and a zone's.
 
-use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::Filter;
 use super::hashing::share;
-use super::subset::{Listed, Part};
+use super::subset::{Listed, Part, Spare};
 use crate::error::why::Zone;
 use crate::metadata::Text;
 use crate::registry::NodeEntry;
@@ -118,27 +117,30 @@ impl Canary {
         }
     }
 
-    pub(super) fn narrow<'a>(&self, listed: Listed<'a>, number: u64) -> Listed<'a> {
-        match listed.split(&self.filter) {
-            Some(split) => split.choose(self.share, number),
-            None => listed,
-        }
+    pub(super) fn narrow<'a>(
+        &self,
+        listed: Listed<'a>,
+        spare: &'a Spare,
+        number: u64,
+    ) -> Listed<'a> {
+        let split = listed.split(&self.filter, spare);
+        split.choose(self.share, number)
     }
 
-    /// Whether a node that was chosen is one of the canary's, and the part that it is in; `None` where
-    /// there was no room for a canary.
+    /// Whether a node that was chosen is one of the canary's, and the part that it is in.
     pub(super) fn side<'a>(
         &self,
         listed: Listed<'a>,
+        spare: &'a Spare,
         chosen: &NodeEntry,
-    ) -> Option<(bool, Listed<'a>)> {
-        let split = listed.split(&self.filter)?;
+    ) -> (bool, Listed<'a>) {
+        let split = listed.split(&self.filter, spare);
         let inside = split.has(chosen);
         let part = match inside {
             true => &split.inside,
             false => &split.outside,
         };
-        Some((inside, part.listed()))
+        (inside, part.listed())
     }
 }
 
@@ -147,7 +149,7 @@ impl Canary {
 /// While enough of the zone's nodes can be called, all calls stay in it. Where fewer can than the
 /// threshold says, calls spill over, as many as the zone has too few nodes for, and are spread over
 /// the nodes of all other zones. Where the zone has none at all, all calls go to the others.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Locality {
     zone: Text,
     filter: Filter,
@@ -177,18 +179,19 @@ impl Locality {
         self
     }
 
-    pub(super) fn narrow<'a>(&self, listed: Listed<'a>, number: u64, now: u64) -> Listed<'a> {
-        match listed.split(&self.filter) {
-            Some(split) => {
-                let healthy = split.healthy(now);
-                let part = match self.spills(healthy) {
-                    true => healthy / self.threshold,
-                    false => 1.0,
-                };
-                split.choose(part, number)
-            }
-            None => listed,
-        }
+    pub(super) fn narrow<'a>(
+        &self,
+        listed: Listed<'a>,
+        spare: &'a Spare,
+        (number, now): (u64, u64),
+    ) -> Listed<'a> {
+        let split = listed.split(&self.filter, spare);
+        let healthy = split.healthy(now);
+        let part = match self.spills(healthy) {
+            true => healthy / self.threshold,
+            false => 1.0,
+        };
+        split.choose(part, number)
     }
 
     /// Whether calls spill over where this share of the zone's nodes can be called.
@@ -196,25 +199,16 @@ impl Locality {
         healthy < self.threshold
     }
 
-    /// How a node that was chosen of the list stands to the zone; `None` where there was no room for it.
-    pub(super) fn side(&self, listed: Listed<'_>, chosen: &NodeEntry, now: u64) -> Option<Zone> {
-        let split = listed.split(&self.filter)?;
-        Some(Zone {
+    /// How a node that was chosen of the list stands to the zone.
+    pub(super) fn side(&self, listed: Listed<'_>, chosen: &NodeEntry, now: u64) -> Zone {
+        let spare = Spare::new();
+        let split = listed.split(&self.filter, &spare);
+        Zone {
             name: self.zone.clone(),
             inside: split.has(chosen),
             known: split.inside.list.len(),
             callable: usize::try_from(split.callable(now)).unwrap_or(usize::MAX),
             spills: self.spills(split.healthy(now)),
-        })
-    }
-}
-
-impl fmt::Debug for Locality {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Locality")
-            .field("zone", &self.zone)
-            .field("filter", &self.filter)
-            .field("threshold", &self.threshold)
-            .finish()
+        }
     }
 }

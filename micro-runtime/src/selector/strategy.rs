@@ -28,12 +28,14 @@ pub enum Strategy {
     /// drawn.
     LeastConnections,
     /// The one that the call's key belongs to: the same for all clients, and for nearly all keys also
-    /// after nodes have come or gone. A node that has a quarter more calls in flight than the mean
-    /// passes calls on to the next. Calls without a key go by [`PowerOfTwo`](Self::PowerOfTwo).
+    /// after nodes have come or gone. A node that has a quarter more calls in flight than the mean, and
+    /// more than four, passes calls on to the next. Calls without a key go by
+    /// [`PowerOfTwo`](Self::PowerOfTwo).
     Hash(Affinity),
     /// The one that the key was with last, as long as that can be called, also where more nodes have
     /// come: for services that keep something of their callers. A key that is new, or that was
-    /// forgotten after 4096 others, goes where [`Hash`](Self::Hash) would send it, without a bound.
+    /// forgotten since too many others were met, goes where [`Hash`](Self::Hash) would send it, without a
+    /// bound: of a thousand keys nearly none is forgotten, of four thousand one in five.
     /// Calls without a key stay with one node for the whole client.
     Sticky(Affinity),
     /// By chance, in proportion to the numbers that the nodes' metadata has under `weight`; 1 where
@@ -64,6 +66,30 @@ impl Strategy {
         }
     }
 
+    /// The number of what the strategy keeps with a node: of a call without such a thing there is none,
+    /// but where calls stick they stick to their client then.
+    pub(super) fn affinity(&self, scope: &Scope<'_>) -> Option<u64> {
+        match self {
+            Self::Hash(affinity) => scope.affinity(affinity),
+            Self::Sticky(affinity) => scope.affinity(affinity).or_else(|| Some(scope.caller())),
+            _ => None,
+        }
+    }
+
+    /// Where the strategy keeps the call with a node: that node, of those that `fits`.
+    fn own<'a>(
+        &self,
+        scope: &Scope<'_>,
+        listed: Listed<'a>,
+        fits: impl Fn(&NodeEntry) -> bool,
+    ) -> Option<Option<&'a Arc<NodeEntry>>> {
+        let key = self.affinity(scope)?;
+        Some(match self {
+            Self::Sticky(_) => affine::last(scope, listed, key, fits),
+            _ => affine::bounded(scope, listed, key, fits),
+        })
+    }
+
     /// Chooses in one look where nothing speaks against most nodes of the list; `None` where that
     /// needs a closer look.
     pub(super) fn shortcut<'a>(
@@ -72,17 +98,14 @@ impl Strategy {
         listed: Listed<'a>,
     ) -> Option<&'a Arc<NodeEntry>> {
         let free = |entry: &NodeEntry| scope.is_free(entry);
+        if let Some(own) = self.own(scope, listed, free) {
+            return own;
+        }
         match self {
-            Self::PowerOfTwo => draw::better_of_two(scope, listed),
-            Self::LeastConnections => draw::least_busy(scope, listed),
-            Self::Hash(affinity) => match scope.affinity(affinity) {
-                Some(key) => affine::bounded(scope, listed, key, free),
-                None => draw::better_of_two(scope, listed),
-            },
-            Self::Sticky(affinity) => {
-                let key = scope.affinity(affinity).unwrap_or_else(|| scope.caller());
-                affine::last(scope, listed, key, free)
+            Self::PowerOfTwo | Self::Hash(_) | Self::Sticky(_) => {
+                draw::better_of_two(scope, listed)
             }
+            Self::LeastConnections => draw::least_busy(scope, listed),
             Self::Weighted => draw::one_by_weight(scope, listed),
             Self::Random => draw::one(scope, listed),
             Self::RoundRobin => turns::next(scope, listed, free),
@@ -97,17 +120,14 @@ impl Strategy {
     ) -> Option<&'a Arc<NodeEntry>> {
         let listed = candidates.listed;
         let have = |entry: &NodeEntry| candidates.have(entry);
+        if let Some(own) = self.own(scope, listed, have) {
+            return own;
+        }
         match self {
-            Self::PowerOfTwo => draw::better_of_two_of(scope, candidates),
-            Self::LeastConnections => draw::least_busy_of(scope, candidates),
-            Self::Hash(affinity) => match scope.affinity(affinity) {
-                Some(key) => affine::bounded(scope, listed, key, have),
-                None => draw::better_of_two_of(scope, candidates),
-            },
-            Self::Sticky(affinity) => {
-                let key = scope.affinity(affinity).unwrap_or_else(|| scope.caller());
-                affine::last(scope, listed, key, have)
+            Self::PowerOfTwo | Self::Hash(_) | Self::Sticky(_) => {
+                draw::better_of_two_of(scope, candidates)
             }
+            Self::LeastConnections => draw::least_busy_of(scope, candidates),
             Self::Weighted => draw::one_of_by_weight(scope, candidates),
             Self::Random => draw::one_of(scope, candidates),
             Self::RoundRobin => turns::longest_unchosen(scope.nodes, || candidates.iter()),
@@ -136,12 +156,14 @@ impl FromStr for Strategy {
     type Err = Error;
 
     /// Reads [names](Strategy::name), `p2c` and `leastconn`. `hash` and `sticky` go by a call's key,
-    /// and `hash:Name` and `sticky:Name` by what its metadata has under that name.
+    /// `hash:Name` and `sticky:Name` by what its metadata has under that name, and `hash@caller` and
+    /// `sticky@caller` by who makes it.
     fn from_str(name: &str) -> Result<Self, Error> {
-        let (kind, affinity) = match name.split_once(':') {
-            Some((kind @ ("hash" | "sticky"), key)) if !key.is_empty() => {
+        let (kind, affinity) = match (name.split_once(':'), name.strip_suffix("@caller")) {
+            (Some((kind @ ("hash" | "sticky"), key)), _) if !key.is_empty() => {
                 (kind, Affinity::Metadata(key.to_owned().into()))
             }
+            (None, Some(kind @ ("hash" | "sticky"))) => (kind, Affinity::Caller),
             _ => (name, Affinity::Key),
         };
         Ok(match kind {
@@ -173,6 +195,7 @@ impl fmt::Display for Strategy {
             Self::Hash(Affinity::Metadata(key)) | Self::Sticky(Affinity::Metadata(key)) => {
                 write!(f, ":{key}")
             }
+            Self::Hash(Affinity::Caller) | Self::Sticky(Affinity::Caller) => f.write_str("@caller"),
             _ => Ok(()),
         }
     }

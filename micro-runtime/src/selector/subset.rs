@@ -1,5 +1,6 @@
 //! The nodes that filters let pass, and what strategies work out about them: once a snapshot.
 
+use std::cell::OnceCell;
 use std::sync::{Arc, OnceLock};
 
 use super::Filter;
@@ -54,6 +55,9 @@ pub(super) struct Listed<'a> {
     pub(super) list: &'a [Arc<NodeEntry>],
     pub(super) tables: &'a Tables,
 }
+
+/// Room for a split that is not kept.
+pub(super) type Spare = OnceCell<Box<Split>>;
 
 /// The nodes that a call may go to as far as can be told without asking functions of its own.
 pub(super) enum List<'a> {
@@ -134,9 +138,9 @@ impl<'a> Listed<'a> {
         shares.get_or_init(|| Box::new(Shares::of(self.list)))
     }
 
-    /// What `filter` lets pass, and what it does not; `None` where other filters have taken all the
+    /// What `filter` lets pass, and what it does not; in `spare` where other filters have taken all the
     /// room that there is.
-    pub(super) fn split(self, filter: &Filter) -> Option<&'a Split> {
+    pub(super) fn split(self, filter: &Filter, spare: &'a Spare) -> &'a Split {
         let mut place = &self.tables.split;
         for _ in 0..MAX_SPLITS {
             let split = match place.get() {
@@ -148,15 +152,16 @@ impl<'a> Listed<'a> {
                 }
             };
             if split.filter.is(filter) {
-                return Some(split);
+                return split;
             }
             place = &split.next;
         }
-        None
+        spare.get_or_init(|| Box::new(Split::of(self.list, filter)))
     }
 }
 
-/// By how many filters one list is split: a client has one canary and one zone.
+/// By how many filters one list is split for all calls: a client has one canary and one zone. Calls
+/// whose filters come later split it themselves.
 const MAX_SPLITS: usize = 4;
 
 fn same<'a>(kept: &[Filter], mut wanted: impl Iterator<Item = &'a Filter>) -> bool {

@@ -72,7 +72,7 @@ impl Options {
     fn set_checks(&mut self, settings: &Settings) {
         match settings.outliers {
             Some(false) => self.outliers = Outliers::off(),
-            Some(true) if self.outliers == Outliers::off() => self.outliers = Outliers::default(),
+            Some(true) if self.outliers.is_off() => self.outliers = Outliers::default(),
             _ => {}
         }
         if let Some(check) = &settings.health_check {
@@ -327,7 +327,7 @@ impl Options {
             &self.pool_size.to_string(),
             &defaults.pool_size.to_string(),
         );
-        let outliers = |options: &Self| (options.outliers != Outliers::off()).to_string();
+        let outliers = |options: &Self| (!options.outliers.is_off()).to_string();
         text("outliers", &outliers(self), &outliers(&defaults));
         if let Some(check) = &self.health_check {
             let [interval, timeout] = check.times();

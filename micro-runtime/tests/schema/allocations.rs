@@ -38,8 +38,9 @@ fn a_checked_call_allocates_no_more_than_another() {
         run(&caller.target, caller.a),
         run(&caller.target, caller.b),
     );
-    // Timers and blocks of connections come now and then.
-    let slack = CALLS as u64 / 20;
+    // Timers and blocks of connections come now and then, and on a busy machine handlers that seem to
+    // compute for long have tasks of their own; one allocation a call would be four times that.
+    let slack = CALLS as u64 / 4;
     assert!(mixed <= unchecked + slack, "{mixed} {unchecked}");
     assert!(clean <= unchecked + slack, "{clean} {unchecked}");
 }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use micro_runtime::metadata::Metadata;
 use micro_runtime::registry::NodeEntry;
-use micro_runtime::selector::{Canary, Filter, Locality, Strategy};
+use micro_runtime::selector::{
+    Affinity, Canary, Filter, Locality, Pick, SelectOptions, Strategy, select,
+};
 
 use crate::fleet::{Fleet, NODES, keys};
 
@@ -74,4 +77,62 @@ async fn a_zone_is_looked_for_on_the_canarys_side_and_on_the_other() {
     assert!((new - 0.3).abs() < 0.03, "{new}");
     let near = fleet.share(10_000, 0, |entry| entry.metadata("zone") == Some("b"));
     assert!((near - 0.7).abs() < 0.03, "{near}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_strategy_keeps_with_a_node_stays_on_its_side_too() {
+    let by_user = || Affinity::Metadata("x-user".into());
+    for strategy in [Strategy::Sticky(by_user()), Strategy::Hash(by_user())] {
+        let mut fleet = fleet(400, 0.5).await;
+        fleet.client.strategy = Some(strategy.clone());
+        fleet.client.locality = Some(Arc::new(Locality::zone("a").threshold(1.0)));
+        // Half of the zone is out, so that half of its calls spill over.
+        let nodes = fleet.view.nodes();
+        let of_zone = nodes.list.iter();
+        let of_zone = of_zone.filter(|entry| entry.metadata("zone") == Some("a"));
+        of_zone.skip(1).step_by(2).for_each(|entry| {
+            entry.eject(0);
+        });
+        let mut met = 0;
+        for user in keys(200) {
+            let mut metadata = Metadata::new();
+            metadata.set("X-User", user);
+            let pick = || {
+                let pick = Pick::at(10).metadata(&metadata);
+                select(&nodes, &SelectOptions::default(), &fleet.client, pick).unwrap()
+            };
+            let own = pick();
+            assert!((0..20).all(|_| pick().is_same(&own)), "{strategy}");
+            met += usize::from(is_new(&own));
+        }
+        assert!((60..140).contains(&met), "{strategy}: {met}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_sticks_to_a_node_stays_on_one_side() {
+    let mut fleet = fleet(400, 0.5).await;
+    fleet.client.strategy = Some(Strategy::Sticky(Affinity::Caller));
+    assert_eq!(fleet.counts(200, 0).len(), 1);
+    fleet.client.strategy = Some(Strategy::Sticky(Affinity::Key));
+    assert_eq!(fleet.counts(200, 0).len(), 1, "calls without a key, too");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_canary_is_forgotten_however_many_there_are() {
+    let mut fleet = Fleet::new(100, Strategy::Random, |at, node| {
+        let group = (at % 10).to_string();
+        node.metadata.insert("group".into(), group);
+    })
+    .await;
+    for group in ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"] {
+        let of_group = |entry: &NodeEntry| entry.metadata("group") == Some(group);
+        let canary = Canary::new(Filter::label("group", group), 1.0);
+        fleet.client.canary = Some(Arc::new(canary));
+        assert_eq!(fleet.share(200, 0, of_group), 1.0, "{group}");
+        fleet.client.canary = None;
+        fleet.client.locality = Some(Arc::new(Locality::label("group", group)));
+        assert_eq!(fleet.share(200, 0, of_group), 1.0, "zone {group}");
+        fleet.client.locality = None;
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use micro_runtime::metadata::Metadata;
-use micro_runtime::selector::{Affinity, Pick, SelectOptions, Strategy, select};
+use micro_runtime::selector::{Affinity, Filter, Pick, SelectOptions, Strategy, select};
 
 use crate::fleet::{Fleet, NODES, by_key, keys, node};
 
@@ -119,4 +119,46 @@ async fn calls_go_by_their_metadata_or_by_who_makes_them() {
 async fn calls_without_a_key_go_anywhere() {
     let fleet = fleet(100).await;
     assert!(fleet.counts(1_000, 0).len() > 90);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_stay_at_home_while_there_are_few_calls() {
+    let fleet = fleet(10).await;
+    let homes = homes(&fleet, 8_000);
+    let keys: Vec<_> = homes.keys().cloned().collect();
+    let mut away = 0;
+    for eight in keys.chunks(8) {
+        let mut held = Vec::new();
+        for key in eight {
+            let entry = fleet.pick(Some(key), 0);
+            away += usize::from(entry.id() != homes[key]);
+            held.push(entry.begin());
+        }
+    }
+    // Five of eight at one of ten nodes: four times in a thousand.
+    assert!(away < 50, "{away} of 8000");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_part_of_the_nodes_the_bound_is_that_parts_own() {
+    for part in [10, 100] {
+        let mut fleet = Fleet::new(1_000, Strategy::Hash(by_key()), |at, node| {
+            let group = if at < part { "few" } else { "many" };
+            node.metadata.insert("group".into(), group.into());
+        })
+        .await;
+        // The others are busy, and count for nothing here.
+        fleet.client.filters = vec![Filter::label("group", "many")];
+        let (_busy, _) = fleet.hold(keys((1_000 - part) * 50));
+        fleet.client.filters = vec![Filter::label("group", "few")];
+        let everybody = (0..part * 20).map(|_| fleet.pick(Some("everybody"), 0).begin());
+        let _held: Vec<_> = everybody.collect();
+        let nodes = fleet.view.nodes();
+        let few = nodes.list.iter();
+        let few = few.filter(|entry| entry.metadata("group") == Some("few"));
+        let most = few.map(|entry| entry.in_flight()).max().unwrap();
+        // Of more than sixteen nodes the calls are told from some.
+        let bound = if part <= 16 { 25 } else { 100 };
+        assert!(most <= bound, "{most} calls of 20 on average of {part}");
+    }
 }

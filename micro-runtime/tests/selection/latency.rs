@@ -100,3 +100,20 @@ async fn a_node_that_nobody_has_measured_attracts_no_more_calls_than_others() {
     let share = odd as f64 / all as f64 * 100.0;
     assert!(share < 1.0, "{share} of an even share");
 }
+
+#[tokio::test(start_paused = true)]
+async fn slow_answers_of_a_busy_node_count_though_fast_ones_end_before_them() {
+    let fleet = fleet(2).await;
+    let is_odd = |entry: &NodeEntry| entry.id().ends_with('1');
+    // Of ten calls that begin together one takes long.
+    let answer = |entry: &NodeEntry, now: u64| match is_odd(entry) {
+        true if now.is_multiple_of(10) => Answer::Well(200),
+        true => Answer::Well(1),
+        false => Answer::Well(10),
+    };
+    let mut load = Load::new(&fleet, answer);
+    load.run(1_000, 10, is_odd);
+    let (odd, all) = load.run(5_000, 10, is_odd);
+    let share = odd as f64 / all as f64;
+    assert!(share < 0.2, "{share} of the calls");
+}

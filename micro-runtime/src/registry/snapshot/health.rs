@@ -83,6 +83,9 @@ const UNREACHABLE: Term = Term {
     longest: 30_000,
     less: 0,
 };
+/// How long at most a node is left alone that is asked in between, by itself: no call is lost on it, so
+/// that it need not wait long when it is back. In milliseconds.
+const ASKED: u64 = 5_000;
 /// How long a node must do well for each doubling to be forgotten.
 const FORGIVEN: u64 = 10_000;
 /// How long one call may try a node that was left alone before another does: the default limit of
@@ -117,7 +120,8 @@ pub(crate) enum Verdict {
 
 impl NodeEntry {
     /// Leaves the node alone for a while, since it could not be reached at `now`: 1 s, and twice as
-    /// long each further time, to 30 s. Failures while it is left alone count once, and only that one
+    /// long each further time, to 5 s; to 30 s where its address was given by hand, so that nobody but a
+    /// call tries whether it is back. Failures while it is left alone count once, and only that one
     /// gives `true`. After that time one call tries it, where nobody else has; the others follow when
     /// it has answered.
     pub fn eject(&self, now: u64) -> bool {
@@ -127,11 +131,17 @@ impl NodeEntry {
     /// As [`eject`](Self::eject), for another cause and time.
     pub(crate) fn eject_for(&self, cause: Cause, found: Found, term: Term, now: u64) -> bool {
         let until = self.health().ejected_until.load(Relaxed);
-        until <= now && self.eject_again(until, cause, found, term, now)
+        until <= now && self.eject_again(until, (cause, found), term, (now, now))
     }
 
-    /// Leaves it alone anew, unless somebody else has changed until when.
-    fn eject_again(&self, until: u64, cause: Cause, found: Found, term: Term, now: u64) -> bool {
+    /// Leaves it alone anew from `from` on, unless somebody else has changed until when.
+    fn eject_again(
+        &self,
+        until: u64,
+        (cause, found): (Cause, Found),
+        term: Term,
+        (from, now): (u64, u64),
+    ) -> bool {
         let health = self.health();
         let was_out = health.tally().is_out();
         let times = health.times.load(Relaxed);
@@ -145,11 +155,18 @@ impl NodeEntry {
             }
         };
         let time = term.first.saturating_mul(1 << times.min(16));
-        let time = time.min(term.longest);
+        let longest = match found {
+            Found::Asking if !self.is_by_hand() => term.longest.min(ASKED),
+            _ => term.longest,
+        };
+        let time = time.min(longest);
         let time = time - time * term.less.min(1024) / 1024;
+        // Finding out may have taken most of the time, but there is a pause.
+        let over = (from + time).max(now + time.min(term.first)).max(now + 1);
+        let time = over - now;
         // Of calls that fail together, one counts.
         let ejected_until = &health.ejected_until;
-        let counts = ejected_until.compare_exchange(until, now + time.max(1), Relaxed, Relaxed);
+        let counts = ejected_until.compare_exchange(until, over, Relaxed, Relaxed);
         if counts.is_ok() {
             health.cause.store(cause as u8, Relaxed);
             health.found.store(found as u8, Relaxed);
@@ -176,27 +193,46 @@ impl NodeEntry {
         is_out.then(|| health.ejected_until.load(Relaxed))
     }
 
-    /// Keeps calls away while somebody tries whether it is back: `end_probe` ends it.
-    pub(crate) fn begin_probe(&self, now: u64) {
+    /// Keeps calls away while somebody tries whether it is back, which takes so many milliseconds at
+    /// most: `end_probe` or `acquit` ends it.
+    pub(crate) fn begin_probe(&self, now: u64, takes: u64) {
         let probed_until = &self.health().probed_until;
-        probed_until.store(now + PROBE, Relaxed);
+        probed_until.store(now.saturating_add(takes), Relaxed);
     }
 
-    /// What came of trying whether it is back, while it was to be left alone until `until`: `None` where
-    /// it answers, else how it failed.
-    pub(crate) fn end_probe(&self, until: u64, now: u64, failed: Option<Cause>, term: Term) {
+    /// What came of trying whether it is back, from `began` on, while it was to be left alone until
+    /// `until`: `None` where it answers, else how it failed. Gives whether it is left alone anew: not where
+    /// somebody else has done so meanwhile, who tries it from now on.
+    pub(crate) fn end_probe(
+        &self,
+        until: u64,
+        (began, now): (u64, u64),
+        failed: Option<Cause>,
+        term: Term,
+    ) -> bool {
         let health = self.health();
         match failed {
             // That it can be reached is no answer: nothing is said of whether it is alive.
-            None if health.found() == Found::Asking => health.come_back(now),
+            None if health.found() == Found::Asking => {
+                health.come_back(now);
+                false
+            }
             // It is there, but calls have failed: a call is to try it.
-            None => health.probed_until.store(0, Relaxed),
-            Some(Cause::Unreachable) => {
-                let (cause, found) = (Cause::Unreachable, Found::Asking);
-                self.eject_again(until, cause, found, UNREACHABLE, now);
+            None => {
+                health.probed_until.store(0, Relaxed);
+                false
             }
             Some(cause) => {
-                self.eject_again(until, cause, Found::Asking, term, now);
+                // Clients that have lost it together do not ask together.
+                let less = term.less;
+                let term = match cause {
+                    Cause::Unreachable => Term {
+                        less,
+                        ..UNREACHABLE
+                    },
+                    _ => term,
+                };
+                self.eject_again(until, (cause, Found::Asking), term, (began, now))
             }
         }
     }
@@ -363,14 +399,15 @@ impl NodeEntry {
         !self.health().suspected.swap(true, Ordering::AcqRel)
     }
 
-    /// That it was found out: at `now` it answered, where it did.
+    /// That it was found out: at `now` it answered, where it did. Unless it is left alone for that, calls
+    /// may go there again.
     pub(crate) fn acquit(&self, answered: Option<u64>) {
         let health = self.health();
         if let Some(now) = answered {
             health.note_alive(now);
-            if !health.tally().is_out() {
-                health.probed_until.store(0, Relaxed);
-            }
+        }
+        if !health.tally().is_out() {
+            health.probed_until.store(0, Relaxed);
         }
         health.suspected.store(false, Ordering::Release);
     }

@@ -1,6 +1,6 @@
 //! The task behind a view: watches, loads, swaps the snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::nodes::Come;
 use super::view::{DORMANT, IDLE, Shared};
 use super::{Home, NodeEntry, Nodes};
 use crate::error::{Error, Result, id};
-use crate::registry::{Action, Event, Service, Watcher, may_name_sockets};
+use crate::registry::{Action, Event, Node, Service, Watcher, may_name_sockets};
 use crate::tasks::after;
 use crate::transport::is_unix;
 
@@ -23,6 +24,8 @@ const IDLE_LOOKS: u32 = 10;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// How many changes are remembered while a load is under way.
 const MAX_DURING: usize = 1024;
+/// How many changes that are told at once make one snapshot.
+const AT_ONCE: usize = 256;
 
 /// The right to keep a view up to date. Where the task that has it ends early, as by the panic of a
 /// registry, the view is told, so that its next use starts another.
@@ -96,8 +99,8 @@ pub(super) async fn keep(mut keeping: Keeping) {
                 loading = None;
                 keeper.load(loaded);
             }
-            event = next(&mut watcher) => match event {
-                Ok(event) => keeper.event(event, loading.is_some()),
+            event = next(&mut watcher) => match keeper.events(event, &mut watcher, loading.is_some()).await {
+                Ok(()) => {}
                 Err(error) => {
                     tracing::debug!(name, %error, "the watch ended");
                     watcher = None;
@@ -176,12 +179,14 @@ impl<'a> Keeper<'a> {
         let error = match loaded {
             Ok(mut services) => {
                 services.retain(|service| *service.name == *self.shared.name);
-                self.keep_missing(&mut services, true, now);
+                let before = self.missing.len();
+                self.keep_missing(&mut services, now);
                 self.services = services;
                 for event in &during {
                     self.apply(event);
                 }
                 self.publish();
+                self.tell_missing(before);
                 self.shared.ready.store(true, Ordering::Release);
                 self.pause = Pause::default();
                 // Not all in step: a fleet that started together spreads its questions.
@@ -220,42 +225,44 @@ impl<'a> Keeper<'a> {
     /// would leave nothing at all, a node stays that has not failed: the worst of it is one more
     /// refused connection, and an emptied fleet is worse. Nothing stays longer than the directory's
     /// grace.
-    fn keep_missing(&mut self, services: &mut Vec<Service>, load: bool, now: Instant) {
+    fn keep_missing(&mut self, services: &mut Vec<Service>, now: Instant) {
         let current = self.shared.nodes.load();
-        let mut missing = BTreeMap::new();
-        let mut silent = Vec::new();
-        for entry in &current.list {
-            let named = |service: &Service| service.nodes.iter().any(|node| node.id == entry.id());
-            if services.iter().any(named) {
-                continue;
-            }
-            let first = self.missing.get(entry.id()).copied().unwrap_or(now);
-            if now.saturating_duration_since(first) >= self.home.grace {
-                continue;
-            }
-            if self.answers(entry, now) {
-                missing.insert(entry.id().to_owned(), first);
-                add(services, &again(entry));
-            } else if !entry.is_failing() {
-                silent.push((entry, first));
-            }
+        let nodes = services.iter().flat_map(|service| &service.nodes);
+        let told: BTreeSet<&str> = nodes.map(|node| &*node.id).collect();
+        let missing = current.list.iter();
+        let missing = missing.filter(|entry| !told.contains(entry.id()));
+        let missing = missing.filter_map(|entry| Some((entry, self.missing_since(entry, now)?)));
+        let (mut kept, silent): (Vec<_>, Vec<_>) =
+            missing.partition(|(entry, _)| self.answers(entry, now));
+        if now < self.doubted_until || (told.is_empty() && kept.is_empty()) {
+            kept.extend(silent.into_iter().filter(|(entry, _)| !entry.is_failing()));
         }
-        let none = services.iter().all(|service| service.nodes.is_empty());
-        if now < self.doubted_until || (load && none) {
-            for (entry, first) in silent {
-                missing.insert(entry.id().to_owned(), first);
-                add(services, &again(entry));
-            }
+        let ids = kept
+            .iter()
+            .map(|(entry, since)| (entry.id().to_owned(), *since));
+        self.missing = ids.collect();
+        for (entry, _) in kept {
+            put(services, &entry.service, entry.node.clone());
         }
-        if missing.len() > self.missing.len() {
+    }
+
+    /// Since when the registry does not vouch for a node that it vouches for no more `now`; `None` where
+    /// that is too long.
+    fn missing_since(&self, entry: &NodeEntry, now: Instant) -> Option<Instant> {
+        let since = self.missing.get(entry.id()).copied().unwrap_or(now);
+        (now.saturating_duration_since(since) < self.home.grace).then_some(since)
+    }
+
+    /// Tells a person where more nodes are kept than `before`.
+    fn tell_missing(&self, before: usize) {
+        if self.missing.len() > before {
             tracing::info!(
                 name = &*self.shared.name,
                 registry = self.home.registry.name(),
-                nodes = missing.len(),
+                nodes = self.missing.len(),
                 "the registry no longer names nodes that have not failed; they are kept for a while"
             );
         }
-        self.missing = missing;
     }
 
     /// Whether calls to the node have succeeded lately.
@@ -268,12 +275,47 @@ impl<'a> Keeper<'a> {
         self.doubted_until = after(self.home.grace);
     }
 
-    fn event(&mut self, event: Event, loading: bool) {
+    /// Follows an event, and those that are there already: one snapshot for all of them. Gives how the
+    /// watch ended, where it did.
+    async fn events(
+        &mut self,
+        mut event: Result<Event>,
+        watcher: &mut Option<Box<dyn Watcher>>,
+        loading: bool,
+    ) -> Result<()> {
+        let before = self.missing.len();
+        let (mut followed, mut changed) = (0, false);
+        let ended = loop {
+            match event {
+                Ok(event) => changed |= self.event(event, loading),
+                Err(error) => break Err(error),
+            }
+            followed += 1;
+            if followed == AT_ONCE {
+                break Ok(());
+            }
+            match next_at_once(watcher).await {
+                Some(next) => event = next,
+                None => break Ok(()),
+            }
+        };
+        if changed {
+            self.publish();
+            self.tell_missing(before);
+        }
+        if followed == AT_ONCE {
+            // There may be many more, and others have something to do, too.
+            tokio::task::yield_now().await;
+        }
+        ended
+    }
+
+    /// Gives whether the event is of this name.
+    fn event(&mut self, event: Event, loading: bool) -> bool {
         if *event.service.name != *self.shared.name {
-            return;
+            return false;
         }
         self.apply(&event);
-        self.publish();
         if loading {
             if self.during.len() < MAX_DURING {
                 self.during.push(event);
@@ -281,39 +323,46 @@ impl<'a> Keeper<'a> {
                 self.due = Instant::now() + PAUSE.0;
             }
         }
+        true
     }
 
     fn apply(&mut self, event: &Event) {
         let service = &event.service;
-        if event.action == Action::Expire {
-            return self.expire(service);
-        }
-        for node in &service.nodes {
-            self.missing.remove(&node.id);
+        if event.action != Action::Expire {
+            for node in &service.nodes {
+                self.missing.remove(&node.id);
+            }
         }
         match event.action {
             Action::Create | Action::Update => add(&mut self.services, service),
             Action::Delete if service.nodes.is_empty() => self
                 .services
                 .retain(|known| !service.version.is_empty() && known.version != service.version),
-            Action::Delete | Action::Expire => remove_nodes(&mut self.services, service),
+            Action::Delete => remove_nodes(&mut self.services, service, |_| true),
+            Action::Expire => self.expire(service),
         }
     }
 
     /// Takes nodes out that the registry no longer vouches for, but for those that answer, and all that
     /// have not failed while it may have lost its memory.
     fn expire(&mut self, expired: &Service) {
-        let mut left = std::mem::take(&mut self.services);
-        remove_nodes(&mut left, expired);
-        let before = self.missing.clone();
-        self.keep_missing(&mut left, false, Instant::now());
-        // This was no load: it says nothing about the others that are kept.
-        for (id, since) in before {
-            if expired.nodes.iter().all(|node| node.id != id) {
-                self.missing.insert(id, since);
-            }
-        }
-        self.services = left;
+        let now = Instant::now();
+        let current = self.shared.nodes.load();
+        let mut services = std::mem::take(&mut self.services);
+        remove_nodes(&mut services, expired, |id| {
+            let entry = current.with_id(id);
+            let since = entry.and_then(|entry| {
+                let since = self.missing_since(entry, now)?;
+                let doubted = now < self.doubted_until && !entry.is_failing();
+                (doubted || self.answers(entry, now)).then_some(since)
+            });
+            match since {
+                Some(since) => self.missing.insert(id.to_owned(), since),
+                None => self.missing.remove(id),
+            };
+            since.is_none()
+        });
+        self.services = services;
     }
 
     fn publish(&mut self) {
@@ -323,7 +372,13 @@ impl<'a> Keeper<'a> {
             }
         }
         let now = self.home.millis(Instant::now());
-        let nodes = Nodes::renewed(&self.shared.nodes.load(), &self.services, now);
+        let current = self.shared.nodes.load();
+        // What is told before all are known was there before.
+        let come = match self.shared.ready.load(Ordering::Relaxed) && !current.list.is_empty() {
+            true => Come::New,
+            false => Come::Found,
+        };
+        let nodes = Nodes::renewed(&current, &self.services, come, now);
         self.shared.nodes.store(Arc::new(nodes));
     }
 
@@ -350,11 +405,8 @@ fn add(services: &mut Vec<Service>, service: &Service) {
     if service.nodes.is_empty() {
         return;
     }
-    remove_nodes(services, service);
-    match services
-        .iter_mut()
-        .find(|known| known.version == service.version)
-    {
+    remove_nodes(services, service, |_| true);
+    match version(services, &service.version) {
         Some(known) => {
             known.metadata.clone_from(&service.metadata);
             known.endpoints.clone_from(&service.endpoints);
@@ -364,20 +416,33 @@ fn add(services: &mut Vec<Service>, service: &Service) {
     }
 }
 
-/// Removes the service's nodes, and versions that have none left through it.
-fn remove_nodes(services: &mut Vec<Service>, service: &Service) {
+/// Adds a node that is not among them.
+fn put(services: &mut Vec<Service>, service: &Service, node: Node) {
+    match version(services, &service.version) {
+        Some(known) => known.nodes.push(node),
+        None => services.push(service.with_nodes(vec![node])),
+    }
+}
+
+fn version<'a>(services: &'a mut [Service], version: &str) -> Option<&'a mut Service> {
+    services.iter_mut().find(|known| known.version == version)
+}
+
+/// Removes those of the service's nodes that `goes` says, by their ids, and versions that have none left
+/// through it.
+fn remove_nodes(
+    services: &mut Vec<Service>,
+    service: &Service,
+    mut goes: impl FnMut(&str) -> bool,
+) {
+    let gone: BTreeSet<&str> = service.nodes.iter().map(|node| &*node.id).collect();
     services.retain_mut(|known| {
         let before = known.nodes.len();
         known
             .nodes
-            .retain(|node| service.nodes.iter().all(|gone| gone.id != node.id));
+            .retain(|node| !gone.contains(&*node.id) || !goes(&node.id));
         before == known.nodes.len() || !known.nodes.is_empty()
     });
-}
-
-/// An entry as the registry told it.
-fn again(entry: &NodeEntry) -> Service {
-    entry.service.with_nodes(vec![entry.node.clone()])
 }
 
 /// A growing pause after failures, with jitter.
@@ -418,5 +483,14 @@ async fn next(watcher: &mut Option<Box<dyn Watcher>>) -> Result<Event> {
     match watcher {
         Some(watcher) => watcher.next().await,
         None => std::future::pending().await,
+    }
+}
+
+/// What the watch has to tell already.
+async fn next_at_once(watcher: &mut Option<Box<dyn Watcher>>) -> Option<Result<Event>> {
+    tokio::select! {
+        biased;
+        event = next(watcher) => Some(event),
+        () = std::future::ready(()) => None,
     }
 }

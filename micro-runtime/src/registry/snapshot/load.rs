@@ -33,9 +33,12 @@ pub(crate) struct Total {
 
 /// The latency figure fades by half in 4096 ms.
 const HALF_LIFE: u32 = 12;
-/// A figure this old, in milliseconds, is told anew: reading the clock for each call would cost more
-/// than it is worth.
-const FRESH: u64 = 1;
+/// A figure this old, in milliseconds, when a call begins is told anew: reading the clock for each call
+/// would cost more than it is worth.
+const FRESH: i32 = 1;
+/// A call during which a figure was told so many milliseconds after its beginning has itself taken more
+/// than one, and can afford the clock: else the fastest of calls that overlap would speak for all.
+const LASTED: i32 = 2;
 /// A failed try counts as one that took so many times as long as others do.
 const PEAK: f32 = 4.0;
 /// What a failed try counts as where nothing is known of others, and at most, in nanoseconds.
@@ -56,15 +59,22 @@ impl Load {
         self.since.store(now.max(1), Ordering::Relaxed);
     }
 
-    /// The figure as it was told, with its age at `now` in milliseconds.
-    fn read(&self, now: u64) -> Option<(f32, u32)> {
+    /// The figure as it was told, with its age at `now` in milliseconds: below zero where it was told
+    /// later.
+    fn told(&self, now: u64) -> Option<(f32, i32)> {
         let figure = self.figure.load(Ordering::Relaxed);
         if figure == 0 {
             return None;
         }
-        // Both wrap after 49 days; a figure from the future was told by a call that has just ended.
+        // Both wrap after 49 days.
         let age = low(now).wrapping_sub(low(figure >> 32)).cast_signed();
-        Some((f32::from_bits(low(figure)), age.max(0).cast_unsigned()))
+        Some((f32::from_bits(low(figure)), age))
+    }
+
+    /// As [`told`](Self::told), where one from the future, of a call that has just ended, is new.
+    fn read(&self, now: u64) -> Option<(f32, u32)> {
+        let (nanos, age) = self.told(now)?;
+        Some((nanos, age.max(0).cast_unsigned()))
     }
 
     /// Changes the figure, of which so much is left at `now`.
@@ -189,11 +199,11 @@ impl NodeEntry {
         }
     }
 
-    /// Whether its latency figure is so old, for a call that began at `began`, that the call should
-    /// tell how long it took.
+    /// Whether a call that began at `began` and has just ended should tell how long it took: where the
+    /// latency figure was old then, or where the call has outlasted others that have told theirs.
     pub fn wants_latency(&self, began: u64) -> bool {
-        match self.load().read(began) {
-            Some((_, age)) => u64::from(age) >= FRESH,
+        match self.load().told(began) {
+            Some((_, age)) => age >= FRESH || age <= -LASTED,
             None => true,
         }
     }
@@ -316,11 +326,20 @@ mod tests {
         assert!(node.wants_latency(7));
         node.tell_latency(MILLI, 7);
         assert!(!node.wants_latency(7));
-        assert!(
-            !node.wants_latency(3),
-            "the call began before that was told"
-        );
         assert!(node.wants_latency(8));
+    }
+
+    #[test]
+    fn a_call_tells_how_long_it_took_though_others_that_overlap_told_before() {
+        let node = NodeEntry::by_hand("a:1");
+        node.tell_latency(MILLI, 7);
+        assert!(
+            !node.wants_latency(6),
+            "it may have taken less than a millisecond"
+        );
+        assert!(node.wants_latency(5), "it has taken more than one");
+        node.tell_latency(MILLI * 50, 55);
+        assert_eq!(node.latency(55), Some(MILLI * 50));
     }
 
     #[test]

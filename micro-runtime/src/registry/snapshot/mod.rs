@@ -149,7 +149,9 @@ impl Directory {
                 entry.or_insert_with(make).clone()
             })
             .collect();
-        let nodes = Arc::new(Nodes::of_entries(list, by_hand.turns.clone()));
+        let mut nodes = Nodes::of_entries(list, by_hand.turns.clone());
+        nodes.part = true;
+        let nodes = Arc::new(nodes);
         by_hand.lists.insert(addresses.into(), nodes.clone());
         nodes
     }

@@ -26,6 +26,8 @@ pub struct Nodes {
     /// What a person can do where the name is not known; may be empty.
     pub hint: &'static str,
     pub(crate) turns: Arc<Turns>,
+    /// Whether `turns` counts calls to other nodes, too.
+    pub(crate) part: bool,
     derived: Derived,
 }
 
@@ -54,6 +56,7 @@ impl Nodes {
             known: false,
             hint,
             turns,
+            part: false,
             derived: Derived::default(),
         }
     }
@@ -93,21 +96,27 @@ impl Nodes {
             known: self.known,
             hint: self.hint,
             turns: self.turns.clone(),
+            part: true,
             derived: Derived::default(),
         }
     }
 
+    /// The node with this id, where they are ordered by it.
+    pub(super) fn with_id(&self, id: &str) -> Option<&Arc<NodeEntry>> {
+        let at = self.list.binary_search_by(|entry| entry.id().cmp(id));
+        self.list.get(at.ok()?)
+    }
+
     /// The nodes that `services` have at `now`, with the entries of `old` wherever nothing has changed.
-    pub(crate) fn renewed(old: &Self, services: &[Service], now: u64) -> Self {
-        let known: BTreeMap<&str, &Arc<NodeEntry>> =
-            old.list.iter().map(|entry| (entry.id(), entry)).collect();
+    /// Those that are new have `come` since the others are known, or are just found, too.
+    pub(super) fn renewed(old: &Self, services: &[Service], come: Come, now: u64) -> Self {
         let mut list = BTreeMap::new();
         for service in services {
             let mut release: Option<Arc<Service>> = None;
             for node in &service.nodes {
-                let known = known.get(&*node.id).filter(|entry| entry.node == *node);
+                let known = old.with_id(&node.id).filter(|entry| entry.node == *node);
                 let make = || match known {
-                    Some(entry) if entry.is_of(service) => (*entry).clone(),
+                    Some(entry) if entry.is_of(service) => entry.clone(),
                     _ => {
                         let release = release
                             .get_or_insert_with(|| Arc::new(service.with_nodes(Vec::new())))
@@ -117,7 +126,7 @@ impl Nodes {
                             service: release,
                             state: match known {
                                 Some(entry) => entry.state.clone(),
-                                None => Arc::new(State::come(old, now)),
+                                None => Arc::new(State::new(&old.turns.total, come, now)),
                             },
                         })
                     }
@@ -132,6 +141,7 @@ impl Nodes {
             known: !services.is_empty(),
             hint: old.hint,
             turns: old.turns.clone(),
+            part: old.part,
             derived: Derived::default(),
         }
     }
@@ -165,11 +175,19 @@ pub(super) struct State {
     pub(super) silent: Notify,
 }
 
+/// How long a node that was not known has been there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Come {
+    /// It has come beside others just now, and is to warm up.
+    New,
+    /// For how long is not known.
+    Found,
+}
+
 impl State {
-    /// Of a node that comes at `now`: it warms up where others are there already.
-    fn come(old: &Nodes, now: u64) -> Self {
-        let load = Load::of(&old.turns.total);
-        if !old.list.is_empty() {
+    fn new(total: &Arc<Total>, come: Come, now: u64) -> Self {
+        let load = Load::of(total);
+        if come == Come::New {
             load.begin_at(now);
         }
         Self {

@@ -148,7 +148,7 @@ pub(super) static TABLE: &[Setting] = &[
         |to, from| duration(&mut to.client_pool_ttl, from)),
     Setting::new(CLIENT, "check_schema", "", "Whether typed clients leave out nodes that would not understand them, as far as nodes tell what their services look like", "true",
         |to, from| switch(&mut to.check_schema, from)),
-    Setting::new(CLIENT, "selector", "NAME", "How a node is chosen: poweroftwo, leastconnections, hash, sticky, weighted, random, roundrobin", "poweroftwo",
+    Setting::new(CLIENT, "selector", "NAME", "How a node is chosen: poweroftwo, leastconnections, hash, sticky (of a call's key; hash:NAME of its metadata, hash@caller of the client), weighted, random, roundrobin", "poweroftwo",
         |to, from| strategy(&mut to.selector, from)),
     Setting::new(CLIENT, "outliers", "", "Whether nodes are left alone for how calls to them go", "true",
         |to, from| switch(&mut to.outliers, from)),
