@@ -19,7 +19,7 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts the server that `test` is, and waits until it [listens](listens).
+    /// Starts the server that `test` is, and waits until it [listens].
     ///
     /// # Panics
     /// Where it does not.
