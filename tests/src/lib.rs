@@ -4,6 +4,7 @@
 //! The tests themselves are in `tests/`; `tests/run` builds the Go peers and runs them all.
 
 pub mod authority;
+pub mod child;
 pub mod consul;
 pub mod cut;
 pub mod fleet;

@@ -3,34 +3,19 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-struct Service(Child);
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // A failing test leaves no service behind.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn command(program: &str, folder: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.env("MICRO_REGISTRY", "local");
-    command.env("MICRO_REGISTRY_ADDRESS", folder.join("registry"));
-    command
-}
+use example_testing::{Machine, Service};
 
 #[test]
 fn a_service_is_found_once_its_check_succeeds() {
-    let folder = tempfile::tempdir().unwrap();
-    let maintenance = folder.path().join("maintenance");
+    let machine = Machine::new();
+    let maintenance = machine.folder().join("maintenance");
     std::fs::write(&maintenance, "").unwrap();
     let mut service = Service(
-        command(env!("CARGO_BIN_EXE_consul-service"), folder.path())
+        machine
+            .command(env!("CARGO_BIN_EXE_consul-service"))
             .arg("--maintenance")
             .arg(&maintenance)
             .args(["--server_address=127.0.0.1:0", "--register_interval=1"])
@@ -46,7 +31,8 @@ fn a_service_is_found_once_its_check_succeeds() {
     let address = rest.split(' ').next().unwrap();
 
     let call = || {
-        command(env!("CARGO_BIN_EXE_consul-client"), folder.path())
+        machine
+            .command(env!("CARGO_BIN_EXE_consul-client"))
             .output()
             .unwrap()
     };
@@ -66,9 +52,5 @@ fn a_service_is_found_once_its_check_succeeds() {
     let answer = String::from_utf8_lossy(&answer.stdout).into_owned();
     assert_eq!(answer, format!("Hello John from {address}\n"));
 
-    Command::new("kill")
-        .args(["-TERM", &service.0.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(service.0.wait().unwrap().success());
+    service.stop();
 }

@@ -2,35 +2,26 @@
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
-fn run(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_example-flags"))
-        .env("MICRO_REGISTRY", "local")
-        .env("MICRO_REGISTRY_ADDRESS", folder.join("registry"))
+use example_testing::{Machine, said};
+
+fn run(machine: &Machine, args: &[&str], env: &[(&str, &str)]) -> Output {
+    machine
+        .command(env!("CARGO_BIN_EXE_example-flags"))
         .envs(env.iter().copied())
         .args(args)
         .output()
         .unwrap()
 }
 
-fn said(output: &Output) -> String {
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
 #[test]
 fn takes_its_own_flags_and_those_of_every_service() {
-    let folder = tempfile::tempdir().unwrap();
-    let plain = run(folder.path(), &[], &[]);
+    let machine = Machine::new();
+    let plain = run(&machine, &[], &[]);
     assert_eq!(said(&plain), "examples.flags 1.2.0: Hello John\n");
     let told = run(
-        folder.path(),
+        &machine,
         &["-g", "Hi", "--server_name=other", "Jane"],
         &[("MICRO_SERVER_VERSION", "2.0.0"), ("GREETING", "Ahoy")],
     );
@@ -39,16 +30,16 @@ fn takes_its_own_flags_and_those_of_every_service() {
 
 #[test]
 fn tells_all_flags_and_where_settings_come_from() {
-    let folder = tempfile::tempdir().unwrap();
-    let help = said(&run(folder.path(), &["--help"], &[]));
+    let machine = Machine::new();
+    let help = said(&run(&machine, &["--help"], &[]));
     for flag in ["--greeting", "--server_address", "MICRO_SERVER_ADDRESS"] {
         assert!(help.contains(flag), "{flag} in {help}");
     }
-    let file = folder.path().join("micro.toml");
+    let file = machine.folder().join("micro.toml");
     std::fs::write(&file, "register_ttl = 90\n\n[client]\nretries = 3\n").unwrap();
     let file = file.to_str().unwrap();
     let args = ["--config", file, "--server_id=7", "--explain-config"];
-    let told = said(&run(folder.path(), &args, &[]));
+    let told = said(&run(&machine, &args, &[]));
     let line = |name: &str| {
         let line = told
             .lines()
@@ -71,8 +62,8 @@ fn tells_all_flags_and_where_settings_come_from() {
 
 #[test]
 fn says_what_is_wrong_with_a_flag() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = run(folder.path(), &["--server_adress", ":1"], &[]);
+    let machine = Machine::new();
+    let output = run(&machine, &["--server_adress", ":1"], &[]);
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("--server_address"), "{said}");

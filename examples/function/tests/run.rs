@@ -1,23 +1,13 @@
 //! The example prints what it says.
 #![allow(missing_docs)]
 
-use std::process::Command;
+use example_testing::printed_by;
 
 #[test]
 fn serves_one_call_and_exits() {
-    let registry = tempfile::tempdir().unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_example-function"))
-        .env("MICRO_REGISTRY", "local")
-        .env("MICRO_REGISTRY_ADDRESS", registry.path().join("registry"))
-        .output()
-        .unwrap();
-    assert!(
-        run.status.success(),
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
+    let printed = printed_by(env!("CARGO_BIN_EXE_example-function"));
     assert_eq!(
-        String::from_utf8_lossy(&run.stdout),
+        printed,
         "function: called by John\ncaller: Hello John\nfunction: deregistered, drained, done\ncaller: nobody is there any more\n"
     );
 }

@@ -3,26 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 
-struct Service(Child);
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // A failing test leaves no service behind.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+use example_testing::{Machine, Service, said};
 
 #[test]
 fn the_client_finds_the_service_by_name() {
-    let registry = tempfile::tempdir().unwrap();
-    let address = registry.path().join("registry");
+    let machine = Machine::new();
     let mut service = Service(
-        Command::new(env!("CARGO_BIN_EXE_greeter-service"))
-            .env("MICRO_REGISTRY", "local")
-            .env("MICRO_REGISTRY_ADDRESS", &address)
+        machine
+            .command(env!("CARGO_BIN_EXE_greeter-service"))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap(),
@@ -35,29 +25,17 @@ fn the_client_finds_the_service_by_name() {
     );
 
     for protocol in ["auto", "mucp", "braid"] {
-        let client = Command::new(env!("CARGO_BIN_EXE_greeter-client"))
-            .env("MICRO_REGISTRY", "local")
-            .env("MICRO_REGISTRY_ADDRESS", &address)
+        let client = machine
+            .command(env!("CARGO_BIN_EXE_greeter-client"))
             .args(["--client", protocol])
-            .output()
-            .unwrap();
-        assert!(
-            client.status.success(),
-            "{}",
-            String::from_utf8_lossy(&client.stderr)
-        );
-        assert_eq!(String::from_utf8_lossy(&client.stdout), "Hello John\n");
+            .output();
+        assert_eq!(said(&client.unwrap()), "Hello John\n");
     }
 
     // Asked to stop, the service deregisters and ends well.
-    Command::new("kill")
-        .args(["-TERM", &service.0.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(service.0.wait().unwrap().success());
-    let client = Command::new(env!("CARGO_BIN_EXE_greeter-client"))
-        .env("MICRO_REGISTRY", "local")
-        .env("MICRO_REGISTRY_ADDRESS", &address)
+    service.stop();
+    let client = machine
+        .command(env!("CARGO_BIN_EXE_greeter-client"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&client.stderr);

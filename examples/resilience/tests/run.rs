@@ -1,22 +1,11 @@
 //! The example prints what it says.
 #![allow(missing_docs)]
 
-use std::process::Command;
+use example_testing::printed_by;
 
 #[test]
 fn prints_what_it_says() {
-    let registry = tempfile::tempdir().unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_example-resilience"))
-        .env("MICRO_REGISTRY", "local")
-        .env("MICRO_REGISTRY_ADDRESS", registry.path().join("registry"))
-        .output()
-        .unwrap();
-    assert!(
-        run.status.success(),
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
-    let printed = String::from_utf8_lossy(&run.stdout);
+    let printed = printed_by(env!("CARGO_BIN_EXE_example-resilience"));
     let lines: Vec<_> = printed.lines().collect();
     assert_eq!(
         lines,

@@ -1,23 +1,13 @@
 //! The example prints what it says.
 #![allow(missing_docs)]
 
-use std::process::Command;
+use example_testing::printed_by;
 
 #[test]
 fn prints_what_it_says() {
-    let registry = tempfile::tempdir().unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_example-schema"))
-        .env("MICRO_REGISTRY", "local")
-        .env("MICRO_REGISTRY_ADDRESS", registry.path().join("registry"))
-        .output()
-        .unwrap();
-    assert!(
-        run.status.success(),
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
+    let printed = printed_by(env!("CARGO_BIN_EXE_example-schema"));
     assert_eq!(
-        String::from_utf8_lossy(&run.stdout),
+        printed,
         "v2: field 3 `note` of orders.Order is not here (request: harmless)\n\
          v3: field 2 `count` of orders.Order is string there and int32 here (request: cannot be read)\n\
          Place reaches {\"v1\", \"v2\"}, Track reaches {\"v1\", \"v2\", \"v3\"}\n\

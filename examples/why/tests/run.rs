@@ -2,22 +2,7 @@
 #![allow(missing_docs)]
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
-use std::process::Command;
-
-fn run() -> String {
-    let registry = tempfile::tempdir().unwrap();
-    let run = Command::new(env!("CARGO_BIN_EXE_example-why"))
-        .env("MICRO_REGISTRY", "local")
-        .env("MICRO_REGISTRY_ADDRESS", registry.path().join("registry"))
-        .output()
-        .unwrap();
-    assert!(
-        run.status.success(),
-        "{}",
-        String::from_utf8_lossy(&run.stderr)
-    );
-    String::from_utf8(run.stdout).unwrap()
-}
+use example_testing::printed_by;
 
 /// The text with `0` for each number but those in names: times and ports are never the same twice.
 fn timeless(text: &str) -> String {
@@ -48,7 +33,7 @@ fn shown(text: &str) -> Vec<&str> {
 
 #[test]
 fn the_readme_and_the_guide_show_what_it_prints() {
-    let printed = timeless(&run());
+    let printed = timeless(&printed_by(env!("CARGO_BIN_EXE_example-why")));
     for (page, text) in [
         ("README.md", include_str!("../../../README.md")),
         ("docs/WHY.md", include_str!("../../../docs/WHY.md")),

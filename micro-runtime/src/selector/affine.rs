@@ -16,8 +16,10 @@ const BOUND: u64 = 125;
 /// So many calls a node may have in any case: where there are fewer calls than nodes the mean says
 /// nothing, and two keys that meet at one node would drive each other from it.
 const FEW: u64 = 4;
-/// How many nodes' calls are counted where calls are not counted together.
-const SAMPLE: usize = 16;
+/// In lists up to this length the calls of all nodes are counted where they are not counted together;
+/// of longer ones, whose nodes are far apart in memory, those of a few.
+const SHORT: usize = 16;
+const SAMPLE: usize = 8;
 /// How far it is looked for a node below the bound.
 const REACH: usize = 64;
 
@@ -56,7 +58,11 @@ pub(super) fn bounded<'a>(
 
 /// How many calls the nodes of a list have, about: of a longer one as a few of them tell, evenly spread.
 fn about_in_flight(scope: &Scope<'_>, list: &[Arc<NodeEntry>]) -> u64 {
-    let count = list.len().clamp(1, SAMPLE);
+    let count = match list.len() {
+        0 => 1,
+        short @ ..=SHORT => short,
+        _ => SAMPLE,
+    };
     let begin = place(scope.random(), list.len());
     let places = (0..count).map(|at| (begin + at * list.len() / count) % list.len().max(1));
     let calls = places.filter_map(|at| list.get(at));

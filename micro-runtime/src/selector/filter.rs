@@ -15,8 +15,9 @@ use crate::registry::NodeEntry;
 /// is therefore asked once about each node as long as the node does not change. A function that is
 /// given to a call is asked by that call, after all other filters.
 ///
-/// What is kept is bounded: sixteen lists of filters a snapshot, the first that calls come with. Calls
-/// with another list look through the nodes themselves, each of them anew.
+/// What is kept is bounded: sixteen lists of filters a snapshot, and for each of them four filters of
+/// canaries and zones, the first that calls come with. Calls with others look through the nodes
+/// themselves, each of them anew.
 ///
 /// ```
 /// use micro_runtime::registry::NodeEntry;

@@ -1,6 +1,6 @@
 //! For how long a node is left alone, and how it comes back.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use micro_runtime::client::{ClientOptions, RetryBudget};
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::fleet::{Fleet, Mood, TRY, Told, idempotent, plain, seeds};
-use crate::scripted::{Frame, frame};
+use crate::scripted::{Answer, DIALLED, Frame, Setup, frame};
 
 /// A client that gives a node little time.
 fn short(options: &mut ClientOptions) {
@@ -110,6 +110,50 @@ async fn a_node_that_was_away_for_long_has_calls_again_within_six_seconds() {
             assert_eq!(fleet.standing(0), Standing::In, "{mood:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_tries_a_node_that_is_just_asked_however_long_that_takes() {
+    let fleet = Fleet::with(3, 1, |options| {
+        options.outliers.answer_within = Duration::from_secs(8);
+    })
+    .await;
+    fleet.set(0, Mood::Silent);
+    let look = |fleet: &Fleet| {
+        let standing = fleet.standing(0);
+        assert!(!matches!(standing, Standing::OnTrial(_)), "{standing:?}");
+    };
+    let half = Duration::from_secs(30);
+    fleet.load(50, half, plain, look).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_asked_and_not_left_alone_for_it_has_calls_again() {
+    let began = tokio::time::Instant::now();
+    let silent = |address: &str, number| match address {
+        "silent:1" if number != DIALLED => Answer::Never,
+        _ => Answer::Echo,
+    };
+    let setup = Setup::new(&[], silent).await;
+    let seen: Arc<Mutex<Option<Arc<NodeEntry>>>> = Arc::default();
+    let all = seen.clone();
+    let look = move |nodes: &[Arc<NodeEntry>]| {
+        *all.lock().unwrap() = nodes.first().cloned();
+        Some(0)
+    };
+    // A node by hand has no others: what it does not answer says nothing of it.
+    let call = setup
+        .call()
+        .address("silent:1")
+        .address("well:1")
+        .strategy(look);
+    let call = call.timeout(Duration::from_secs(1));
+    assert!(call.await.is_err());
+    let entry = seen.lock().unwrap().take().unwrap();
+    let standing = || entry.standing(u64::try_from(began.elapsed().as_millis()).unwrap());
+    assert_eq!(standing(), Standing::Probed);
+    sleep(Duration::from_millis(1_500)).await;
+    assert_eq!(standing(), Standing::In);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,16 +1,14 @@
 //! The server that is attacked, and those who call it meanwhile.
 
 use std::fmt;
-use std::fs;
 use std::future::Future;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use micro_runtime::registry::Memory;
 use micro_runtime::router::Limits;
 use micro_runtime::{Context, Receiver, Result, Sender, Service};
+use micro_tests::child::{Child, listens, memory};
 use micro_tests::proto::greeter::{
     CountRequest, CountResponse, EchoRequest, EchoResponse, FailRequest, Greeter, GreeterClient,
     GreeterServer, HelloRequest, HelloResponse, SleepRequest, SumRequest, SumResponse,
@@ -21,8 +19,6 @@ use tokio::time::{sleep, timeout};
 
 /// The variable that tells the child its limits.
 const LIMITS: &str = "MICRO_TESTS_FLOODS_LIMITS";
-/// What the child says when it listens.
-const READY: &str = "listening on ";
 /// How long a call of somebody else may take. Test machines are slow, and this is far below what any
 /// caller waits by default.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -33,7 +29,6 @@ const PROTOCOLS: [&str; 3] = ["mucp", "grpc", "braid"];
 /// A server in a process of its own.
 pub struct Victim {
     child: Child,
-    address: String,
     /// What it held when nothing had happened yet.
     base: Held,
 }
@@ -93,34 +88,20 @@ impl Victim {
     }
 
     pub fn with(changed: Changed) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["victim::serves", "--exact", "--ignored", "--nocapture"])
-            .env(LIMITS, changed.text())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines
-            .find_map(|line| Some(line.unwrap().split_once(READY)?.1.to_owned()))
-            .expect("it starts");
-        let base = Held::of(child.id());
-        Self {
-            child,
-            address,
-            base,
-        }
+        let child = Child::start("victim::serves", &[(LIMITS, &changed.text())]);
+        let base = Held::of(child.process());
+        Self { child, base }
     }
 
     pub async fn connect(&self) -> TcpStream {
-        let socket = TcpStream::connect(&self.address).await.unwrap();
+        let socket = TcpStream::connect(self.child.address()).await.unwrap();
         socket.set_nodelay(true).unwrap();
         socket
     }
 
     /// What it holds more than at its start.
     pub fn more(&self) -> Held {
-        let now = Held::of(self.child.id());
+        let now = Held::of(self.child.process());
         Held {
             peak: now.peak.saturating_sub(self.base.peak),
             now: now.now.saturating_sub(self.base.now),
@@ -141,7 +122,7 @@ impl Victim {
         let answered = Arc::new(Barrier::new(PROTOCOLS.len() + 1));
         let (stop, _) = tokio::sync::watch::channel(false);
         for protocol in PROTOCOLS {
-            let address = self.address.clone();
+            let address = self.child.address().to_owned();
             let answered = answered.clone();
             let stopped = stop.subscribe();
             callers.spawn(async move {
@@ -200,24 +181,11 @@ impl Victim {
     }
 }
 
-impl Drop for Victim {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 impl Held {
     fn of(process: u32) -> Self {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let value = line.and_then(|line| line.split_whitespace().next());
-            value.and_then(|value| value.parse().ok()).unwrap()
-        };
         Self {
-            peak: field("VmHWM:"),
-            now: field("VmRSS:"),
+            peak: memory(process, "VmHWM:"),
+            now: memory(process, "VmRSS:"),
         }
     }
 }
@@ -240,12 +208,7 @@ async fn serves() {
         .start()
         .await
         .unwrap();
-    println!("{READY}{}", running.address());
-    // Whoever started it is gone when its standard input ends.
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().read_line(&mut String::new());
-        std::process::exit(0);
-    });
+    listens(running.address(), || {});
     std::future::pending().await
 }
 

@@ -18,12 +18,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use micro_runtime::tasks::Tasks;
+use micro_tests::child::{memory, this_test};
 use micro_tests::cut::{Cut, How, Proxy, Side};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use caller::{Caller, Random, Tally, json};
-use server::{Server, memory, this_test};
+use server::{HELD, Server};
 
 /// What our clients speak.
 const PROTOCOLS: [&str; 5] = ["mucp", "braid", "grpc", "connect", "grpc-web"];
@@ -167,7 +168,7 @@ async fn everything_at_once_has_one_answer_a_call_and_leaves_nothing() {
     while let Some(ended) = warm.join_next().await {
         ended.unwrap();
     }
-    let (theirs, ours) = (server.counts().memory, memory(std::process::id()));
+    let (theirs, ours) = (server.counts().memory, memory(std::process::id(), HELD));
 
     let until = Instant::now() + seconds();
     let mut callers = load(until, "long");
@@ -203,7 +204,7 @@ async fn everything_at_once_has_one_answer_a_call_and_leaves_nothing() {
         )
     });
     assert_eq!(last.doubled, 0, "calls that ran twice");
-    let ours_now = memory(std::process::id());
+    let ours_now = memory(std::process::id(), HELD);
     println!(
         "server: {} KiB at first, {theirs} warm, {} at the end; clients: {ours} warm, {ours_now} at the end",
         first.memory, last.memory

@@ -1,21 +1,21 @@
 //! The server, in a process of its own, and what it says of itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader, Lines, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use micro_runtime::registry::Memory;
 use micro_runtime::{Context, Error, Receiver, Result, Sender, Service};
+use micro_tests::child::{Child, listens, memory};
 use micro_tests::proto::greeter::{
     CountRequest, CountResponse, EchoRequest, EchoResponse, FailRequest, Greeter, GreeterServer,
     HelloRequest, HelloResponse, SleepRequest, SumRequest, SumResponse,
 };
 use tokio::time::sleep;
 
-const READY: &str = "listening on ";
 const COUNTS: &str = "counts ";
+/// The figure of what a process holds.
+pub const HELD: &str = "VmRSS:";
 
 /// What a server has open and holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,37 +62,18 @@ impl Drop for Counted {
 /// The server, in a process of its own.
 pub struct Server {
     child: Child,
-    input: ChildStdin,
-    lines: Lines<BufReader<ChildStdout>>,
     pub address: String,
-}
-
-pub fn this_test(name: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([name, "--exact", "--ignored", "--nocapture"]);
-    command.stdin(Stdio::piped());
-    command
 }
 
 impl Server {
     pub fn start() -> Self {
-        let mut child = this_test("server::serves")
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = after(&mut lines, READY);
-        Self {
-            input: child.stdin.take().unwrap(),
-            child,
-            lines,
-            address,
-        }
+        let child = Child::start("server::serves", &[]);
+        let address = child.address().to_owned();
+        Self { child, address }
     }
 
     pub fn counts(&mut self) -> Counts {
-        self.input.write_all(b"\n").unwrap();
-        let counts = after(&mut self.lines, COUNTS);
+        let counts = self.child.ask(COUNTS);
         let (numbers, handlers) = counts.split_once(" {").unwrap();
         let numbers = numbers.split(' ').map(|number| number.parse().unwrap());
         let numbers: Vec<u64> = numbers.collect();
@@ -111,20 +92,6 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What follows `start` in the next line that has it.
-fn after(lines: &mut Lines<BufReader<ChildStdout>>, start: &str) -> String {
-    lines
-        .find_map(|line| Some(line.unwrap().split_once(start)?.1.to_owned()))
-        .expect("the server lives")
-}
-
 /// The server's process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the server of the other test"]
@@ -137,34 +104,19 @@ async fn serves() {
         .start()
         .await
         .unwrap();
-    println!("{READY}{}", running.address());
     let core = running.core().clone();
     let (ask, mut asked) = tokio::sync::mpsc::channel(1);
-    std::thread::spawn(move || {
-        for line in std::io::stdin().lines() {
-            line.unwrap();
-            ask.blocking_send(()).unwrap();
-        }
-        std::process::exit(0);
-    });
+    listens(running.address(), move || ask.blocking_send(()).unwrap());
     while asked.recv().await.is_some() {
         let (tasks, calls) = (core.tasks().running(), core.running());
         let connections = running.connections();
         let twice = doubled.lock().unwrap().1;
         println!(
             "{COUNTS}{tasks} {calls} {connections} {twice} {} {:?}",
-            memory(std::process::id()),
+            memory(std::process::id(), HELD),
             handlers.lock().unwrap()
         );
     }
-}
-
-/// What a process holds, in KiB.
-pub fn memory(process: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let value = line.and_then(|line| line.split_whitespace().next());
-    value.unwrap().parse().unwrap()
 }
 
 /// The numbers of each caller that have come, and how many came twice.
