@@ -95,7 +95,10 @@ impl Process {
 
     async fn terminate(&self) {
         let id = self.child.id().unwrap().to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
+        let sent = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &id])
+            .status()
+            .await;
         assert!(sent.unwrap().success());
     }
 

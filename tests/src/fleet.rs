@@ -99,13 +99,13 @@ impl Fleet {
         }
     }
 
-    /// How often handlers of the node have run until now.
+    /// How often handlers of the node have run until now for calls whose key begins so.
     ///
     /// # Panics
     /// Where it is not there any more.
-    pub fn calls(&mut self, number: usize) -> usize {
+    pub fn calls(&mut self, number: usize, key: &str) -> usize {
         let node = self.nodes[number - 1].as_mut().expect("the node is there");
-        node.count("RAN ")
+        node.count(&format!("RAN {key}"))
     }
 
     /// Ends a node as a crash does.

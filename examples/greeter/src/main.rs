@@ -32,8 +32,8 @@ fn main() -> Result<()> {
     eprint!("{}", String::from_utf8_lossy(&answer.stderr));
 
     // As Ctrl-C does, so that the service deregisters before it ends.
-    Command::new("kill")
-        .args(["-INT", &service.id().to_string()])
+    Command::new("sh")
+        .args(["-c", &format!("kill -INT {}", service.id())])
         .status()?;
     let stopped = service.wait()?;
     println!("service | stopped: {stopped}");

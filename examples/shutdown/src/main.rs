@@ -16,8 +16,8 @@ struct Slow;
 impl Say for Slow {
     async fn hello(&self, _cx: &Context, request: Request) -> Result<Response> {
         println!("handler: begun, and asking the process to stop");
-        Command::new("kill")
-            .args(["-TERM", &id().to_string()])
+        Command::new("sh")
+            .args(["-c", &format!("kill -TERM {}", id())])
             .status()?;
         tokio::time::sleep(Duration::from_millis(500)).await;
         println!("handler: done");

@@ -64,7 +64,10 @@ impl Service {
     /// Where it does not.
     pub fn stop(mut self) {
         let process = self.0.id().to_string();
-        let asked = Command::new("kill").args(["-TERM", &process]).status();
+        // Every shell can; a program called kill is not on every machine.
+        let asked = Command::new("sh")
+            .args(["-c", "kill -TERM \"$0\"", &process])
+            .status();
         assert!(asked.unwrap().success());
         assert!(self.0.wait().unwrap().success());
     }

@@ -13,6 +13,7 @@ use tokio::task::coop;
 
 use super::{Origin, Payload};
 use crate::codec::{self, Codec};
+use crate::error::why::Cause;
 use crate::error::{Error, Result};
 use crate::metadata::Metadata;
 
@@ -142,11 +143,16 @@ impl<M: Payload> Sender<M> {
             coop::consume_budget().await;
         }
         let ready = poll_fn(|task| self.raw.poll_ready(task)).await;
-        let sent = ready.and_then(|()| match large {
+        ready.map_err(|error| self.ended(error))?;
+        let sent = match large {
             None => self.raw.send_copy(&self.small),
             Some(message) => self.raw.send(message),
-        });
-        sent.map_err(|error| self.ended(error))
+        };
+        sent.map_err(|error| match &self.origin {
+            // Too long, for instance: the stream goes on.
+            Some(origin) if Cause::of(&error) == Cause::Own => origin.unwritten(error),
+            _ => self.ended(error),
+        })
     }
 
     /// Ends the input: the handler sees the end of the stream, its replies still come.

@@ -112,8 +112,7 @@ impl Next {
     /// Whether `request` asks this server how it is. What limits a server lets it pass: one that is
     /// busy is not ill, and whoever asks might end it or keep callers away from it.
     pub(crate) fn is_asked(&self, request: &Request) -> bool {
-        let of = |service| request.method.path.starts_with(service);
-        self.serves() && (of("/debug.Debug/") || of("/grpc.health.v1.Health/"))
+        self.serves() && HEALTH.contains(&&*request.method.path)
     }
 
     /// The same, which gives the call its time before the first wrapper, whose time is part of it.
@@ -157,3 +156,10 @@ impl fmt::Debug for Next {
             .finish_non_exhaustive()
     }
 }
+
+/// The questions how a server is.
+const HEALTH: [&str; 3] = [
+    "/debug.Debug/Health",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/List",
+];

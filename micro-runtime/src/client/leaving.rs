@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::attempts::{Attempts, is_idempotent};
+use super::attempts::{Attempts, is_idempotent, too_late};
 use super::destination::Destination;
 use super::measure::Measure;
 use crate::call::{Reply, Request, Retry};
@@ -55,23 +55,34 @@ impl Attempts {
     ) -> Waited {
         let (entry, times) = (measure.entry, measure.times);
         // Before it is looked for: what is found out at once is not missed.
-        let found = entry.found_silent(times.millis);
+        let mut asked = entry.asked();
         self.waits_long(to, request, entry, times.millis);
         let mut answered = pin!(timeout_at(self.until(request, times), answer));
-        tokio::select! {
-            biased;
-            answer = &mut answered => return Waited::of(answer.ok()),
-            () = found => {}
-        }
-        let unsent = request.dialling.load(Ordering::Relaxed);
-        match *leave {
-            Leave::Unsent | Leave::MayPay if unsent => return Waited::Left,
-            // A call that nobody pays another try for still has its own.
-            Leave::MayPay if self.pay(to, Instant::now()).is_ok() => {
-                *leave = Leave::Paid;
-                return Waited::Left;
+        while *leave != Leave::Never {
+            if !entry.was_silent(times.millis) {
+                tokio::select! {
+                    biased;
+                    answer = &mut answered => return Waited::of(answer.ok()),
+                    () = asked => {}
+                }
+                asked = entry.asked();
             }
-            _ => {}
+            let now = Instant::now();
+            if too_late(now, times.deadline) {
+                break;
+            }
+            let silent = entry.was_silent(times.millis);
+            let unsent = request.dialling.load(Ordering::Relaxed);
+            match *leave {
+                Leave::Unsent | Leave::MayPay if unsent => return Waited::Left,
+                Leave::MayPay if silent && self.pay(to, now).is_ok() => {
+                    *leave = Leave::Paid;
+                    return Waited::Left;
+                }
+                // A call that nobody pays another try for still has its own.
+                _ if silent => break,
+                _ => {}
+            }
         }
         Waited::of(answered.await.ok())
     }

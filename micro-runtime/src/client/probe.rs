@@ -83,7 +83,7 @@ impl Probe {
     pub(super) fn check(self, entry: Arc<NodeEntry>, to: Option<Destination>) {
         let tasks = self.tasks.clone();
         tasks.spawn(async move {
-            let failed = self.fails_to_answer(&entry).await;
+            let (failed, silent) = self.fails_to_answer(&entry).await;
             let now = self.clock.now();
             let ejected = match failed {
                 None => false,
@@ -93,8 +93,12 @@ impl Probe {
                     .is_some_and(|to| self.eject(to, &entry, cause, now)),
             };
             entry.acquit(failed.is_none().then_some(now));
+            // It may be that somebody else has ejected it meanwhile.
+            if failed.is_some() && entry.is_failing() && others_are_there(to.as_ref(), &entry, now)
+            {
+                entry.tell(silent, now);
+            }
             if ejected {
-                entry.tell_silent();
                 // Whoever is not wanted any more need not wait for this.
                 drop((entry, to));
                 self.until_back().await;
@@ -111,20 +115,24 @@ impl Probe {
         peers.eject(entry, why, (now, &self.outliers), &self.tasks)
     }
 
-    /// Whether it answers within a time in which others do, and if not, why.
-    async fn fails_to_answer(&self, entry: &NodeEntry) -> Option<Cause> {
+    /// Whether it answers within a time in which others do, and if not, why; and whether it is silent
+    /// over the connections that there are: one that drains takes no new one, and answers.
+    async fn fails_to_answer(&self, entry: &NodeEntry) -> (Option<Cause>, bool) {
         let within = self.outliers.answer_within;
         if self.outliers.is_off() {
             let reached = dials(entry, &*self.transport, LIMIT).await;
-            return (!reached).then_some(Cause::Unreachable);
+            return ((!reached).then_some(Cause::Unreachable), false);
         }
-        let cause = self.ask(entry).await.err()?;
+        let Err(cause) = self.ask(entry).await else {
+            return (None, false);
+        };
         // Without an answer over what is there, another connection tells.
-        match (cause, dials(entry, &*self.transport, within).await) {
+        let failed = match (cause, dials(entry, &*self.transport, within).await) {
             (_, false) => Some(Cause::Unreachable),
             (Cause::Own | Cause::Unreachable, true) => None,
             (cause, true) => Some(cause),
-        }
+        };
+        (failed, cause == Cause::Silent)
     }
 
     async fn ask(&self, entry: &NodeEntry) -> Result<(), Cause> {
@@ -175,4 +183,10 @@ impl Probe {
             Err(cause) => Some(cause),
         }
     }
+}
+
+/// Whether calls that leave `entry` have somewhere to go.
+fn others_are_there(to: Option<&Destination>, entry: &NodeEntry, now: u64) -> bool {
+    let is_there = |other: &Arc<NodeEntry>| !other.is_same(entry) && !other.is_ejected(now);
+    to.is_some_and(|to| to.view.nodes().list.iter().any(is_there))
 }

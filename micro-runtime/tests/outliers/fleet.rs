@@ -41,9 +41,11 @@ pub enum Mood {
     Strained,
     /// It takes what is sent, so that streams open, and never says a word.
     Mute,
+    /// It stops: nobody connects to it any more, and what it has begun is answered after a second.
+    Drains,
 }
 
-const MOODS: [Mood; 11] = [
+const MOODS: [Mood; 12] = [
     Mood::Well,
     Mood::Refuses,
     Mood::Loses,
@@ -55,6 +57,7 @@ const MOODS: [Mood; 11] = [
     Mood::Unwell,
     Mood::Strained,
     Mood::Mute,
+    Mood::Drains,
 ];
 
 /// How long a node that is well takes.
@@ -107,7 +110,8 @@ impl Fleet {
                         Answer::After(LATENCY)
                     }
                     Mood::Well | Mood::Unwell => Answer::After(LATENCY),
-                    Mood::Refuses => Answer::Fail(refused()),
+                    Mood::Drains if number < ASKED => Answer::After(Duration::from_secs(1)),
+                    Mood::Refuses | Mood::Drains => Answer::Fail(refused()),
                     Mood::Loses => Answer::Fail(cut()),
                     Mood::Mute if number < ASKED => Answer::Open,
                     Mood::Silent | Mood::Mute => Answer::Never,

@@ -89,3 +89,18 @@ async fn a_node_whose_handlers_take_long_is_not_left() {
     let asked = fleet.setup.asked();
     assert_eq!(asked, 201, "no call was sent twice");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_drains_is_not_left_by_calls_that_it_answers() {
+    let fleet = Fleet::new(3, 1).await;
+    fleet.set(1, Mood::Drains);
+    let (slowest, errors) = load(&fleet, true).await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!(slowest >= Duration::from_secs(1), "{slowest:?}");
+    assert_ne!(
+        fleet.entries[1].back_at(),
+        0,
+        "it was left alone, and its answers brought it back"
+    );
+    assert_eq!(fleet.setup.asked(), 201, "no call was sent twice");
+}

@@ -128,7 +128,7 @@ async fn no_call_tries_a_node_that_is_just_asked_however_long_that_takes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_node_that_is_asked_and_not_left_alone_for_it_has_calls_again() {
+async fn a_node_given_by_hand_that_answers_nobody_is_spared_for_a_while() {
     let began = tokio::time::Instant::now();
     let silent = |address: &str, number| match address {
         "silent:1" if number != DIALLED => Answer::Never,
@@ -141,7 +141,7 @@ async fn a_node_that_is_asked_and_not_left_alone_for_it_has_calls_again() {
         *all.lock().unwrap() = nodes.first().cloned();
         Some(0)
     };
-    // A node by hand has no others: what it does not answer says nothing of it.
+    // It has no others that it could be compared with, so it is not left alone.
     let call = setup
         .call()
         .address("silent:1")
@@ -152,7 +152,9 @@ async fn a_node_that_is_asked_and_not_left_alone_for_it_has_calls_again() {
     let entry = seen.lock().unwrap().take().unwrap();
     let standing = || entry.standing(u64::try_from(began.elapsed().as_millis()).unwrap());
     assert_eq!(standing(), Standing::Probed);
-    sleep(Duration::from_millis(1_500)).await;
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(standing(), Standing::Probed);
+    sleep(Duration::from_secs(4)).await;
     assert_eq!(standing(), Standing::In);
 }
 

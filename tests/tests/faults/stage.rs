@@ -16,6 +16,9 @@ use super::causes::Askers;
 use super::fault::Fault;
 use super::verdict::{Faulty, Verdict};
 
+/// What the calls of those begin with that choose blindly.
+const BLIND: &str = "blind-";
+
 /// Whose nodes suffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nodes {
@@ -200,16 +203,21 @@ impl Stage {
     /// Whether a node has calls again, or gets some while twice the longest time passes for which
     /// callers leave one alone.
     fn is_called(&mut self, number: usize) -> bool {
-        let mut had = self.fleet.calls(number);
+        let mut had = self.calls(number);
         for _ in 0..60 {
             self.run(1);
-            let has = self.fleet.calls(number);
+            let has = self.calls(number);
             if has > had {
                 return true;
             }
             had = has;
         }
         false
+    }
+
+    /// How many calls a node has had of those that do not choose blindly.
+    fn calls(&mut self, number: usize) -> usize {
+        self.fleet.calls(number, "") - self.fleet.calls(number, BLIND)
     }
 
     /// The gate before the faulty node.
@@ -222,7 +230,7 @@ impl Stage {
     pub fn begin(&mut self, label: &str) {
         self.loads.push(self.load(label, rate(), |service| service));
         let random = |service: Service| service.selector(Strategy::Random);
-        let label = format!("{label}-blind");
+        let label = format!("{BLIND}{label}");
         self.blind.push(self.load(&label, rate() / 2, random));
     }
 

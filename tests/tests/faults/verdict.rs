@@ -19,8 +19,8 @@ use super::stage::{Nodes, is_long};
 const MOST: usize = 40;
 
 /// How long after a node's end a call may begin that is lost with it: until its caller has read that
-/// the connection has ended.
-const NOTICE: Duration = Duration::from_millis(500);
+/// the connection has ended. Callers that are behind read late.
+const NOTICE: Duration = LAG;
 
 /// The fewest calls that each node had before the fault, of some hundred.
 const LEAST: usize = 20;
@@ -112,7 +112,10 @@ impl Verdict {
 
     /// How many calls a node had before the fault.
     fn before(&self, node: usize) -> usize {
-        let before = self.calls().filter(|call| call.begun < self.struck.start);
+        // Those that choose by latency may shun one whose first answer was late.
+        let blind = self.blind.iter().flat_map(|report| &report.calls);
+        let all = self.calls().chain(blind);
+        let before = all.filter(|call| call.begun < self.struck.start);
         before
             .filter(|call| self.ran.of(&call.key).contains(&node))
             .count()

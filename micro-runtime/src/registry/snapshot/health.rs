@@ -38,6 +38,8 @@ pub(super) struct Health {
     suspected: AtomicBool,
     /// When a call last succeeded; 0 for never.
     alive: AtomicU64,
+    /// When it was last found to answer nobody; 0 for never.
+    silent_at: AtomicU64,
     /// Active checks that went the other way than its standing, in a row.
     checks: AtomicU32,
 }
@@ -279,30 +281,33 @@ impl NodeEntry {
         if let Some(now) = answered {
             health.note_alive(now);
         }
-        if !health.tally().is_out() {
+        // One whose address was given by hand is never left alone: it is at least not called meanwhile.
+        let may_be = answered.is_some() || !self.is_by_hand();
+        if may_be && !health.tally().is_out() {
             health.probed_until.store(0, Relaxed);
         }
         health.suspected.store(false, Ordering::Release);
     }
 
-    /// Done when the node was [found](Self::tell_silent) to answer nobody, at `since` or later.
-    pub(crate) fn found_silent(&self, since: u64) -> impl Future<Output = ()> + '_ {
-        let told = self.state.silent.notified();
-        // Looked at afterwards, so that nothing is missed between the two.
-        let health = self.health();
-        let found = health.tally().is_out()
-            && health.found() == Found::Asking
-            && health.ejected_at.load(Relaxed) >= since;
-        async move {
-            if !found {
-                told.await;
-            }
-        }
+    /// Done when somebody next [tells](Self::tell) what came of asking the node: from this call on,
+    /// whenever it is awaited.
+    pub(crate) fn asked(&self) -> impl Future<Output = ()> + '_ {
+        self.state.asked.notified()
     }
 
-    /// Tells the tries that wait for the node that it answers nobody.
-    pub(crate) fn tell_silent(&self) {
-        self.state.silent.notify_waiters();
+    /// Whether it was found to answer nobody, at `since` or later.
+    pub(crate) fn was_silent(&self, since: u64) -> bool {
+        let at = self.health().silent_at.load(Relaxed);
+        at != 0 && at >= since
+    }
+
+    /// Tells the tries that wait for the node that it cannot be reached anew, and where it is `silent`,
+    /// that it does not answer over what connections there are either.
+    pub(crate) fn tell(&self, silent: bool, now: u64) {
+        if silent {
+            self.health().silent_at.store(now.max(1), Relaxed);
+        }
+        self.state.asked.notify_waiters();
     }
 
     /// Whether it was left alone and has not answered since.

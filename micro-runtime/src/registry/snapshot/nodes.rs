@@ -185,8 +185,8 @@ pub(super) struct State {
     /// The turn in which it was chosen last.
     turn: AtomicU64,
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
-    /// Wakes the tries that wait for it, when it was found to answer nobody.
-    pub(super) silent: Notify,
+    /// Wakes the tries that wait for it, when it was asked and is left alone for what came of that.
+    pub(super) asked: Notify,
 }
 
 /// How long a node that was not known has been there.

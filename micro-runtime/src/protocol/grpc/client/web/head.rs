@@ -161,7 +161,8 @@ impl<'a> Heading<'a> {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.how.dialect {
                 Dialect::Connect => {
-                    let millis = left.as_nanos().div_ceil(1_000_000).min(LONGEST_TIMEOUT);
+                    // Down, since a handler must not have more time than its caller.
+                    let millis = left.as_millis().min(LONGEST_TIMEOUT);
                     let millis = u64::try_from(millis).unwrap_or(u64::MAX);
                     all.insert(CONNECT_TIMEOUT, HeaderValue::from(millis));
                 }
