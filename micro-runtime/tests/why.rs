@@ -20,7 +20,7 @@ use micro_runtime::selector::Filter;
 use micro_runtime::server::Local;
 use micro_runtime::wrapper::{Next, from_fn};
 
-use scripted::{Answer, Setup, cut, refused};
+use scripted::{Answer, Setup, TOO_LONG, cut, refused};
 
 fn choices(why: &Why) -> Vec<&Choice> {
     fn chosen(step: &Step) -> Option<&Choice> {
@@ -407,6 +407,25 @@ async fn a_stream_that_ends_is_one_event_whichever_half_finds_out() {
         assert_eq!(event["endpoint"], "Say.Sum");
         assert_eq!(event["code"], "408");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_is_not_taken_is_nobodys_fault_and_not_the_streams_end() {
+    let _other = tracing::Dispatch::new(Listens::default());
+    let listens = Listens::default();
+    let _guard = tracing::subscriber::set_default(listens.clone());
+    let setup = Setup::new(&["a"], |_, _| Answer::Open).await;
+    let stream = setup.client.target("greeter");
+    let stream = stream.bidi::<Frame, Frame>("Say.Sum");
+    let stream = stream.stream_timeout(Duration::from_secs(1));
+    let (mut out, mut input) = stream.await.unwrap();
+    let refused = out.send(Frame(TOO_LONG.into())).await.unwrap_err();
+    assert_eq!(refused.attempts().count(), 0, "no node was asked");
+    out.send(Frame("x".into())).await.unwrap();
+    input.next().await.unwrap().unwrap_err();
+    let told = std::mem::take(&mut *listens.0.lock().unwrap());
+    let codes: Vec<_> = told.iter().map(|event| &*event["code"]).collect();
+    assert_eq!(codes, ["400", "408"], "how it ends is told, too");
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,6 +48,9 @@ pub enum Answer {
     Open,
 }
 
+/// A message that no stream takes.
+pub const TOO_LONG: &str = "too long";
+
 /// The halves of a stream that nobody reads or writes.
 struct Mute;
 
@@ -55,8 +58,11 @@ impl RawSend for Mute {
     fn poll_ready(&mut self, _: &mut Task<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
     }
-    fn send(&mut self, _: Bytes) -> Result<()> {
-        Ok(())
+    fn send(&mut self, message: Bytes) -> Result<()> {
+        match &*message == TOO_LONG.as_bytes() {
+            true => Err(Error::bad_request("go.micro.client", "too long")),
+            false => Ok(()),
+        }
     }
     fn poll_finish(&mut self, _: &mut Task<'_>) -> Poll<Result<()>> {
         Poll::Ready(Ok(()))
