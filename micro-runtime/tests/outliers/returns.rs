@@ -235,6 +235,28 @@ async fn a_node_that_comes_and_goes_is_left_alone_longer_and_longer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_answers_questions_now_and_then_costs_fewer_and_fewer_calls() {
+    for seed in seeds(2) {
+        let _told = Told(seed);
+        let fleet = Fleet::new(3, seed).await;
+        let mut met = Vec::new();
+        for _ in 0..30 {
+            let at = fleet.now();
+            fleet.set(0, Mood::Silent);
+            let silent = Duration::from_secs(4);
+            fleet.load(300, silent, idempotent, |_| {}).await;
+            met.push(fleet.met_since(at));
+            fleet.set(0, Mood::Well);
+            let well = Duration::from_secs(1);
+            fleet.load(300, well, idempotent, |_| {}).await;
+        }
+        let late = met[10..].iter().sum::<usize>();
+        println!("seed {seed}: met {met:?}");
+        assert!(late <= 15, "{late} in 100 s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_does_well_for_long_begins_anew() {
     let fleet = Fleet::new(3, 1).await;
     let seconds = Duration::from_secs;

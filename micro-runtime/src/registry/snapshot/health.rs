@@ -40,6 +40,8 @@ pub(super) struct Health {
     alive: AtomicU64,
     /// When it was last found to answer nobody; 0 for never.
     silent_at: AtomicU64,
+    /// Whether it was left alone anew soon after it had come back.
+    relapsed: AtomicBool,
     /// Active checks that went the other way than its standing, in a row.
     checks: AtomicU32,
 }

@@ -18,6 +18,8 @@ const FORGIVEN: u64 = 10_000;
 /// How long at most a node is left alone that is asked in between, by itself: no call is lost on it, so
 /// that it need not wait long when it is back. In milliseconds.
 const ASKED: u64 = 5_000;
+/// How soon after its return a node is left alone anew that only seemed to be back, in milliseconds.
+const RELAPSE: u64 = 30_000;
 
 impl NodeEntry {
     /// Leaves the node alone for a while, since it could not be reached at `now`: 1 s, and twice as
@@ -56,8 +58,16 @@ impl NodeEntry {
             }
         };
         let time = term.first.saturating_mul(1 << times.min(16));
+        let relapsed = match was_out {
+            true => health.relapsed.load(Relaxed),
+            false => {
+                let back = health.back_at.load(Relaxed);
+                back != 0 && now.saturating_sub(back) < RELAPSE
+            }
+        };
         let longest = match found {
-            Found::Asking if !self.is_by_hand() => term.longest.min(ASKED),
+            // Who answers when it is asked, and calls soon after not, would cost calls each time.
+            Found::Asking if !relapsed && !self.is_by_hand() => term.longest.min(ASKED),
             _ => term.longest,
         };
         let time = time.min(longest);
@@ -73,6 +83,7 @@ impl NodeEntry {
             health.found.store(found as u8, Relaxed);
             health.ejected_at.store(now, Relaxed);
             health.times.store(times + 1, Relaxed);
+            health.relapsed.store(relapsed, Relaxed);
             health.tally.store(Tally::OUT.0, Relaxed);
             health.checks.store(0, Relaxed);
             health.probed_until.store(0, Relaxed);
